@@ -1,0 +1,44 @@
+//! The account: its tokens and its quotas.
+
+use serde_json::{Value, json};
+
+use super::Call;
+use crate::clock;
+use crate::link::UID;
+use crate::lock;
+use crate::refusal::Refusal;
+
+pub(super) fn access_token(call: &Call) -> Result<Value, Refusal> {
+    let Call {
+        server,
+        options,
+        fields,
+    } = call;
+    let known = (options.client_id.as_str(), options.client_secret.as_str());
+    if (fields.text("clientID")?, fields.text("clientSecret")?) != known {
+        return Err(Refusal::generic("clientID or clientSecret is wrong"));
+    }
+    let token = lock(&server.tokens).issue(options.token_life, options.live_tokens);
+    Ok(json!({"accessToken": token, "expiredAt": clock::rfc3339_after(options.token_life)}))
+}
+
+pub(super) fn user_info(call: &Call) -> Result<Value, Refusal> {
+    let Call {
+        server, options, ..
+    } = call;
+    Ok(json!({
+        "uid": UID,
+        "nickname": "emulator",
+        "headImage": "",
+        "passport": "",
+        "mail": "",
+        "spaceUsed": lock(&server.bed).tree().used(),
+        "spacePermanent": options.space_total,
+        "spaceTemp": 0,
+        "spaceTempExpr": "",
+        "vip": true,
+        "directTraffic": options.traffic_left.saturating_sub(server.traffic()),
+        "isHideUID": false,
+        "httpsCount": 0,
+    }))
+}

@@ -1,0 +1,214 @@
+//! Uploads: a file is created, its slices are asked for, and it is completed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Call;
+use crate::answers::{DuplicateName, EmptyFile, Formats, InstantUpload, ReuseFileId};
+use crate::content::Content;
+use crate::digest;
+use crate::lock;
+use crate::name;
+use crate::node::{self, FileData, Id};
+use crate::refusal::Refusal;
+use crate::server::Server;
+use crate::storage;
+use crate::upload::{Poll, Upload};
+
+/// The extensions of pictures, where only these are taken.
+const PICTURES: [&str; 9] = [
+    "png", "gif", "jpeg", "jpg", "tiff", "tif", "webp", "svg", "bmp",
+];
+
+/// The code for an account that is full.
+const NO_SPACE_LEFT: i64 = 5103;
+
+/// How long a poll's worth of checking takes when nobody polls.
+const UNPOLLED: Duration = Duration::from_secs(3);
+
+pub(super) fn create(call: &Call) -> Result<Value, Refusal> {
+    let Call {
+        server,
+        options,
+        fields,
+    } = call;
+    let (filename, etag, size) = (
+        fields.text("filename")?,
+        fields.text("etag")?,
+        fields.number("size")?,
+    );
+    check_file(call, filename, etag, size)?;
+    let mut uploads = lock(&server.uploads);
+    let mut bed = lock(&server.bed);
+    let parent = bed
+        .tree()
+        .folder(fields.text("parentFileID")?)
+        .ok_or_else(Refusal::no_such_file)?;
+    let parent = Id::clone(&parent.id);
+    if options.answers.duplicate_create == DuplicateName::Refuse {
+        name::check_new(bed.tree(), &parent, filename)?;
+    }
+    if bed.tree().used().saturating_add(size) > options.space_total {
+        return Err(Refusal::new(NO_SPACE_LEFT, "空间不足"));
+    }
+    if options.answers.instant_upload == InstantUpload::Account
+        && let Some(content) = bed.known(etag, size, options.answers.reuse_after_delete)
+    {
+        let id = name::place(
+            &mut bed,
+            options,
+            &parent,
+            filename,
+            FileData::with_md5(content, etag),
+        )?;
+        let shown = if options.answers.reuse_file_id == ReuseFileId::Given {
+            &*id
+        } else {
+            ""
+        };
+        return Ok(json!({"fileID": shown, "reuse": true, "sliceSize": options.slice_size}));
+    }
+    let slice_size = options.slice_size.max(1);
+    let id = uploads.add(Upload::new(parent, filename, etag, size, slice_size));
+    Ok(json!({"fileID": "", "reuse": false, "preuploadID": id, "sliceSize": slice_size}))
+}
+
+/// Refuses a file that would be refused anywhere.
+fn check_file(call: &Call, filename: &str, etag: &str, size: u64) -> Result<(), Refusal> {
+    name::check(filename)?;
+    if !digest::is_md5(etag) {
+        return Err(Refusal::breach(format!(
+            "etag is not an md5 in lower case: {etag}"
+        )));
+    }
+    let answers = &call.options.answers;
+    let extension = node::extension(filename).to_ascii_lowercase();
+    if answers.formats == Formats::PicturesOnly && !PICTURES.contains(&extension.as_str()) {
+        return Err(Refusal::generic(format!(
+            "format is not supported: {filename}"
+        )));
+    }
+    if answers.empty_file == EmptyFile::Refuse && size == 0 {
+        return Err(Refusal::generic("file is empty"));
+    }
+    Ok(())
+}
+
+pub(super) fn get_upload_url(call: &Call) -> Result<Value, Refusal> {
+    let Call {
+        server,
+        options,
+        fields,
+    } = call;
+    let slice = fields.number("sliceNo")?;
+    let mut uploads = lock(&server.uploads);
+    let upload = uploads.get(fields.text("preuploadID")?)?;
+    if !upload.is_open() {
+        return Err(Refusal::generic("upload already completed"));
+    }
+    if upload.slice_len(slice).is_none() {
+        let what = format!("sliceNo is {slice}, not 1 to {}", upload.slice_count());
+        return Err(Refusal::breach(what));
+    }
+    let url = storage::presign(server, options, upload, slice);
+    Ok(json!({"presignedURL": url, "isMultipart": upload.slice_count() > 1}))
+}
+
+/// The slices that have come in; none for a file of one slice, as documented.
+pub(super) fn list_upload_parts(call: &Call) -> Result<Value, Refusal> {
+    let mut uploads = lock(&call.server.uploads);
+    let upload = uploads.get(call.fields.text("preuploadID")?)?;
+    let is_multipart = upload.slice_count() > 1;
+    let parts: Vec<Value> = upload
+        .slices()
+        .filter(|_| is_multipart)
+        .map(|(number, slice)| {
+            json!({"partNumber": number.to_string(), "size": slice.size, "etag": slice.md5})
+        })
+        .collect();
+    Ok(json!({"parts": parts}))
+}
+
+pub(super) fn upload_complete(call: &Call) -> Result<Value, Refusal> {
+    let Call {
+        server,
+        options,
+        fields,
+    } = call;
+    let id = fields.text("preuploadID")?;
+    let (content, found, wanted) = seal(server, id)?;
+    if options.answers.verify_md5 {
+        let found = found.map_or_else(|| tokio::task::block_in_place(|| content.md5()), Ok)?;
+        if found != wanted {
+            let refusal = Refusal::generic(format!("md5 of the bytes is {found}, not {wanted}"));
+            lock(&server.uploads).get(id)?.end(&Err(refusal.clone()));
+            if options.async_polls == 0 {
+                return Err(refusal);
+            }
+            return Ok(json!({"async": true, "completed": false, "fileID": ""}));
+        }
+    }
+    lock(&server.uploads)
+        .get(id)?
+        .check(options.async_polls, content);
+    if options.async_polls == 0 {
+        let file_id = finish(server, id)?;
+        return Ok(json!({"async": false, "completed": true, "fileID": *file_id}));
+    }
+    let (server, id, wait) = (
+        Arc::clone(server),
+        id.to_owned(),
+        UNPOLLED * options.async_polls,
+    );
+    tokio::spawn(async move {
+        tokio::time::sleep(wait).await;
+        if let Err(refusal) = finish(&server, &id) {
+            tracing::info!("an upload that nobody polled failed: {}", refusal.message);
+        }
+    });
+    Ok(json!({"async": true, "completed": false, "fileID": ""}))
+}
+
+/// Ends the coming in of slices. Gives the bytes, their md5 where that is known, and what it must be.
+fn seal(server: &Server, id: &str) -> Result<(Content, Option<String>, String), Refusal> {
+    let mut uploads = lock(&server.uploads);
+    let upload = uploads.get(id)?;
+    let found = upload.md5_of_single_slice().map(str::to_owned);
+    Ok((upload.seal()?, found, upload.md5.clone()))
+}
+
+pub(super) fn upload_async_result(call: &Call) -> Result<Value, Refusal> {
+    let id = call.fields.text("preuploadID")?;
+    let poll = lock(&call.server.uploads).get(id)?.poll()?;
+    let file_id = match poll {
+        Poll::Pending => return Ok(json!({"completed": false, "fileID": ""})),
+        Poll::Ripe => finish(call.server, id)?,
+        Poll::Done(file_id) => file_id,
+    };
+    Ok(json!({"completed": true, "fileID": *file_id}))
+}
+
+/// Makes the file of an upload that has been checked; of one that is there, gives the ID again.
+fn finish(server: &Server, id: &str) -> Result<Id, Refusal> {
+    let options = server.options();
+    let mut uploads = lock(&server.uploads);
+    let upload = uploads.get(id)?;
+    let Some(content) = upload.checked() else {
+        return match upload.poll()? {
+            Poll::Done(file_id) => Ok(file_id),
+            Poll::Pending | Poll::Ripe => Err(Refusal::generic("upload is not completed")),
+        };
+    };
+    let file = FileData::with_md5(content.clone(), &upload.md5);
+    let outcome = name::place(
+        &mut lock(&server.bed),
+        &options,
+        &upload.parent,
+        &upload.name,
+        file,
+    );
+    upload.end(&outcome);
+    outcome
+}

@@ -1,0 +1,168 @@
+//! The host of direct links: serves the bytes of files, and counts them as traffic.
+
+use std::ops::Range;
+
+use serde_json::Value;
+
+use crate::answers::{Answers, RangeAnswer, Redirect};
+use crate::connection::Door;
+use crate::head::Head;
+use crate::link;
+use crate::lock;
+use crate::node::{FileData, NOT_REJECTED, Node};
+use crate::options::Options;
+use crate::reply::{Body, Reply};
+use crate::server::Server;
+
+/// The code of the service for a quota of traffic that is used up.
+const NO_TRAFFIC_LEFT: i64 = 5113;
+
+/// Answers a request for a direct link, at the link's own host or at the one it redirects to.
+pub(crate) fn answer(server: &Server, options: &Options, head: &Head, door: Door) -> Reply {
+    let name = if door == Door::Main { "cdn" } else { "cdn2" };
+    let secrets = head.api_headers();
+    if !secrets.is_empty() {
+        server.record.breach(
+            name,
+            &format!("{} sent to a direct link", secrets.join(" and ")),
+        );
+        if door == Door::Other {
+            return Reply::xml(403, "AccessDenied");
+        }
+    }
+    if !matches!(head.method.as_str(), "GET" | "HEAD") {
+        return Reply::html(405);
+    }
+    if !server.links(options).admits(head) {
+        return Reply::xml(403, "AccessDenied");
+    }
+    let Some(node) = linked(server, head.path()) else {
+        return Reply::xml(404, "NoSuchKey");
+    };
+    let Some(file) = &node.file else {
+        return Reply::xml(404, "NoSuchKey");
+    };
+    if node.status > NOT_REJECTED {
+        return Reply::xml(403, "AccessDenied");
+    }
+    if options.answers.redirect == Redirect::OtherHost && door == Door::Main {
+        return Reply::empty(302).header("Location", format!("{}{}", server.other, head.target));
+    }
+    if server.traffic() >= options.traffic_left {
+        let refusal = Reply::envelope(NO_TRAFFIC_LEFT, "下载流量已用完", &Value::Null, false);
+        return Reply {
+            status: 403,
+            ..refusal
+        };
+    }
+    let mut reply =
+        content(file, head, &options.answers).header("Content-Type", content_type(&node));
+    if matches!(reply.body, Body::Content(..)) {
+        reply.meter.count_into(&file.traffic);
+        reply.meter.count_into(&server.traffic);
+    }
+    reply
+}
+
+/// The file that a link's path names, with the extension it has.
+fn linked(server: &Server, path: &str) -> Option<Node> {
+    let (id, extension) = link::parse(path)?;
+    let bed = lock(&server.bed);
+    bed.tree()
+        .get(&id)
+        .filter(|node| node.extension() == extension)
+        .cloned()
+}
+
+/// The bytes that are asked for.
+fn content(file: &FileData, head: &Head, answers: &Answers) -> Reply {
+    let length = file.content.len();
+    let whole = || Reply::new(200, Body::Content(file.content.clone(), 0..length));
+    if answers.range == RangeAnswer::Ignore {
+        return whole();
+    }
+    let reply = match head.header("range").map(|range| parse_range(range, length)) {
+        None | Some(Asked::Whole) => whole(),
+        Some(Asked::Part(range)) => {
+            let shown = format!("bytes {}-{}/{length}", range.start, range.end - 1);
+            Reply::new(206, Body::Content(file.content.clone(), range))
+                .header("Content-Range", shown)
+        }
+        Some(Asked::Nothing) => {
+            Reply::empty(416).header("Content-Range", format!("bytes */{length}"))
+        }
+    };
+    reply.header("Accept-Ranges", "bytes")
+}
+
+/// What a `Range` header asks for.
+#[derive(Debug, PartialEq)]
+enum Asked {
+    /// Everything: the header is one that a server may ignore.
+    Whole,
+    Part(Range<u64>),
+    /// Nothing that is there.
+    Nothing,
+}
+
+fn parse_range(header: &str, length: u64) -> Asked {
+    let parsed = header
+        .trim()
+        .strip_prefix("bytes=")
+        .and_then(|range| range.split_once('-'));
+    let Some((first, last)) = parsed else {
+        return Asked::Whole;
+    };
+    let (start, end) = match (first.trim().parse::<u64>(), last.trim().parse::<u64>()) {
+        (Ok(first), Ok(last)) if first <= last => (first, last.saturating_add(1).min(length)),
+        (Ok(first), Err(_)) if last.trim().is_empty() => (first, length),
+        (Err(_), Ok(count)) if first.trim().is_empty() => (length.saturating_sub(count), length),
+        _ => return Asked::Whole,
+    };
+    if start < end {
+        Asked::Part(start..end)
+    } else {
+        Asked::Nothing
+    }
+}
+
+fn content_type(node: &Node) -> &'static str {
+    match node.extension().to_ascii_lowercase().as_str() {
+        "png" => "image/png",
+        "gif" => "image/gif",
+        "jpg" | "jpeg" => "image/jpeg",
+        "tif" | "tiff" => "image/tiff",
+        "webp" => "image/webp",
+        "svg" => "image/svg+xml",
+        "bmp" => "image/bmp",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Asked, parse_range};
+
+    #[test]
+    fn ranges_are_cut_at_the_end() {
+        assert_eq!(parse_range("bytes=0-3", 10), Asked::Part(0..4));
+        assert_eq!(parse_range("bytes=8-99", 10), Asked::Part(8..10));
+        assert_eq!(parse_range("bytes=4-", 10), Asked::Part(4..10));
+        assert_eq!(parse_range("bytes=-3", 10), Asked::Part(7..10));
+        assert_eq!(parse_range("bytes=-30", 10), Asked::Part(0..10));
+    }
+
+    #[test]
+    fn ranges_beyond_the_end_are_not_there() {
+        assert_eq!(parse_range("bytes=10-", 10), Asked::Nothing);
+        assert_eq!(parse_range("bytes=-0", 10), Asked::Nothing);
+        assert_eq!(parse_range("bytes=0-0", 0), Asked::Nothing);
+    }
+
+    #[test]
+    fn ranges_of_another_form_are_ignored() {
+        assert_eq!(parse_range("bytes=5-2", 10), Asked::Whole);
+        assert_eq!(parse_range("bytes=0-1,4-5", 10), Asked::Whole);
+        assert_eq!(parse_range("pages=1-2", 10), Asked::Whole);
+    }
+}

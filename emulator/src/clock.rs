@@ -1,0 +1,45 @@
+//! The clock of the service: times as it spells them, in UTC+8.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::{Offset, TimeZone};
+
+const STAMP: &str = "%Y-%m-%d %H:%M:%S";
+
+fn zone() -> TimeZone {
+    TimeZone::fixed(Offset::constant(8))
+}
+
+/// Now, as rows spell it: `YYYY-MM-DD HH:MM:SS`.
+pub(crate) fn stamp() -> String {
+    Timestamp::now()
+        .to_zoned(zone())
+        .strftime(STAMP)
+        .to_string()
+}
+
+/// The Unix second of a time spelled by [`stamp`].
+pub(crate) fn unix_second(stamp: &str) -> Option<i64> {
+    let civil = DateTime::strptime(STAMP, stamp).ok()?;
+    Some(civil.to_zoned(zone()).ok()?.timestamp().as_second())
+}
+
+/// The moment that is `life` from now, as `access_token` spells it: RFC 3339 with +08:00.
+pub(crate) fn rfc3339_after(life: Duration) -> String {
+    let now = Timestamp::now();
+    let end = now.checked_add(life).unwrap_or(Timestamp::MAX);
+    end.to_zoned(zone())
+        .strftime("%Y-%m-%dT%H:%M:%S%:z")
+        .to_string()
+}
+
+/// Milliseconds since 1970 of the moment that is `life` from now.
+pub(crate) fn unix_millis_after(life: Duration) -> u128 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .saturating_add(life)
+        .as_millis()
+}

@@ -1,0 +1,62 @@
+//! The account: how much space and direct-link traffic it has, asked for now and then.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use crate::api::{self, Client};
+use crate::types::Account;
+
+/// How long an answer serves.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// The last known figures of the account.
+pub struct AccountCache {
+    client: Client,
+    known: Mutex<Option<(Instant, Account)>>,
+    /// One asks, the others wait for its answer.
+    asking: Semaphore,
+}
+
+impl AccountCache {
+    /// Nothing is asked yet.
+    pub fn new(client: Client) -> Self {
+        Self {
+            client,
+            known: Mutex::default(),
+            asking: Semaphore::new(1),
+        }
+    }
+
+    /// The last known figures, however old.
+    pub fn known(&self) -> Option<Account> {
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .map(|(_, account)| account)
+    }
+
+    fn fresh(&self) -> Option<Account> {
+        let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .filter(|(at, _)| at.elapsed() < FRESH)
+            .map(|(_, account)| account)
+    }
+
+    /// Figures of the last minute.
+    pub async fn get(&self) -> Result<Account, api::Error> {
+        let _turn = self
+            .asking
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
+        if let Some(account) = self.fresh() {
+            return Ok(account);
+        }
+        let account = self.client.account().await?;
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((Instant::now(), account));
+        Ok(account)
+    }
+}

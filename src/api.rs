@@ -1,0 +1,39 @@
+//! The service client: a method for every image-bed endpoint of the documents (`003`), with one
+//! token, one limiter an endpoint, retries inside a deadline, and errors that say what is known.
+//!
+//! From a method down to the wire: [`Client`] spells the request and reads the answer (`client`,
+//! `wire`), the send loop repeats what may be repeated (`send`, `envelope`, `failure`), the limiter says
+//! when (`limit`), the token says as whom (`token`). Bytes take another way, without token or
+//! limiter: `upload` and `download`, through the connections that `http` opens for foreign hosts.
+//! This room is the only home of `reqwest`.
+
+mod client;
+mod download;
+mod endpoint;
+mod envelope;
+mod error;
+mod failure;
+mod figures;
+mod http;
+mod limit;
+mod list;
+mod progress;
+mod qps;
+mod scrub;
+mod send;
+mod settings;
+mod token;
+mod tolerant;
+mod upload;
+mod wire;
+
+pub use client::Client;
+pub use download::Download;
+pub use error::{Error, Reply};
+pub use figures::Figures;
+pub use limit::Priority;
+pub use list::Page;
+pub use progress::{Completed, Created, Part};
+pub use qps::{NotQps, QpsTable};
+pub use settings::{Credentials, Secret, Settings};
+pub use upload::Slice;

@@ -1,0 +1,193 @@
+//! The bytes behind a direct link: one GET, its redirects, and a body that may not stall.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, LOCATION, RANGE};
+use reqwest::{Client, Response, StatusCode, Url};
+use tokio::time::timeout;
+
+use super::error::Error;
+use super::scrub;
+
+/// Redirects followed for one GET.
+const MOST_REDIRECTS: u32 = 5;
+
+/// A body that is being read. Dropping it ends the transfer: what did not come is not paid.
+#[derive(Debug)]
+pub struct Download {
+    /// Whether the server answered with a part (206), not with the whole (200).
+    pub status_is_partial: bool,
+    /// Where in the file the body begins, in bytes: 0 for the whole.
+    pub first: u64,
+    /// Bytes of the whole file, if the server says.
+    pub total: Option<u64>,
+    /// Bytes of the body, if the server says.
+    pub length: Option<u64>,
+    response: Response,
+    what: String,
+    stall: Duration,
+}
+
+impl Download {
+    /// Asks for the first and the last byte of `range`, or for all; `stall` is how long nothing
+    /// may come, here and in the body.
+    pub(super) async fn begin(
+        http: &Client,
+        url: &str,
+        range: Option<(u64, u64)>,
+        stall: Duration,
+    ) -> Result<Self, Error> {
+        let mut url = Url::parse(url).map_err(|_| Error::Garbled {
+            what: "read a link".into(),
+            cause: "the link is no URL".into(),
+        })?;
+        let what = match range {
+            Some((first, last)) => format!("read bytes {first}-{last} of {}", scrub::place(&url)),
+            None => format!("read {}", scrub::place(&url)),
+        };
+        for _ in 0..=MOST_REDIRECTS {
+            let response = get(http, &url, range, stall, &what).await?;
+            match target(&response, &url, &what)? {
+                Some(next) => url = next,
+                None => return Self::of(response, what, stall),
+            }
+        }
+        let cause = format!("more than {MOST_REDIRECTS} redirects");
+        Err(Error::Garbled { what, cause })
+    }
+
+    fn of(response: Response, what: String, stall: Duration) -> Result<Self, Error> {
+        let status = response.status();
+        let garbled = |cause: &str| Error::Garbled {
+            what: what.clone(),
+            cause: cause.to_owned(),
+        };
+        let encoding = response.headers().get(CONTENT_ENCODING);
+        if encoding.is_some_and(|encoding| encoding.as_bytes() != b"identity") {
+            return Err(garbled("the bytes come encoded, which was not asked for"));
+        }
+        let length = response.content_length();
+        let (first, total) = match status {
+            StatusCode::OK => (0, length),
+            StatusCode::PARTIAL_CONTENT => response
+                .headers()
+                .get(CONTENT_RANGE)
+                .and_then(|value| content_range(value.to_str().ok()?))
+                .ok_or_else(|| garbled("a part without a usable Content-Range"))?,
+            _ => return Err(refused(status, what, response.url())),
+        };
+        Ok(Self {
+            status_is_partial: status == StatusCode::PARTIAL_CONTENT,
+            first,
+            total,
+            length,
+            response,
+            what,
+            stall,
+        })
+    }
+
+    /// The next bytes; `None` when all have come. A body shorter than announced is an error.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        match timeout(self.stall, self.response.chunk()).await {
+            Ok(Ok(chunk)) => Ok(chunk),
+            Ok(Err(error)) => Err(Error::Unavailable {
+                what: self.what.clone(),
+                cause: scrub::transport(error),
+            }),
+            Err(_) => Err(stalled(&self.what, self.stall)),
+        }
+    }
+}
+
+async fn get(
+    http: &Client,
+    url: &Url,
+    range: Option<(u64, u64)>,
+    stall: Duration,
+    what: &str,
+) -> Result<Response, Error> {
+    let mut request = http.get(url.clone());
+    if let Some((first, last)) = range {
+        request = request.header(RANGE, format!("bytes={first}-{last}"));
+    }
+    match timeout(stall, request.send()).await {
+        Ok(answer) => answer.map_err(|error| Error::Unavailable {
+            what: what.to_owned(),
+            cause: scrub::transport(error),
+        }),
+        Err(_) => Err(stalled(what, stall)),
+    }
+}
+
+fn stalled(what: &str, stall: Duration) -> Error {
+    Error::TimedOut {
+        what: what.to_owned(),
+        waited: stall,
+        may_be_done: false,
+        cause: "nothing comes any more".into(),
+    }
+}
+
+/// Where a redirect leads; `None` if the answer is none.
+fn target(response: &Response, from: &Url, what: &str) -> Result<Option<Url>, Error> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let garbled = |cause: &str| Error::Garbled {
+        what: what.to_owned(),
+        cause: cause.to_owned(),
+    };
+    let next = response
+        .headers()
+        .get(LOCATION)
+        .and_then(|value| from.join(value.to_str().ok()?).ok())
+        .filter(|next| matches!(next.scheme(), "http" | "https"))
+        .ok_or_else(|| garbled("a redirect to nowhere"))?;
+    if from.scheme() == "https" && next.scheme() == "http" {
+        return Err(garbled("a redirect from https to http"));
+    }
+    Ok(Some(next))
+}
+
+fn refused(status: StatusCode, what: String, url: &Url) -> Error {
+    match status.as_u16() {
+        status @ (401 | 403 | 410) => Error::Expired { what, status },
+        404 => Error::NotFound {
+            what,
+            cause: "HTTP status 404".into(),
+        },
+        status => Error::Status {
+            what,
+            host: url.host_str().unwrap_or_default().to_owned(),
+            status,
+        },
+    }
+}
+
+/// The first byte, and the total if it is told, of `bytes FIRST-LAST/TOTAL`.
+fn content_range(value: &str) -> Option<(u64, Option<u64>)> {
+    let (range, total) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    let total = match total.trim() {
+        "*" => None,
+        total => Some(total.parse().ok()?),
+    };
+    (first <= last && total.is_none_or(|total| last < total)).then_some((first, total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges() {
+        assert_eq!(content_range("bytes 5-9/20"), Some((5, Some(20))));
+        assert_eq!(content_range("bytes 0-0/*"), Some((0, None)));
+        assert_eq!(content_range("bytes 5-9/9"), None);
+        assert_eq!(content_range("bytes */20"), None);
+        assert_eq!(content_range("5-9/20"), None);
+    }
+}

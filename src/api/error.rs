@@ -1,0 +1,226 @@
+//! The error of this room: what was being done, what the service said, what is known of the bed.
+
+use std::fmt;
+use std::time::Duration;
+
+/// An error envelope of the service (`003`: 接口响应参数), safe to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// `code`; the HTTP status where the answer held no envelope.
+    pub code: i64,
+    /// `message`, without secrets and control characters; may be empty.
+    pub message: String,
+    /// `x-traceID`, which the service's support asks for; may be empty.
+    pub trace_id: String,
+}
+
+impl Reply {
+    /// What stands for an envelope where only an HTTP status came.
+    pub(super) fn of_status(status: u16) -> Self {
+        Self {
+            code: status.into(),
+            message: String::new(),
+            trace_id: String::new(),
+        }
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "code {}", self.code)?;
+        if !self.message.is_empty() {
+            write!(f, ", {:?}", self.message)?;
+        }
+        if !self.trace_id.is_empty() {
+            write!(f, ", trace ID {}", self.trace_id)?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a call did not succeed.
+///
+/// `what` names the endpoint and the file, `cause` what was seen last. No message ever holds the
+/// token, the client secret or the query of a URL.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The client cannot be made from these settings.
+    #[error("{0}")]
+    Settings(String),
+    /// The service says that the file or folder is not there, or a link leads nowhere.
+    #[error("{what}: it is not there ({cause})")]
+    NotFound {
+        /// What was being done.
+        what: String,
+        /// What the service said.
+        cause: String,
+    },
+    /// The credentials are not valid, or no longer.
+    #[error(
+        "{what}: the service does not accept the credentials ({reply}); \
+         check the client ID and the client secret, then log in again"
+    )]
+    Unauthorized {
+        /// What was being done.
+        what: String,
+        /// What the service said.
+        reply: Reply,
+    },
+    /// The service refused the request: certainly not done, and not to be repeated as it is.
+    #[error("{what}: refused by the service ({reply})")]
+    Refused {
+        /// What was being done.
+        what: String,
+        /// What the service said.
+        reply: Reply,
+    },
+    /// An HTTP status that is no success, without an envelope.
+    #[error("{what}: {host} answered with HTTP status {status}")]
+    Status {
+        /// What was being done.
+        what: String,
+        /// Who answered.
+        host: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// A presigned URL or a direct link is not valid, or no longer: a new one may be.
+    #[error("{what}: the link has expired or is not allowed (HTTP status {status}); get a new one")]
+    Expired {
+        /// What was being done.
+        what: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The request was sent and its answer never came or was garbage: look before repeating it.
+    #[error("{what}: the answer was lost, so it may or may not have been done ({cause})")]
+    Lost {
+        /// What was being done.
+        what: String,
+        /// What came instead of the answer.
+        cause: String,
+    },
+    /// The service is away or too busy: certainly not done.
+    #[error("{what}: the service is away or too busy, try again later ({cause})")]
+    Unavailable {
+        /// What was being done.
+        what: String,
+        /// What was seen last.
+        cause: String,
+    },
+    /// The time ran out.
+    #[error("{what}: no answer in time, given up after {seconds:.0} s ({cause})", seconds = waited.as_secs_f32())]
+    TimedOut {
+        /// What was being done.
+        what: String,
+        /// How long it was tried.
+        waited: Duration,
+        /// Whether it may have been done nevertheless.
+        may_be_done: bool,
+        /// What was seen last.
+        cause: String,
+    },
+    /// The answer contradicts the documents; nothing may be concluded from it.
+    #[error("{what}: the answer makes no sense ({cause})")]
+    Garbled {
+        /// What was being done.
+        what: String,
+        /// What is wrong with the answer.
+        cause: String,
+    },
+    /// The local file whose bytes were being sent could not be read.
+    #[error("{what}: the local file could not be read ({cause})")]
+    Local {
+        /// What was being done.
+        what: String,
+        /// What the system said.
+        cause: String,
+    },
+}
+
+impl Error {
+    /// A refusal to give a token is one of the credentials.
+    pub(super) fn of_credentials(self) -> Self {
+        match self {
+            Self::Refused { what, reply } => Self::Unauthorized { what, reply },
+            other => other,
+        }
+    }
+
+    /// Whether the service says that the file or folder is gone: an authoritative answer.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+
+    /// Whether the credentials are not valid, or no longer.
+    pub fn is_unauthorized(&self) -> bool {
+        matches!(self, Self::Unauthorized { .. })
+    }
+
+    /// Whether a presigned URL or a link has to be replaced by a new one.
+    pub fn is_expired(&self) -> bool {
+        matches!(self, Self::Expired { .. })
+    }
+
+    /// Whether time ran out.
+    pub fn is_timed_out(&self) -> bool {
+        matches!(self, Self::TimedOut { .. })
+    }
+
+    /// Whether the change may have been made although no success was reported: then only a look
+    /// at the bed tells. `false` means certainly not made.
+    pub fn may_be_done(&self) -> bool {
+        match self {
+            Self::Lost { .. } => true,
+            Self::TimedOut { may_be_done, .. } => *may_be_done,
+            _ => false,
+        }
+    }
+
+    /// Whether the same request may succeed later, as far as can be told.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Lost { .. }
+            | Self::Unavailable { .. }
+            | Self::TimedOut { .. }
+            | Self::Garbled { .. } => true,
+            Self::Status { status, .. } => *status >= 500 || matches!(status, 408 | 425 | 429),
+            _ => false,
+        }
+    }
+
+    /// Whether the service refused: certainly not done.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
+    /// The refusal of the service: its code and message tell quota, size and names apart.
+    pub fn refusal(&self) -> Option<&Reply> {
+        match self {
+            Self::Refused { reply, .. } => Some(reply),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_names_everything() {
+        let error = Error::Refused {
+            what: "create \"a.jpg\"".into(),
+            reply: Reply {
+                code: 1,
+                message: "重名".into(),
+                trace_id: "t-1".into(),
+            },
+        };
+        assert_eq!(
+            error.to_string(),
+            "create \"a.jpg\": refused by the service (code 1, \"重名\", trace ID t-1)"
+        );
+        assert!(!error.may_be_done() && !error.is_transient());
+    }
+}

@@ -1,0 +1,140 @@
+//! A listing: the pages of a folder, and the walk over all of them.
+//!
+//! Only a complete listing may make anything disappear, so whatever is odd about the pages makes
+//! the walk an error, never a shorter listing.
+
+use std::collections::HashSet;
+
+use super::wire::{Garbage, ListAnswer};
+use crate::types::{Entry, FileId};
+
+/// Rows in a full page (`003`: "最大不超过100").
+pub(super) const PAGE: usize = 100;
+/// So many pages in a row that bring nothing new are a service that never comes to an end.
+const MOST_BARREN: u32 = 3;
+
+/// One page of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The rows, in the service's order. A row may come again on the next page.
+    pub entries: Vec<Entry>,
+    /// What to ask the next page with; `None` on the last one.
+    pub next: Option<String>,
+}
+
+impl Page {
+    /// The page of `folder` that the answer tells.
+    ///
+    /// `-1` is the end. No cursor, or `0`, is the end too, but only of a page that is not full.
+    pub(super) fn read(answer: ListAnswer, folder: &FileId) -> Result<Self, Garbage> {
+        let rows = answer.file_list.into_iter();
+        let entries: Vec<Entry> = rows
+            .map(|row| row.entry(folder))
+            .collect::<Result<_, _>>()?;
+        let next = match answer.last_file_id.as_str() {
+            "-1" => None,
+            "" | "0" if entries.len() < PAGE => None,
+            "" | "0" => return Err(Garbage("a full page without \"lastFileId\"".into())),
+            cursor => Some(cursor.to_owned()),
+        };
+        Ok(Self { entries, next })
+    }
+}
+
+/// The rows of the pages so far.
+#[derive(Default)]
+pub(super) struct Walk {
+    pub(super) entries: Vec<Entry>,
+    ids: HashSet<FileId>,
+    cursors: HashSet<String>,
+    barren: u32,
+}
+
+impl Walk {
+    /// Adds the rows that are new, which are given back, and the cursor.
+    pub(super) fn add(&mut self, page: Page) -> Result<&[Entry], Garbage> {
+        let known = self.entries.len();
+        let new = page.entries.into_iter();
+        self.entries
+            .extend(new.filter(|entry| self.ids.insert(entry.id.clone())));
+        self.barren = match self.entries.len() {
+            len if len == known => self.barren + 1,
+            _ => 0,
+        };
+        if let Some(cursor) = page.next {
+            if self.barren == MOST_BARREN {
+                return Err(Garbage("page after page brings nothing new".into()));
+            }
+            if !self.cursors.insert(cursor) {
+                return Err(Garbage("a \"lastFileId\" comes a second time".into()));
+            }
+        }
+        Ok(&self.entries[known..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::EntryKind;
+
+    fn entry(id: usize) -> Entry {
+        Entry {
+            id: FileId::new(id.to_string()),
+            name: format!("{id}").into(),
+            parent: FileId::root(),
+            created: 0,
+            updated: 0,
+            kind: EntryKind::Folder,
+        }
+    }
+
+    fn page(ids: impl IntoIterator<Item = usize>, next: &str) -> Page {
+        Page {
+            entries: ids.into_iter().map(entry).collect(),
+            next: Some(next.to_owned()),
+        }
+    }
+
+    #[test]
+    fn rows_that_come_again_are_not_counted_again() {
+        let mut walk = Walk::default();
+        assert_eq!(walk.add(page(0..100, "99")).map(<[_]>::len).ok(), Some(100));
+        assert_eq!(walk.add(page(99..103, "x")).map(<[_]>::len).ok(), Some(3));
+        assert_eq!(walk.entries.len(), 103);
+    }
+
+    #[test]
+    fn a_walk_in_circles_is_an_error() {
+        let mut walk = Walk::default();
+        assert!(walk.add(page(0..2, "a")).is_ok());
+        assert!(walk.add(page(2..4, "b")).is_ok());
+        assert!(walk.add(page(4..6, "a")).is_err());
+    }
+
+    #[test]
+    fn a_walk_without_end_is_an_error() {
+        let mut walk = Walk::default();
+        assert!(walk.add(page(0..1, "a")).is_ok());
+        assert!(walk.add(page(0..1, "b")).is_ok());
+        assert!(walk.add(page(0..0, "c")).is_ok());
+        assert!(walk.add(page(0..1, "d")).is_err());
+    }
+
+    #[test]
+    fn the_end_of_a_listing() {
+        let read = |cursor: &str, rows: usize| {
+            let row = |id| serde_json::json!({"fileId": id, "filename": "d", "type": 1});
+            let rows: Vec<_> = (0..rows).map(row).collect();
+            let answer = serde_json::json!({"lastFileId": cursor, "fileList": rows});
+            let answer = serde_json::from_value(answer).expect("a listing");
+            Page::read(answer, &FileId::root()).map(|page| page.next)
+        };
+        assert_eq!(read("-1", 100).ok(), Some(None));
+        assert_eq!(read("", 99).ok(), Some(None));
+        assert_eq!(read("0", 0).ok(), Some(None));
+        assert_eq!(read("9", 3).ok(), Some(Some("9".into())));
+        assert!(read("", 100).is_err());
+        assert!(read("0", 100).is_err());
+    }
+}

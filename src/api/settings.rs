@@ -1,0 +1,88 @@
+//! The settings of a client: where the service is, as whom, how fast and how long.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::qps::QpsTable;
+
+/// Text that is never shown: it has no `Display`, and `Debug` prints `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps the text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the API host and for a file of mode 0600 alone.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// What the service gave the developer (`003`: 获取access_token).
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// `clientID`.
+    pub client_id: String,
+    /// `clientSecret`.
+    pub client_secret: Secret,
+}
+
+/// Everything a [`Client`](super::Client) is told before it starts.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The base URL of the API host, `https://open-api.123pan.com` for the service itself.
+    pub endpoint: String,
+    /// As whom to call.
+    pub credentials: Credentials,
+    /// An existing folder; `token.json` and `token.lock` live there. Processes that name the same
+    /// folder share one token, so it belongs to one account at one endpoint.
+    pub token_dir: PathBuf,
+    /// Calls a second, for each endpoint.
+    pub qps: QpsTable,
+    /// One try of a call; also how long a transfer may make no progress.
+    pub attempt_timeout: Duration,
+    /// One call with all its retries, counted from the start of its first try.
+    pub deadline: Duration,
+}
+
+impl Settings {
+    /// Settings with the documented rates, 15 s for a try and 60 s for a call.
+    pub fn new(
+        endpoint: impl Into<String>,
+        credentials: Credentials,
+        token_dir: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            endpoint: endpoint.into(),
+            credentials,
+            token_dir: token_dir.into(),
+            qps: QpsTable::documented(),
+            attempt_timeout: Duration::from_secs(15),
+            deadline: Duration::from_secs(60),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_hides_secrets() {
+        let credentials = Credentials {
+            client_id: "id".into(),
+            client_secret: Secret::new("hunter2"),
+        };
+        assert!(!format!("{credentials:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,244 @@
+//! The access token: held in memory, kept on disk, shared by every process of one account.
+//!
+//! `token.json` (mode 0600) holds the token, `token.lock` says who may replace it. The service
+//! lets three tokens live and an extra one kicks out the oldest, so a new one is asked for by one
+//! caller of one process at a time, only after the file has been read again under the lock, and
+//! not at all for a while after the service refused to give one or refused one it just gave.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
+
+use super::error::Error;
+use super::settings::Secret;
+use super::wire::TokenAnswer;
+
+/// A token is renewed this long before it ends.
+const MARGIN: SignedDuration = SignedDuration::from_mins(10);
+/// A token this new is believed to be valid whatever the local clock says: that may be wrong.
+const NEW: Duration = Duration::from_secs(5 * 60);
+/// How long no token is asked for after the credentials were refused.
+const PENALTY: Duration = Duration::from_secs(60);
+/// How often a lock that another process holds is tried.
+const LOCK_POLL: Duration = Duration::from_millis(25);
+
+/// An access token and until when it is good.
+#[derive(Clone)]
+pub(super) struct Token {
+    pub(super) access: Secret,
+    /// `None` where the service told no readable time: then until it is refused.
+    ends: Option<Timestamp>,
+    /// When this process got it from the service; `None` if it was read from the file.
+    pub(super) got: Option<Instant>,
+}
+
+impl Token {
+    /// A token that the service has just given.
+    pub(super) fn given(answer: &TokenAnswer) -> Self {
+        Self {
+            got: Some(Instant::now()),
+            ..Self::kept(answer)
+        }
+    }
+
+    fn kept(answer: &TokenAnswer) -> Self {
+        Self {
+            access: Secret::new(answer.access_token.as_str()),
+            ends: answer.expired_at.parse().ok(),
+            got: None,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let is_new = self.got.is_some_and(|got| got.elapsed() < NEW);
+        !is_new
+            && self
+                .ends
+                .is_some_and(|ends| ends.duration_since(Timestamp::now()) < MARGIN)
+    }
+
+    /// Whether it can be used by someone to whom the token `refused` was of no use.
+    fn serves(&self, refused: Option<&Token>) -> bool {
+        !self.is_over() && refused.is_none_or(|refused| refused.access != self.access)
+    }
+}
+
+/// The token of one client.
+pub(super) struct Tokens {
+    file: TokenFile,
+    /// A turnstile of one: who passes it may read the file and ask the service.
+    turn: Semaphore,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    token: Option<Token>,
+    /// The last failure to get a token, and when.
+    failure: Option<(Instant, Error)>,
+}
+
+impl Held {
+    /// The answer for a caller who has waited since `since`, if it needs no asking.
+    fn answer(&self, refused: Option<&Token>, since: Instant) -> Option<Result<Token, Error>> {
+        if let Some(token) = self.token.as_ref().filter(|token| token.serves(refused)) {
+            return Some(Ok(token.clone()));
+        }
+        let (at, error) = self.failure.as_ref()?;
+        let holds = *at >= since || (error.is_unauthorized() && at.elapsed() < PENALTY);
+        holds.then(|| Err(error.clone()))
+    }
+}
+
+impl Tokens {
+    /// The token kept in the folder `dir`.
+    pub(super) fn new(dir: PathBuf) -> Self {
+        Self {
+            file: TokenFile { dir },
+            turn: Semaphore::new(1),
+            held: Mutex::default(),
+        }
+    }
+
+    /// A token that may be valid and is not `refused`: the one held, the one on disk, or the one
+    /// that `ask` gets, which is not started unless it is needed.
+    pub(super) async fn get(
+        &self,
+        refused: Option<&Token>,
+        ask: impl Future<Output = Result<Token, Error>>,
+    ) -> Result<Token, Error> {
+        let since = Instant::now();
+        if let Some(answer) = self.held().answer(refused, since) {
+            return answer;
+        }
+        let _turn = self.turn.acquire().await;
+        if let Some(answer) = self.held().answer(refused, since) {
+            return answer;
+        }
+        let _lock = self.file.lock().await;
+        if let Some(token) = self.file.read().await.filter(|kept| kept.serves(refused)) {
+            self.hold(&token);
+            return Ok(token);
+        }
+        match ask.await {
+            Ok(token) => {
+                self.hold(&token);
+                self.file.write(&token).await;
+                Ok(token)
+            }
+            Err(error) => {
+                self.held().failure = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    /// The service refused a token that it had just given: everybody gets `error` for a while.
+    pub(super) fn give_up(&self, token: &Token, error: &Error) {
+        let mut held = self.held();
+        if held
+            .token
+            .as_ref()
+            .is_some_and(|held| held.access == token.access)
+        {
+            held.token = None;
+        }
+        held.failure = Some((Instant::now(), error.clone()));
+    }
+
+    fn hold(&self, token: &Token) {
+        *self.held() = Held {
+            token: Some(token.clone()),
+            failure: None,
+        };
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// `token.json` and `token.lock`. Trouble with them is told and survived: the token is then
+/// this process's own.
+struct TokenFile {
+    dir: PathBuf,
+}
+
+impl TokenFile {
+    /// Waits for the lock, which lasts until the file is dropped.
+    async fn lock(&self) -> Option<File> {
+        let path = self.dir.join("token.lock");
+        let file = blocking(move || {
+            let mut options = OpenOptions::new();
+            options.create(true).truncate(false).write(true).mode(0o600);
+            options.open(path)
+        })
+        .await
+        .map_err(|error| tracing::warn!("the token is not shared, it cannot be locked: {error}"))
+        .ok()?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Some(file),
+                // Polled rather than waited for: a thread that waits cannot be called back.
+                Err(TryLockError::WouldBlock) => sleep(LOCK_POLL).await,
+                Err(TryLockError::Error(error)) => {
+                    tracing::warn!("the token is not shared, it cannot be locked: {error}");
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// The token on disk; `None` where there is none that can be read.
+    async fn read(&self) -> Option<Token> {
+        let path = self.dir.join("token.json");
+        let bytes = match blocking(move || std::fs::read(path)).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                tracing::warn!("the kept token cannot be read: {error}");
+                return None;
+            }
+        };
+        let answer: TokenAnswer = serde_json::from_slice(&bytes)
+            .map_err(|_| tracing::warn!("the kept token is garbage, a new one is asked for"))
+            .ok()?;
+        Some(Token::kept(&answer))
+    }
+
+    /// Replaces the token on disk as a whole.
+    async fn write(&self, token: &Token) {
+        let answer = TokenAnswer {
+            access_token: token.access.reveal().to_owned(),
+            expired_at: token.ends.map(|ends| ends.to_string()).unwrap_or_default(),
+        };
+        let dir = self.dir.clone();
+        let written = blocking(move || {
+            let json = serde_json::to_vec(&answer)?;
+            // A named temporary file has mode 0600.
+            let mut file = tempfile::Builder::new()
+                .prefix(".token")
+                .tempfile_in(&dir)?;
+            file.write_all(&json)?;
+            file.persist(dir.join("token.json"))?;
+            Ok(())
+        });
+        if let Err(error) = written.await {
+            tracing::warn!("the token cannot be kept on disk: {error}");
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    spawn_blocking(work).await.map_err(io::Error::other)?
+}

@@ -1,0 +1,97 @@
+//! The command line: what was typed becomes what is meant, then it is done.
+
+mod demo;
+mod emulator;
+mod mount;
+mod options;
+mod shell;
+mod umount;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// What goes wrong is told in one line, so any error will do.
+type Failure = Box<dyn std::error::Error>;
+
+/// Mounts a 123pan image bed as a drive.
+#[derive(Debug, Parser)]
+#[command(name = "bedfs", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Mount the image bed on a folder.
+    Mount(mount::Args),
+    /// Wait for uploads, then unmount.
+    Umount(umount::Args),
+    /// Try it out: a mount of an emulated bed with a few pictures, no account needed.
+    Demo(demo::Args),
+    /// Run the local stand-in for the service.
+    Emulator(emulator::Args),
+    /// Print the completions for a shell.
+    Completions(shell::Args),
+    /// Print the manual page.
+    Man,
+}
+
+/// Runs the program and gives its exit code.
+pub fn main() -> ExitCode {
+    let names: Vec<String> = Cli::command()
+        .get_subcommands()
+        .map(|command| command.get_name().to_owned())
+        .collect();
+    let typed: Vec<OsString> = std::env::args_os().collect();
+    let cli = Cli::parse_from(options::spell_out(typed, &names));
+    let done = match cli.command {
+        Command::Mount(args) => mount::run(args),
+        Command::Umount(args) => umount::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Emulator(args) => emulator::run(args),
+        Command::Completions(args) => shell::completions(&args, &mut Cli::command()),
+        Command::Man => shell::manual(&Cli::command()),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("bedfs: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Where the log goes.
+enum Log {
+    Stderr,
+    File(File),
+}
+
+/// Starts the log. Once a process.
+fn start_log(level: tracing::Level, log: Log) {
+    // Of this program only: what libraries log is of no use to a user.
+    let filter = EnvFilter::new(format!("off,bedfs={level}"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false);
+    match log {
+        Log::Stderr => {
+            let colours = std::io::IsTerminal::is_terminal(&std::io::stderr())
+                && std::env::var_os("NO_COLOR").is_none();
+            builder
+                .with_ansi(colours)
+                .with_writer(std::io::stderr)
+                .init();
+        }
+        Log::File(file) => builder
+            .with_ansi(false)
+            .with_writer(Mutex::new(file))
+            .init(),
+    }
+}

@@ -1,0 +1,53 @@
+//! `bedfs emulator`: the local stand-in for the service, until it is interrupted.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use bedfs_emulator::{Emulator, Options};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Failure;
+
+/// What `bedfs emulator` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where to listen.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8123")]
+    listen: SocketAddr,
+    /// Keep the content in this folder instead of in memory.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+/// Serves until SIGINT or SIGTERM.
+pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
+    let listen = args.listen;
+    let options = Options {
+        listen,
+        data: args.data,
+        control: true,
+        ..Options::default()
+    };
+    let (id, secret) = (options.client_id.clone(), options.client_secret.clone());
+    let emulator =
+        Emulator::start(options).map_err(|error| format!("listening on {listen}: {error}"))?;
+    // For `eval`: a shell that reads it is set up to mount.
+    println!("export BEDFS_ENDPOINT={}", emulator.base_url());
+    println!("export BEDFS_CLIENT_ID={id}");
+    println!("export BEDFS_CLIENT_SECRET={secret}");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok::<(), std::io::Error>(())
+    })?;
+    emulator.stop();
+    Ok(ExitCode::SUCCESS)
+}

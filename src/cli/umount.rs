@@ -1,0 +1,117 @@
+//! `bedfs umount`: waits for uploads, shows what it waits for, and unmounts.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize;
+
+use super::Failure;
+use crate::mountpoint;
+use crate::process;
+
+/// How often the mount is asked what is left.
+const ASK: Duration = Duration::from_millis(200);
+
+/// What `bedfs umount` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Wait this long for uploads.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    timeout: u64,
+    /// The folder that bedfs is mounted on.
+    mountpoint: PathBuf,
+}
+
+/// A row of `.bedfs/pending.json`.
+#[derive(Debug, Deserialize)]
+struct Pending {
+    path: String,
+    state: String,
+    size: u64,
+    open: bool,
+    error: Option<String>,
+}
+
+/// The part of `.bedfs/status.json` that is wanted here.
+#[derive(Debug, Deserialize)]
+struct Status {
+    pid: u32,
+}
+
+/// Unmounts.
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let deadline = Instant::now() + Duration::from_secs(args.timeout);
+    let full = mountpoint::find(&args.mountpoint)?;
+    let status: Option<Status> = control(&full, "status.json");
+    let left = wait_for_uploads(&full, deadline);
+    for file in &left {
+        let why = file.error.as_deref().unwrap_or(&file.state);
+        eprintln!(
+            "bedfs: {} ({} bytes) is not uploaded: {why}",
+            file.path, file.size
+        );
+    }
+    // A dead mount answers nothing and holds nothing: out of sight with it.
+    mountpoint::unmount(&full, status.is_none())?;
+    if let Some(Status { pid }) = status {
+        wait_for_end(pid, deadline)?;
+    }
+    if left.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!(
+        "bedfs: what is not uploaded is kept in the folder `staging` of the account's state; the log names it"
+    );
+    Ok(ExitCode::FAILURE)
+}
+
+/// Waits until nothing is on its way, and gives what cannot be waited for.
+fn wait_for_uploads(full: &Path, deadline: Instant) -> Vec<Pending> {
+    let bar = match std::io::stderr().is_terminal() {
+        true => ProgressBar::new_spinner(),
+        false => ProgressBar::hidden(),
+    };
+    bar.set_style(ProgressStyle::default_spinner());
+    loop {
+        let left: Vec<Pending> = control(full, "pending.json").unwrap_or_default();
+        let on_the_way = left
+            .iter()
+            .find(|file| file.state == "uploading" || (file.state == "dirty" && !file.open));
+        match on_the_way {
+            Some(file) if Instant::now() < deadline => {
+                bar.set_message(format!(
+                    "waiting for {} of {} ({} bytes)",
+                    file.path,
+                    left.len(),
+                    file.size
+                ));
+                bar.tick();
+                std::thread::sleep(ASK);
+            }
+            _ => {
+                bar.finish_and_clear();
+                return left;
+            }
+        }
+    }
+}
+
+/// Waits for the mount's process: it still tidies up.
+fn wait_for_end(pid: u32, deadline: Instant) -> Result<(), Failure> {
+    while process::is_alive(pid) {
+        if Instant::now() > deadline {
+            return Err(format!("unmounted, but its process {pid} still runs").into());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// A file of the control folder; `None` if the mount has none or is dead.
+fn control<T: serde::de::DeserializeOwned>(full: &Path, name: &str) -> Option<T> {
+    let text = std::fs::read(full.join(".bedfs").join(name)).ok()?;
+    serde_json::from_slice(&text).ok()
+}

@@ -1,0 +1,174 @@
+//! The file system: one method for each VFS operation, over the tree, the bed and the reader.
+//!
+//! A plain `fn` answers on the thread that FUSE called and touches no network; an `async fn` may,
+//! and runs in a task. The signature tells the lane.
+
+mod attr;
+mod control;
+mod dir;
+mod errno;
+mod file;
+mod handle;
+mod local;
+mod publish;
+mod remove;
+mod rename;
+mod xattr;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::account::AccountCache;
+use crate::api;
+use crate::bed::{self, Bed};
+use crate::config::Control;
+use crate::names::NameError;
+use crate::read::{self, Reader};
+use crate::tree::{self, Tree};
+use crate::types::Ino;
+pub use attr::{Attr, Change, Space};
+pub use dir::DirEntry;
+pub use file::Opened;
+use handle::Handles;
+use local::LocalFiles;
+pub use publish::Leftover;
+
+/// Why an operation fails.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant says in its message what it is")]
+pub enum Error {
+    #[error("it exists already")]
+    Exists,
+    #[error("the folder is not empty")]
+    NotEmpty,
+    #[error("it is a folder")]
+    IsAFolder,
+    #[error("a folder cannot be moved into itself")]
+    IntoItself,
+    #[error("{0}")]
+    Invalid(&'static str),
+    #[error("the mount is read-only")]
+    ReadOnly,
+    #[error("an image bed has no such thing")]
+    NotPermitted,
+    #[error("not supported")]
+    NotSupported,
+    #[error("no such attribute")]
+    NoAttribute,
+    #[error("no such open file")]
+    BadHandle,
+    #[error("the file goes on being written to")]
+    Busy,
+    #[error("larger than a file can be")]
+    TooLarge,
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error("staging on the local disk: {0}")]
+    Staging(#[from] std::io::Error),
+    #[error(transparent)]
+    Tree(#[from] tree::Error),
+    #[error(transparent)]
+    Bed(#[from] bed::Error),
+    #[error(transparent)]
+    Read(#[from] read::Error),
+    #[error(transparent)]
+    Api(#[from] api::Error),
+}
+
+/// What an operation gives.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// How the mount was asked to behave.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Nothing is changed, here or there.
+    pub read_only: bool,
+    /// Owner of everything, until the user sets another.
+    pub uid: u32,
+    /// Group of everything, until the user sets another.
+    pub gid: u32,
+    /// Permission bits that nothing has by default.
+    pub umask: u32,
+    /// How the control folder shows.
+    pub control: Control,
+    /// Where staged files live; exists.
+    pub staging: PathBuf,
+}
+
+/// The file system of one mount.
+pub struct Fs {
+    options: Options,
+    tree: Arc<Tree>,
+    bed: Bed,
+    reader: Arc<Reader>,
+    account: Arc<AccountCache>,
+    locals: LocalFiles,
+    handles: Handles,
+    /// One rename at a time: two that cross would wait for each other's files.
+    renaming: Semaphore,
+    /// Uploads and new folders take one permit, a folder that is rebuilt under another name takes
+    /// all: nothing may be put into the old folder while it is poured into the new one.
+    structure: Semaphore,
+    /// When the mount began.
+    born: std::time::SystemTime,
+}
+
+/// As many uploads as anyone has.
+const STRUCTURE: u32 = 1 << 20;
+
+impl Fs {
+    /// A file system over these rooms.
+    pub fn new(
+        options: Options,
+        tree: Arc<Tree>,
+        bed: Bed,
+        reader: Arc<Reader>,
+        account: Arc<AccountCache>,
+    ) -> Self {
+        Self {
+            options,
+            tree,
+            bed,
+            reader,
+            account,
+            locals: LocalFiles::default(),
+            handles: Handles::default(),
+            renaming: Semaphore::new(1),
+            structure: Semaphore::new(STRUCTURE as usize),
+            born: std::time::SystemTime::now(),
+        }
+    }
+
+    fn writable(&self) -> Result<()> {
+        if self.options.read_only {
+            Err(Error::ReadOnly)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The inode that a complete and fresh listing of the folder calls `name`.
+    async fn find(&self, parent: Ino, name: &str) -> Result<Option<Ino>> {
+        self.tree.ensure_listed(parent).await?;
+        Ok(self.tree.child(parent, name)?)
+    }
+
+    /// Forgets the inodes' look-ups; no answer is wanted.
+    pub fn forget(&self, ino: Ino, count: u64) {
+        self.tree.forget(ino, count);
+    }
+
+    /// For messages: the path from the mount's root.
+    pub fn path(&self, ino: Ino) -> String {
+        self.tree.path(ino)
+    }
+}
+
+async fn turn(semaphore: &Semaphore) -> tokio::sync::SemaphorePermit<'_> {
+    semaphore
+        .acquire()
+        .await
+        .expect("the semaphores are never closed")
+}

@@ -1,0 +1,172 @@
+//! Attributes: what `stat`, `statfs` and their setters deal in.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::{Error, Fs, Result, control};
+use crate::tree::{Info, What};
+use crate::types::Ino;
+
+/// What `stat` tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Attr {
+    /// The inode.
+    pub ino: Ino,
+    /// Whether it is a folder; else it is a file.
+    pub is_folder: bool,
+    /// Bytes.
+    pub size: u64,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Last access.
+    pub atime: SystemTime,
+    /// Last change of content.
+    pub mtime: SystemTime,
+    /// Last change of the inode.
+    pub ctime: SystemTime,
+    /// When the object was made.
+    pub created: SystemTime,
+}
+
+/// What `statfs` tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Space {
+    /// Bytes that the account may store.
+    pub total: u64,
+    /// Bytes of these that are free.
+    pub free: u64,
+    /// Inodes known.
+    pub inodes: u64,
+}
+
+/// What a `setattr` asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Change {
+    /// Permission bits.
+    pub mode: Option<u32>,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Bytes.
+    pub size: Option<u64>,
+    /// Last access.
+    pub atime: Option<SystemTime>,
+    /// Last change of content.
+    pub mtime: Option<SystemTime>,
+}
+
+/// Told while the account's figures are not known: enough for any program that asks first.
+const UNKNOWN_SPACE: u64 = 1 << 50;
+
+impl Fs {
+    /// The attributes of an inode.
+    pub fn getattr(&self, ino: Ino) -> Result<Attr> {
+        if control::is_control(ino) {
+            return self.control_attr(ino);
+        }
+        Ok(self.attr_of(&self.tree.info(ino)?))
+    }
+
+    pub(super) fn attr_of(&self, info: &Info) -> Attr {
+        let (size, created, updated, bits) = match &info.what {
+            What::Folder { created, .. } => (0, *created, *created, 0o777),
+            What::File(Some(entry)) => (entry.size(), entry.created, entry.updated, 0o666),
+            What::File(None) => (0, 0, 0, 0o666),
+        };
+        let staged = self
+            .locals
+            .get(info.ino)
+            .and_then(|local| local.state().staged.clone());
+        let set = &info.attributes;
+        let time = |seconds: i64| match u64::try_from(seconds) {
+            Ok(seconds) if seconds > 0 => UNIX_EPOCH + Duration::from_secs(seconds),
+            _ => self.born,
+        };
+        let mtime = set.mtime.unwrap_or(time(updated));
+        Attr {
+            ino: info.ino,
+            is_folder: info.is_folder(),
+            size: staged.map_or(size, |staged| staged.size()),
+            mode: set.mode.unwrap_or(bits & !self.options.umask),
+            uid: set.uid.unwrap_or(self.options.uid),
+            gid: set.gid.unwrap_or(self.options.gid),
+            atime: set.atime.unwrap_or(mtime),
+            mtime,
+            ctime: set.ctime.unwrap_or(mtime),
+            created: time(created),
+        }
+    }
+
+    /// Changes attributes. A new size without a writer is uploaded before this returns.
+    pub async fn setattr(&self, ino: Ino, change: Change) -> Result<Attr> {
+        if control::is_control(ino) {
+            return Err(Error::NotPermitted);
+        }
+        self.writable()?;
+        if let Some(size) = change.size {
+            self.truncate(ino, size).await?;
+        }
+        let now = SystemTime::now();
+        self.tree.set_attributes(ino, |set| {
+            set.mode = change.mode.map(|mode| mode & 0o7777).or(set.mode);
+            set.uid = change.uid.or(set.uid);
+            set.gid = change.gid.or(set.gid);
+            set.atime = change.atime.or(set.atime);
+            set.mtime = change.mtime.or(set.mtime);
+            set.ctime = Some(now);
+        });
+        self.getattr(ino)
+    }
+
+    async fn truncate(&self, ino: Ino, size: u64) -> Result<()> {
+        if i64::try_from(size).is_err() {
+            return Err(Error::TooLarge);
+        }
+        if self.tree.info(ino)?.is_folder() {
+            return Err(Error::IsAFolder);
+        }
+        let local = self.local(ino, |_| {});
+        let staged = self.stage(&local)?;
+        let before = staged.generation();
+        staged.truncate(size)?;
+        if staged.generation() != before {
+            self.touch(ino);
+        }
+        let unwatched = local.state().writers == 0;
+        let published = if unwatched {
+            self.publish(&local).await
+        } else {
+            Ok(())
+        };
+        self.settle(ino).await;
+        published
+    }
+
+    /// The content changed now.
+    pub(super) fn touch(&self, ino: Ino) {
+        let now = Some(SystemTime::now());
+        self.tree
+            .set_attributes(ino, |set| (set.mtime, set.ctime) = (now, now));
+    }
+
+    /// The account's space, as last known: never waits.
+    pub fn statfs(&self) -> Space {
+        let inodes = self.tree.len() as u64;
+        match self.account.known() {
+            Some(account) => Space {
+                total: account.space_total,
+                free: account.space_total.saturating_sub(account.space_used),
+                inodes,
+            },
+            None => Space {
+                total: UNKNOWN_SPACE,
+                free: UNKNOWN_SPACE,
+                inodes,
+            },
+        }
+    }
+}

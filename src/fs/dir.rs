@@ -1,0 +1,144 @@
+//! Folders: look-ups, listings, and folders made.
+
+use std::ffi::OsStr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::attr::Attr;
+use super::handle::FolderHandle;
+use super::{Error, Fs, Result, control, turn};
+use crate::names::{self, NameError};
+use crate::tree::{CONTROL_NAME, Error as TreeError};
+use crate::types::Ino;
+
+/// One name in an open folder.
+#[derive(Clone, Debug)]
+pub struct DirEntry {
+    /// The inode.
+    pub ino: Ino,
+    /// The name.
+    pub name: Arc<str>,
+    /// Whether it is a folder.
+    pub is_folder: bool,
+}
+
+impl Fs {
+    /// The inode that a folder calls `name`. The kernel's count of it rises.
+    pub async fn lookup(&self, parent: Ino, name: &OsStr) -> Result<Attr> {
+        if name.len() > names::NAME_MAX {
+            return Err(NameError::TooLong.into());
+        }
+        // No name of the mount is anything but UTF-8.
+        let name = name.to_str().ok_or(TreeError::NotFound)?;
+        if let Some(attr) = self.control_lookup(parent, name) {
+            return attr;
+        }
+        let ino = self.find(parent, name).await?.ok_or(TreeError::NotFound)?;
+        self.entry(ino)
+    }
+
+    /// The attributes of an inode about to be told to the kernel.
+    pub fn entry(&self, ino: Ino) -> Result<Attr> {
+        self.tree.remember(ino);
+        self.getattr(ino).inspect_err(|_| self.tree.forget(ino, 1))
+    }
+
+    /// Opens a folder: makes sure that its names are known.
+    pub async fn opendir(&self, ino: Ino) -> Result<u64> {
+        if !control::is_control(ino) {
+            self.tree.ensure_listed(ino).await?;
+        }
+        let names = Mutex::new(self.names(ino)?);
+        Ok(self.handles.add_folder(FolderHandle { ino, names }))
+    }
+
+    /// The names of an open folder from `offset` on: a position in the list as it was when the
+    /// reading began. From 0 on the list is taken anew.
+    pub fn readdir(&self, handle: u64, offset: u64) -> Result<Arc<[DirEntry]>> {
+        let folder = self.handles.folder(handle)?;
+        let mut names = folder.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if offset == 0 {
+            *names = self.names(folder.ino)?;
+        }
+        Ok(names.clone())
+    }
+
+    fn names(&self, ino: Ino) -> Result<Arc<[DirEntry]>> {
+        let parent = match control::is_control(ino) {
+            true => Ino::ROOT,
+            false => self.tree.info(ino)?.parent.unwrap_or(ino),
+        };
+        let dot = |ino, name: &str| DirEntry {
+            ino,
+            name: name.into(),
+            is_folder: true,
+        };
+        let mut names = vec![dot(ino, "."), dot(parent, "..")];
+        if control::is_control(ino) {
+            names.extend(self.control_names());
+            return Ok(names.into());
+        }
+        if ino == Ino::ROOT && self.options.control == crate::config::Control::Visible {
+            names.push(dot(control::FOLDER, CONTROL_NAME));
+        }
+        let children = self.tree.children(ino)?.into_iter();
+        names.extend(children.map(|child| DirEntry {
+            ino: child.ino,
+            name: child.name,
+            is_folder: child.is_folder,
+        }));
+        Ok(names.into())
+    }
+
+    /// Closes a folder.
+    pub fn releasedir(&self, handle: u64) {
+        self.handles.close(handle);
+    }
+
+    /// Makes a folder at the service.
+    pub async fn mkdir(&self, parent: Ino, name: &OsStr, mode: u32) -> Result<Attr> {
+        self.writable()?;
+        let name = self.new_name(parent, name)?;
+        if self.find(parent, name).await?.is_some() {
+            return Err(Error::Exists);
+        }
+        let _permit = turn(&self.structure).await;
+        let folder = self.tree.folder_id(parent)?;
+        let id = match self.bed.make_folder(&folder, name).await {
+            Ok(id) => id,
+            Err(error) => {
+                // Refused, perhaps since somebody else made it: then the caller is told just that.
+                let refused = error.api().is_some_and(crate::api::Error::is_refused);
+                if refused
+                    && self.tree.refresh(parent).await.is_ok()
+                    && self.tree.child(parent, name)?.is_some()
+                {
+                    return Err(Error::Exists);
+                }
+                return Err(error.into());
+            }
+        };
+        let ino = self.tree.add_folder(parent, name, id)?;
+        self.set_mode(ino, mode, 0o777);
+        self.entry(ino)
+    }
+
+    /// A name that may be given to something new in the folder. Costs no call.
+    pub(super) fn new_name<'a>(&self, parent: Ino, name: &'a OsStr) -> Result<&'a str> {
+        if control::is_control(parent) {
+            return Err(Error::NotPermitted);
+        }
+        let name = names::check(name)?;
+        if parent == Ino::ROOT && name == CONTROL_NAME {
+            return Err(Error::Exists);
+        }
+        Ok(name)
+    }
+
+    /// Keeps the mode something was made with, where it is not the usual one.
+    pub(super) fn set_mode(&self, ino: Ino, mode: u32, bits: u32) {
+        let mode = mode & 0o7777;
+        if mode != bits & !self.options.umask {
+            self.tree.set_attributes(ino, |set| set.mode = Some(mode));
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The errno table: the one place where what went wrong becomes what the caller of a system call
+//! sees.
+
+use super::Error;
+use crate::api;
+use crate::bed;
+use crate::names::NameError;
+use crate::read;
+use crate::tree;
+use crate::upload;
+
+/// Codes and words by which the service tells why it refuses. Only the code 5113 is published; the
+/// rest is read out of the message, which the documents promise to hold the reason.
+const TRAFFIC_USED_UP: i64 = 5113;
+const QUOTA_WORDS: &[&str] = &["空间", "容量", "流量", "quota", "space", "traffic"];
+const SIZE_WORDS: &[&str] = &["过大", "大小", "too large", "too big", "size"];
+const TYPE_WORDS: &[&str] = &["格式", "类型", "format", "type", "extension"];
+
+impl Error {
+    /// The number that the caller of the system call sees.
+    pub fn errno(&self) -> i32 {
+        match self {
+            Self::Exists => libc::EEXIST,
+            Self::NotEmpty => libc::ENOTEMPTY,
+            Self::IsAFolder => libc::EISDIR,
+            Self::IntoItself | Self::Invalid(_) => libc::EINVAL,
+            Self::ReadOnly => libc::EROFS,
+            Self::NotPermitted => libc::EPERM,
+            Self::NotSupported => libc::ENOTSUP,
+            Self::NoAttribute => libc::ENODATA,
+            Self::BadHandle => libc::EBADF,
+            Self::Busy => libc::EBUSY,
+            Self::TooLarge => libc::EFBIG,
+            Self::Name(NameError::TooLong) => libc::ENAMETOOLONG,
+            Self::Name(_) => libc::EINVAL,
+            Self::Staging(error) => error.raw_os_error().unwrap_or(libc::EIO),
+            Self::Tree(error) => of_tree(error),
+            Self::Bed(error) => of_bed(error),
+            Self::Read(error) => of_read(error),
+            Self::Api(error) => of_api(error),
+        }
+    }
+}
+
+fn of_tree(error: &tree::Error) -> i32 {
+    match error {
+        tree::Error::NotFound => libc::ENOENT,
+        tree::Error::NotAFolder => libc::ENOTDIR,
+        tree::Error::Api(error) => of_api(error),
+    }
+}
+
+fn of_bed(error: &bed::Error) -> i32 {
+    match error {
+        bed::Error::Api(error) => of_api(error),
+        bed::Error::Upload(error) => of_upload(error),
+        bed::Error::Read(error) => of_read(error),
+        bed::Error::Staging(error) => error.raw_os_error().unwrap_or(libc::EIO),
+        bed::Error::NotEmpty => libc::ENOTEMPTY,
+        bed::Error::Unconfirmed { .. } => libc::EIO,
+    }
+}
+
+fn of_upload(error: &upload::Error) -> i32 {
+    match error {
+        upload::Error::Api(error) => of_api(error),
+        upload::Error::Staging(error) => error.raw_os_error().unwrap_or(libc::EIO),
+        upload::Error::Changed => libc::EBUSY,
+        upload::Error::Unfinished { .. } => libc::ETIMEDOUT,
+        upload::Error::Unlisted { .. } | upload::Error::SliceSize(_) => libc::EIO,
+    }
+}
+
+fn of_read(error: &read::Error) -> i32 {
+    match error {
+        read::Error::Fetch { source, .. } => of_api(source),
+        // Moderation took the bytes away.
+        read::Error::NoLink { status, .. } if *status > 100 => libc::EACCES,
+        read::Error::NoLink { .. } | read::Error::Mismatch { .. } | read::Error::Short { .. } => {
+            libc::EIO
+        }
+    }
+}
+
+fn of_api(error: &api::Error) -> i32 {
+    if error.is_unauthorized() || error.is_expired() {
+        libc::EACCES
+    } else if error.is_not_found() {
+        libc::ENOENT
+    } else if error.is_timed_out() {
+        libc::ETIMEDOUT
+    } else if let Some(reply) = error.refusal() {
+        of_refusal(reply.code, &reply.message)
+    } else {
+        libc::EIO
+    }
+}
+
+fn of_refusal(code: i64, message: &str) -> i32 {
+    let message = message.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if code == TRAFFIC_USED_UP || says(QUOTA_WORDS) {
+        libc::EDQUOT
+    } else if says(SIZE_WORDS) {
+        libc::EFBIG
+    } else if says(TYPE_WORDS) {
+        libc::EINVAL
+    } else {
+        libc::EIO
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_apart_by_code_and_words() {
+        assert_eq!(of_refusal(5113, "x"), libc::EDQUOT);
+        assert_eq!(of_refusal(1, "存储空间不足"), libc::EDQUOT);
+        assert_eq!(of_refusal(1, "文件过大"), libc::EFBIG);
+        assert_eq!(of_refusal(1, "不支持的文件格式"), libc::EINVAL);
+        assert_eq!(of_refusal(1, "internal error"), libc::EIO);
+    }
+}

@@ -1,0 +1,300 @@
+//! Files: opened, created, read, written, closed.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::attr::Attr;
+use super::handle::FileHandle;
+use super::local::{LocalFile, State};
+use super::{Error, Fs, Result, control};
+use crate::process;
+use crate::staging::{Staged, StagedFile};
+use crate::tree::Error as TreeError;
+use crate::types::{Entry, Ino};
+
+/// An opened file.
+#[derive(Clone, Copy, Debug)]
+pub struct Opened {
+    /// The number of the handle.
+    pub handle: u64,
+    /// Whether the content has no size that the kernel could rely on.
+    pub is_stream: bool,
+}
+
+impl Fs {
+    /// Opens a file. `pid` is the thread that does.
+    pub fn open(&self, ino: Ino, flags: i32, pid: u32) -> Result<Opened> {
+        let writable = flags & libc::O_ACCMODE != libc::O_RDONLY;
+        if control::is_control(ino) {
+            return match writable {
+                true => Err(Error::NotPermitted),
+                false => self.open_control(ino),
+            };
+        }
+        if self.tree.info(ino)?.is_folder() {
+            return Err(Error::IsAFolder);
+        }
+        if writable {
+            self.writable()?;
+        }
+        let handle = self.open_file(ino, writable, pid);
+        Ok(Opened {
+            handle,
+            is_stream: false,
+        })
+    }
+
+    fn open_file(&self, ino: Ino, writable: bool, pid: u32) -> u64 {
+        let local = self.local(ino, |state| {
+            state.opens += 1;
+            state.writers += u32::from(writable);
+        });
+        let opener = process::thread_group(pid);
+        let wrote = AtomicBool::new(false);
+        self.handles.add_file(FileHandle {
+            local,
+            writable,
+            opener,
+            wrote,
+        })
+    }
+
+    /// Makes a file that exists only here until it is closed with bytes in it, and opens it.
+    pub async fn create(
+        &self,
+        parent: Ino,
+        name: &OsStr,
+        mode: u32,
+        flags: i32,
+        pid: u32,
+    ) -> Result<(Attr, Opened)> {
+        self.writable()?;
+        let name = self.new_name(parent, name)?;
+        let ino = match self.find(parent, name).await? {
+            Some(_) if flags & libc::O_EXCL != 0 => return Err(Error::Exists),
+            Some(ino) if self.tree.info(ino)?.is_folder() => return Err(Error::IsAFolder),
+            Some(ino) => ino,
+            None => self.make_file(parent, name, mode)?,
+        };
+        let attr = self.entry(ino)?;
+        let writable = flags & libc::O_ACCMODE != libc::O_RDONLY;
+        let handle = self.open_file(ino, writable, pid);
+        Ok((
+            attr,
+            Opened {
+                handle,
+                is_stream: false,
+            },
+        ))
+    }
+
+    /// Makes a file without opening it. It stays here until it has bytes.
+    pub async fn mknod(&self, parent: Ino, name: &OsStr, mode: u32) -> Result<Attr> {
+        self.writable()?;
+        let name = self.new_name(parent, name)?;
+        if self.find(parent, name).await?.is_some() {
+            return Err(Error::Exists);
+        }
+        let ino = self.make_file(parent, name, mode)?;
+        self.entry(ino)
+    }
+
+    fn make_file(&self, parent: Ino, name: &str, mode: u32) -> Result<Ino> {
+        let ino = self.tree.add_file(parent, name)?;
+        let local = self.local(ino, |_| {});
+        if let Err(error) = self.stage(&local) {
+            self.tree.remove(ino);
+            self.drop_local(ino, false);
+            return Err(error);
+        }
+        self.touch(ino);
+        self.set_mode(ino, mode, 0o666);
+        Ok(ino)
+    }
+
+    /// The local side of a file, made if there is none. It holds the inode.
+    pub(super) fn local(&self, ino: Ino, change: impl FnOnce(&mut State)) -> Arc<LocalFile> {
+        self.locals.get_or_make(ino, || self.tree.hold(ino), change)
+    }
+
+    /// Lets the local side go if nobody needs it: not open, and nothing in it that is `wanted`.
+    pub(super) fn drop_local(&self, ino: Ino, wanted: bool) {
+        if self.locals.drop_if_idle(ino, wanted) {
+            self.tree.set_staged(ino, false);
+            self.tree.release(ino);
+        }
+    }
+
+    /// The file's staged bytes, over the remote content if there is one. No network.
+    pub(super) fn stage(&self, local: &LocalFile) -> Result<Arc<StagedFile>> {
+        let info = self.tree.info(local.ino)?;
+        let staged = local.stage(&self.options.staging, &info.name, || info.entry().cloned())?;
+        self.tree.set_staged(local.ino, true);
+        Ok(staged)
+    }
+
+    /// Reads what can be read without the network; `None` if that is not enough.
+    pub fn read_here(&self, handle: u64, offset: u64, len: usize) -> Option<Result<Vec<u8>>> {
+        if let Some(bytes) = self.handles.snapshot(handle) {
+            let from = bytes
+                .len()
+                .min(usize::try_from(offset).unwrap_or(usize::MAX));
+            let to = bytes.len().min(from.saturating_add(len));
+            return Some(Ok(bytes[from..to].to_vec()));
+        }
+        let file = match self.handles.file(handle) {
+            Ok(file) => file,
+            Err(error) => return Some(Err(error)),
+        };
+        let staged = file.local.state().staged.clone()?;
+        match staged.read_at(offset, len) {
+            Ok(Staged::Bytes(bytes)) => Some(Ok(bytes)),
+            Ok(Staged::Missing(_)) => None,
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+
+    /// Reads, from the service where need be.
+    pub async fn read(&self, handle: u64, offset: u64, len: usize) -> Result<Vec<u8>> {
+        let file = self.handles.file(handle)?;
+        let (staged, base) = {
+            let state = file.local.state();
+            (state.staged.clone(), state.base.clone())
+        };
+        if let Some(staged) = staged {
+            let base = self.with_link(file.local.ino, base).await?;
+            return Ok(self
+                .bed
+                .read_staged(&staged, base.as_ref(), offset, len)
+                .await?);
+        }
+        let entry = self.tree.info(file.local.ino)?.entry().cloned();
+        match self.with_link(file.local.ino, entry).await? {
+            Some(entry) => Ok(self.reader.read(&entry, offset, len).await?),
+            None => Err(TreeError::NotFound.into()),
+        }
+    }
+
+    /// The entry with its link, which is not known right after an upload.
+    pub(super) async fn with_link(
+        &self,
+        ino: Ino,
+        entry: Option<Arc<Entry>>,
+    ) -> Result<Option<Arc<Entry>>> {
+        match entry {
+            Some(entry)
+                if entry
+                    .picture()
+                    .is_some_and(|picture| picture.link.is_none()) =>
+            {
+                let fresh = Arc::new(self.bed.detail(&entry.id).await?);
+                self.tree.update_entry(ino, fresh.clone());
+                Ok(Some(fresh))
+            }
+            entry => Ok(entry),
+        }
+    }
+
+    /// Writes to the local disk.
+    pub fn write(&self, handle: u64, offset: u64, data: &[u8]) -> Result<()> {
+        let file = self.handles.file(handle)?;
+        if !file.writable {
+            return Err(Error::BadHandle);
+        }
+        self.stage(&file.local)?.write_at(offset, data)?;
+        file.wrote.store(true, Ordering::Relaxed);
+        self.touch(file.local.ino);
+        Ok(())
+    }
+
+    /// Whether this close of a descriptor has something to upload.
+    ///
+    /// Every close of a duplicate comes here. The first process's close counts: a child that
+    /// inherited the descriptor closes it while the parent still writes. Unless the opener is gone,
+    /// for then nobody else's close comes.
+    pub fn wants_flush(&self, handle: u64, pid: u32) -> Result<bool> {
+        if self.handles.snapshot(handle).is_some() {
+            return Ok(false);
+        }
+        let file = self.handles.file(handle)?;
+        if !file.writable || file.local.state().dirty().is_none() {
+            return Ok(false);
+        }
+        let truncated = file.local.state().writers == 1;
+        if !file.wrote.load(Ordering::Relaxed) && !truncated {
+            return Ok(false);
+        }
+        Ok(match (file.opener, process::thread_group(pid)) {
+            (Some(opener), Some(closer)) => opener == closer || !process::is_alive(opener),
+            _ => true,
+        })
+    }
+
+    /// Uploads what was written; 0 means that the service has it.
+    pub async fn flush(&self, handle: u64) -> Result<()> {
+        let file = self.handles.file(handle)?;
+        file.wrote.store(false, Ordering::Relaxed);
+        self.publish(&file.local).await
+    }
+
+    /// As `flush`, whoever asks.
+    pub async fn fsync(&self, handle: u64) -> Result<()> {
+        match self.handles.file(handle) {
+            Ok(file) if file.writable => self.publish(&file.local).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Closes a file. What no close could upload is uploaded now, and its failure told to the log.
+    pub async fn release(&self, handle: u64) {
+        let Some(file) = self.handles.close(handle) else {
+            return;
+        };
+        let last_writer = {
+            let mut state = file.local.state();
+            state.opens -= 1;
+            state.writers -= u32::from(file.writable);
+            file.writable && state.writers == 0 && !state.failed_as_it_is()
+        };
+        if last_writer && let Err(error) = self.publish(&file.local).await {
+            tracing::error!(
+                "{:?} is not uploaded: {error}",
+                self.tree.path(file.local.ino)
+            );
+        }
+        let ino = file.local.ino;
+        drop(file);
+        self.settle(ino).await;
+    }
+
+    /// After a close: lets go of what nobody needs any more.
+    pub(super) async fn settle(&self, ino: Ino) {
+        let Some(local) = self.locals.get(ino) else {
+            return;
+        };
+        let info = self.tree.info(ino);
+        let named = info.as_ref().is_ok_and(|info| info.parent.is_some());
+        let set_aside = {
+            let mut state = local.state();
+            if state.opens > 0 {
+                None
+            } else {
+                state.set_aside.take()
+            }
+        };
+        drop(local);
+        if let Some(id) = set_aside
+            && let Err(error) = self.bed.delete(&id).await
+        {
+            tracing::error!("a removed file stays in the scratch folder: {error}");
+        }
+        self.drop_local(ino, named);
+        if self.locals.get(ino).is_none()
+            && let Ok(info) = info
+            && let Some(entry) = info.entry()
+        {
+            self.reader.close(&entry.id);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Handles: what the kernel holds for each open file and folder.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::dir::DirEntry;
+use super::local::LocalFile;
+use super::{Error, Result};
+use crate::types::Ino;
+
+/// An open file.
+#[derive(Debug)]
+pub(super) struct FileHandle {
+    pub(super) local: Arc<LocalFile>,
+    pub(super) writable: bool,
+    /// The thread group that opened it; `None` if it could not be told.
+    pub(super) opener: Option<u32>,
+    /// Whether bytes came through this handle since its last flush.
+    pub(super) wrote: AtomicBool,
+}
+
+/// An open folder: its names at the time they were first asked for.
+#[derive(Debug)]
+pub(super) struct FolderHandle {
+    pub(super) ino: Ino,
+    pub(super) names: Mutex<Arc<[DirEntry]>>,
+}
+
+#[derive(Clone, Debug)]
+enum Handle {
+    File(Arc<FileHandle>),
+    Folder(Arc<FolderHandle>),
+    /// A control file as it was when it was opened.
+    Snapshot(Arc<[u8]>),
+}
+
+/// All open handles by number.
+#[derive(Debug, Default)]
+pub(super) struct Handles {
+    open: Mutex<HashMap<u64, Handle>>,
+    last: AtomicU64,
+}
+
+impl Handles {
+    fn open(&self) -> MutexGuard<'_, HashMap<u64, Handle>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, handle: Handle) -> u64 {
+        let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        self.open().insert(number, handle);
+        number
+    }
+
+    pub(super) fn add_file(&self, file: FileHandle) -> u64 {
+        self.add(Handle::File(Arc::new(file)))
+    }
+
+    pub(super) fn add_folder(&self, folder: FolderHandle) -> u64 {
+        self.add(Handle::Folder(Arc::new(folder)))
+    }
+
+    pub(super) fn add_snapshot(&self, bytes: Vec<u8>) -> u64 {
+        self.add(Handle::Snapshot(bytes.into()))
+    }
+
+    pub(super) fn file(&self, number: u64) -> Result<Arc<FileHandle>> {
+        match self.open().get(&number) {
+            Some(Handle::File(file)) => Ok(file.clone()),
+            _ => Err(Error::BadHandle),
+        }
+    }
+
+    pub(super) fn folder(&self, number: u64) -> Result<Arc<FolderHandle>> {
+        match self.open().get(&number) {
+            Some(Handle::Folder(folder)) => Ok(folder.clone()),
+            _ => Err(Error::BadHandle),
+        }
+    }
+
+    pub(super) fn snapshot(&self, number: u64) -> Option<Arc<[u8]>> {
+        match self.open().get(&number) {
+            Some(Handle::Snapshot(bytes)) => Some(bytes.clone()),
+            _ => None,
+        }
+    }
+
+    /// Closes the handle, and gives the file that it was of.
+    pub(super) fn close(&self, number: u64) -> Option<Arc<FileHandle>> {
+        match self.open().remove(&number) {
+            Some(Handle::File(file)) => Some(file),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Publishing: staged bytes become the content of their name at the service.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::local::LocalFile;
+use super::{Error, Fs, Result, turn};
+use crate::bed::{self, Target};
+use crate::staging::StagedFile;
+use crate::upload;
+
+/// A file that goes on being written to is copied before its second try, and then cannot change.
+const TRIES: usize = 3;
+
+/// Bytes that are not at the service, left on disk.
+#[derive(Clone, Debug)]
+pub struct Leftover {
+    /// The file's path in the mount.
+    pub path: String,
+    /// Where its bytes are.
+    pub staged: PathBuf,
+}
+
+impl Fs {
+    /// Uploads the file if the bed has not got its present content. An empty file stays here: it
+    /// is nothing to publish yet.
+    pub(super) async fn publish(&self, local: &Arc<LocalFile>) -> Result<()> {
+        let _turn = turn(&local.turn).await;
+        for attempt in 1..=TRIES {
+            let Some(staged) = local.state().dirty().cloned() else {
+                return Ok(());
+            };
+            let named = self.tree.info(local.ino)?.parent.is_some();
+            if !named || staged.size() == 0 {
+                return Ok(());
+            }
+            local.state().uploading = true;
+            let result = self.publish_once(local, &staged, attempt > 1).await;
+            let mut state = local.state();
+            state.uploading = false;
+            match result {
+                Ok(generation) => {
+                    state.published = Some(generation);
+                    state.error = None;
+                    return Ok(());
+                }
+                Err(Error::Bed(bed::Error::Upload(upload::Error::Changed))) if attempt < TRIES => {}
+                Err(error) => {
+                    state.error = Some((staged.generation(), error.to_string().into()));
+                    return Err(error);
+                }
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// One try, and the generation that it published.
+    async fn publish_once(
+        &self,
+        local: &LocalFile,
+        staged: &Arc<StagedFile>,
+        copy: bool,
+    ) -> Result<u64> {
+        let _permit = turn(&self.structure).await;
+        let base = local.state().base.clone();
+        if staged.missing().is_some()
+            && let Some(base) = self.with_link(local.ino, base).await?
+        {
+            self.bed.fill(staged, &base).await?;
+        }
+        let source = if copy {
+            self.snapshot(staged).await?
+        } else {
+            staged.clone()
+        };
+        let sum = {
+            let source = source.clone();
+            blocking(move || source.sum()).await?
+        };
+        let info = self.tree.info(local.ino)?;
+        let Some(parent) = info.parent else {
+            return Ok(sum.generation);
+        };
+        let name = info
+            .entry()
+            .map_or_else(|| info.name.to_string(), |entry| entry.name.to_string());
+        let folder = self.tree.folder_id(parent)?;
+        let target = Target {
+            folder,
+            name,
+            old: info.entry().cloned(),
+        };
+        let entry = self.bed.store(&target, &source, sum).await?;
+        self.tree.set_entry(local.ino, Arc::new(entry));
+        Ok(sum.generation)
+    }
+
+    async fn snapshot(&self, staged: &Arc<StagedFile>) -> Result<Arc<StagedFile>> {
+        let (staged, dir) = (staged.clone(), self.options.staging.clone());
+        Ok(Arc::new(blocking(move || staged.snapshot(&dir)).await?))
+    }
+
+    /// Returns when no upload is under way.
+    pub async fn uploads_done(&self) {
+        for local in self.locals.all() {
+            drop(turn(&local.turn).await);
+        }
+    }
+
+    /// Before the mount ends: uploads what is closed and not uploaded, deletes what was removed
+    /// while open. Open files are not touched: what is in them was never acknowledged.
+    pub async fn drain(&self) {
+        for local in self.locals.all() {
+            let ino = local.ino;
+            if local.state().opens == 0
+                && let Err(error) = self.publish(&local).await
+            {
+                tracing::error!("{:?} is not uploaded: {error}", self.tree.path(ino));
+            }
+            let set_aside = local.state().set_aside.take();
+            if let Some(id) = set_aside
+                && let Err(error) = self.bed.delete(&id).await
+            {
+                tracing::error!("a removed file stays in the scratch folder: {error}");
+            }
+        }
+        self.bed.tidy().await;
+    }
+
+    /// Leaves what the bed has not got on disk, and tells where.
+    pub fn leave_behind(&self) -> Vec<Leftover> {
+        self.locals
+            .all()
+            .iter()
+            .filter_map(|local| self.leave_file(local))
+            .collect()
+    }
+
+    /// Keeps the staged bytes on disk when the value goes.
+    fn leave_file(&self, local: &LocalFile) -> Option<Leftover> {
+        let named = self
+            .tree
+            .info(local.ino)
+            .is_ok_and(|info| info.parent.is_some());
+        let staged = local.state().dirty().cloned()?;
+        if !named || staged.size() == 0 {
+            return None;
+        }
+        let path = self.tree.path(local.ino);
+        match staged.keep() {
+            Ok(staged) => Some(Leftover { path, staged }),
+            Err(error) => {
+                tracing::error!("{path:?} could not be synced to disk: {error}");
+                None
+            }
+        }
+    }
+}
+
+/// Runs what waits for the disk where it holds nobody up.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => Ok(result?),
+        Err(error) => Err(std::io::Error::other(error).into()),
+    }
+}

@@ -1,0 +1,235 @@
+//! Extended attributes: what the service tells of a picture, by name.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use super::{Error, Fs, Result, control};
+use crate::link;
+use crate::tree::{Info, What};
+use crate::types::{Entry, Ino, Link, Picture};
+
+const PREFIX: &str = "user.bedfs.";
+
+/// On files that the service has. `error` is only there when there is one, and `self_url` only
+/// where the service tells one.
+const OF_FILES: &[&str] = &[
+    "url",
+    "download_url",
+    "self_url",
+    "markdown",
+    "html",
+    "id",
+    "md5",
+    "status",
+    "traffic",
+    "created",
+    "state",
+];
+const OF_FOLDERS: &[&str] = &["id", "traffic", "files"];
+const OF_ACCOUNT: &[&str] = &[
+    "account.space_used",
+    "account.space_total",
+    "account.traffic_left",
+];
+
+/// These want the link, which is not known right after an upload.
+const OF_LINKS: &[&str] = &["url", "download_url", "self_url", "markdown", "html"];
+
+/// Setting it on a folder lists the folder anew.
+const REFRESH: &str = "refresh";
+
+/// The service's clock runs in UTC+8.
+const SERVICE_HOURS: i8 = 8;
+
+impl Fs {
+    /// The value, if it can be told without the network; `None` if not.
+    ///
+    /// The kernel asks for names that are not ours at every turn (`security.capability`,
+    /// `system.posix_acl_access`): those are answered here.
+    pub fn getxattr_here(&self, ino: Ino, name: &OsStr) -> Option<Result<Vec<u8>>> {
+        let Some(name) = ours(name) else {
+            return Some(Err(Error::NoAttribute));
+        };
+        if control::is_control(ino) {
+            return Some(Err(Error::NoAttribute));
+        }
+        let info = match self.tree.info(ino) {
+            Ok(info) => info,
+            Err(error) => return Some(Err(error.into())),
+        };
+        match &info.what {
+            What::Folder { .. } if ino == Ino::ROOT && OF_ACCOUNT.contains(&name) => None,
+            What::Folder { .. } if matches!(name, "traffic" | "files") => None,
+            What::Folder { id, .. } => Some(match (name, id.is_root()) {
+                ("id", false) => Ok(text(id)),
+                ("id", true) => self.tree.real_root().map(text).ok_or(Error::NoAttribute),
+                _ => Err(Error::NoAttribute),
+            }),
+            What::File(entry) => self.file_attribute(&info, entry.as_deref(), name),
+        }
+    }
+
+    /// The value, asked for where need be.
+    pub async fn getxattr(&self, ino: Ino, name: &OsStr) -> Result<Vec<u8>> {
+        let name = ours(name).ok_or(Error::NoAttribute)?;
+        let info = self.tree.info(ino)?;
+        if info.is_folder() {
+            return match name {
+                "traffic" | "files" => self.folder_total(ino, name).await,
+                _ => self.account_attribute(name).await,
+            };
+        }
+        let entry = self.with_link(ino, info.entry().cloned()).await?;
+        self.file_attribute(&info, entry.as_deref(), name)
+            .unwrap_or(Err(Error::NoAttribute))
+    }
+
+    /// `None` where the link is wanted and not known.
+    fn file_attribute(
+        &self,
+        info: &Info,
+        entry: Option<&Entry>,
+        name: &str,
+    ) -> Option<Result<Vec<u8>>> {
+        if matches!(name, "state" | "error") {
+            return Some(self.local_attribute(info.ino, entry, name));
+        }
+        let (Some(entry), Some(picture)) = (entry, entry.and_then(Entry::picture)) else {
+            return Some(Err(Error::NoAttribute));
+        };
+        if OF_LINKS.contains(&name) {
+            let link = picture.link.as_ref()?;
+            return Some(link_attribute(&info.name, link, name));
+        }
+        Some(picture_attribute(entry, picture, name))
+    }
+
+    fn local_attribute(&self, ino: Ino, entry: Option<&Entry>, name: &str) -> Result<Vec<u8>> {
+        let local = self.locals.get(ino);
+        let state = local.as_ref().map(|local| local.state());
+        match (name, state) {
+            ("state", Some(state)) => Ok(text(state.name())),
+            ("state", None) if entry.is_some() => Ok(text("remote")),
+            ("error", Some(state)) => {
+                let error = state.error.as_ref().ok_or(Error::NoAttribute)?;
+                Ok(text(&error.1))
+            }
+            _ => Err(Error::NoAttribute),
+        }
+    }
+
+    /// Over the files directly in the folder.
+    async fn folder_total(&self, ino: Ino, name: &str) -> Result<Vec<u8>> {
+        self.tree.ensure_listed(ino).await?;
+        let children = self.tree.children(ino)?;
+        let files = children.iter().filter(|child| !child.is_folder);
+        if name == "files" {
+            return Ok(text(files.count()));
+        }
+        let entries = files.filter_map(|child| self.tree.info(child.ino).ok()?.entry().cloned());
+        let traffic: u64 = entries
+            .filter_map(|e: Arc<Entry>| Some(e.picture()?.traffic))
+            .sum();
+        Ok(text(traffic))
+    }
+
+    async fn account_attribute(&self, name: &str) -> Result<Vec<u8>> {
+        let account = self.account.get().await?;
+        match name {
+            "account.space_used" => Ok(text(account.space_used)),
+            "account.space_total" => Ok(text(account.space_total)),
+            "account.traffic_left" => Ok(text(account.traffic_left)),
+            _ => Err(Error::NoAttribute),
+        }
+    }
+
+    /// The names that have a value, each ended by NUL.
+    pub fn listxattr(&self, ino: Ino) -> Result<Vec<u8>> {
+        if control::is_control(ino) {
+            return Ok(Vec::new());
+        }
+        let info = self.tree.info(ino)?;
+        let mut names: Vec<&str> = match &info.what {
+            What::Folder { .. } => OF_FOLDERS.to_vec(),
+            What::File(Some(_)) => OF_FILES.to_vec(),
+            What::File(None) => vec!["state"],
+        };
+        if ino == Ino::ROOT {
+            names.extend(OF_ACCOUNT);
+        }
+        if self
+            .locals
+            .get(ino)
+            .is_some_and(|local| local.state().error.is_some())
+        {
+            names.push("error");
+        }
+        // What can be told at once and has no value is left out.
+        names.retain(|name| {
+            let full = format!("{PREFIX}{name}");
+            !matches!(self.getxattr_here(ino, OsStr::new(&full)), Some(Err(_)))
+        });
+        Ok(names
+            .iter()
+            .flat_map(|name| format!("{PREFIX}{name}\0").into_bytes())
+            .collect())
+    }
+
+    /// Setting `user.bedfs.refresh` lists the folder anew; nothing else can be set.
+    pub async fn setxattr(&self, ino: Ino, name: &OsStr) -> Result<()> {
+        if ours(name) != Some(REFRESH) || control::is_control(ino) {
+            return Err(Error::NotSupported);
+        }
+        let info = self.tree.info(ino)?;
+        let folder = if info.is_folder() {
+            Some(ino)
+        } else {
+            info.parent
+        };
+        match folder {
+            Some(folder) => Ok(self.tree.refresh(folder).await?),
+            None => Ok(()),
+        }
+    }
+}
+
+fn ours(name: &OsStr) -> Option<&str> {
+    std::str::from_utf8(name.as_bytes())
+        .ok()?
+        .strip_prefix(PREFIX)
+}
+
+fn text(value: impl ToString) -> Vec<u8> {
+    value.to_string().into_bytes()
+}
+
+fn link_attribute(name: &str, link: &Link, attribute: &str) -> Result<Vec<u8>> {
+    match attribute {
+        "download_url" => Ok(text(&link.download)),
+        "self_url" => link.own().map(text).ok_or(Error::NoAttribute),
+        "markdown" => Ok(text(link::markdown(name, link.publish()))),
+        "html" => Ok(text(link::html(name, link.publish()))),
+        _ => Ok(text(link.publish())),
+    }
+}
+
+fn picture_attribute(entry: &Entry, picture: &Picture, attribute: &str) -> Result<Vec<u8>> {
+    match attribute {
+        "id" => Ok(text(&entry.id)),
+        "md5" => picture.md5.map(text).ok_or(Error::NoAttribute),
+        "status" => Ok(text(picture.status)),
+        "traffic" => Ok(text(picture.traffic)),
+        "created" => created(entry).ok_or(Error::NoAttribute),
+        _ => Err(Error::NoAttribute),
+    }
+}
+
+/// RFC 3339 with the service's own offset.
+fn created(entry: &Entry) -> Option<Vec<u8>> {
+    let at = jiff::Timestamp::from_second(entry.created)
+        .ok()
+        .filter(|_| entry.created > 0)?;
+    let offset = jiff::tz::Offset::constant(SERVICE_HOURS);
+    Some(text(at.display_with_offset(offset)))
+}

@@ -1,0 +1,659 @@
+//! The adapter: decodes what FUSE asks, picks the lane, and answers.
+//!
+//! What the file system answers with a plain `fn` is answered on the session thread. What is an
+//! `async fn` goes to a task that owns the reply; a task that dies drops it, and the caller gets
+//! EIO.
+
+use std::ffi::OsStr;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use fuser::{
+    Errno, FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite,
+    ReplyXattr, Request, TimeOrNow, WriteFlags,
+};
+use tokio::runtime::Handle;
+
+use crate::fs::{Attr, Change, Error, Fs, Opened, Result};
+use crate::names;
+use crate::types::Ino;
+
+/// Inode numbers are never used twice, so there is one generation.
+const GENERATION: Generation = Generation(0);
+
+/// Bytes of one write; the session's buffer is touched up to here.
+const MAX_WRITE: u32 = 1 << 20;
+
+/// Requests that the kernel may have in flight for read-ahead.
+const MAX_BACKGROUND: u16 = 64;
+
+/// Bytes of a block for `stat` and `statfs`.
+const BLOCK: u32 = 4096;
+
+/// The file system as FUSE drives it.
+pub struct Adapter {
+    fs: Arc<Fs>,
+    runtime: Handle,
+    /// How long the kernel may answer for itself.
+    ttl: Duration,
+}
+
+/// A reply that can be an error.
+trait Refuse: Send + 'static {
+    fn refuse(self, errno: Errno);
+}
+
+macro_rules! refuse {
+    ($($reply:ty),*) => {$(
+        impl Refuse for $reply {
+            fn refuse(self, errno: Errno) {
+                self.error(errno);
+            }
+        }
+    )*};
+}
+
+refuse!(
+    ReplyAttr,
+    ReplyCreate,
+    ReplyData,
+    ReplyEmpty,
+    ReplyEntry,
+    ReplyOpen,
+    ReplyWrite,
+    ReplyXattr,
+    ReplyDirectory,
+    ReplyDirectoryPlus
+);
+
+impl Adapter {
+    /// An adapter whose tasks run in `runtime`.
+    pub fn new(fs: Arc<Fs>, runtime: Handle, ttl: Duration) -> Self {
+        Self { fs, runtime, ttl }
+    }
+
+    /// Answers now.
+    fn answer<R: Refuse, T>(what: &str, reply: R, result: Result<T>, done: impl FnOnce(R, T)) {
+        match result {
+            Ok(value) => done(reply, value),
+            Err(error) => {
+                log(what, &error);
+                reply.refuse(Errno::from_i32(error.errno()));
+            }
+        }
+    }
+
+    /// Answers when the work is done.
+    fn spawn<R: Refuse, T: Send + 'static>(
+        &self,
+        what: &'static str,
+        reply: R,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+        done: impl FnOnce(R, T) + Send + 'static,
+    ) {
+        self.runtime
+            .spawn(async move { Self::answer(what, reply, work.await, done) });
+    }
+}
+
+/// What programs run into all the time is told to those who look for it.
+fn log(what: &str, error: &Error) {
+    match error.errno() {
+        libc::EIO | libc::ETIMEDOUT | libc::EACCES | libc::EDQUOT | libc::ENOSPC => {
+            tracing::warn!("{what}: {error}");
+        }
+        libc::ENOENT | libc::ENODATA => tracing::trace!("{what}: {error}"),
+        _ => tracing::debug!("{what}: {error}"),
+    }
+}
+
+fn ino(number: INodeNo) -> Ino {
+    Ino(number.0)
+}
+
+fn kind(is_folder: bool) -> FileType {
+    if is_folder {
+        FileType::Directory
+    } else {
+        FileType::RegularFile
+    }
+}
+
+fn file_attr(attr: &Attr) -> FileAttr {
+    FileAttr {
+        ino: INodeNo(attr.ino.0),
+        size: attr.size,
+        blocks: attr.size.div_ceil(512),
+        atime: attr.atime,
+        mtime: attr.mtime,
+        ctime: attr.ctime,
+        crtime: attr.created,
+        kind: kind(attr.is_folder),
+        perm: (attr.mode & 0o7777) as u16,
+        // For a folder 1 says "not counted", which `find` understands.
+        nlink: 1,
+        uid: attr.uid,
+        gid: attr.gid,
+        rdev: 0,
+        blksize: BLOCK,
+        flags: 0,
+    }
+}
+
+fn time(time: TimeOrNow) -> SystemTime {
+    match time {
+        TimeOrNow::SpecificTime(time) => time,
+        TimeOrNow::Now => SystemTime::now(),
+    }
+}
+
+/// The kernel keeps a file's pages between opens: an inode's content changes only through it.
+fn open_flags(opened: Opened, read_only: bool) -> FopenFlags {
+    let mut flags = match opened.is_stream {
+        true => FopenFlags::FOPEN_DIRECT_IO,
+        false => FopenFlags::FOPEN_KEEP_CACHE,
+    };
+    if read_only {
+        flags |= FopenFlags::FOPEN_NOFLUSH;
+    }
+    flags
+}
+
+/// A value or its length, as the caller has room for.
+fn reply_xattr(reply: ReplyXattr, value: &[u8], room: u32) {
+    match room as usize {
+        0 => reply.size(value.len() as u32),
+        room if room < value.len() => reply.error(Errno::ERANGE),
+        _ => reply.data(value),
+    }
+}
+
+impl fuser::Filesystem for Adapter {
+    fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        // One by one: a single missing bit refuses the whole set.
+        for wanted in [
+            InitFlags::FUSE_PARALLEL_DIROPS,
+            InitFlags::FUSE_DO_READDIRPLUS,
+            InitFlags::FUSE_READDIRPLUS_AUTO,
+        ] {
+            if let Err(missing) = config.add_capabilities(wanted) {
+                tracing::info!("the kernel lacks {missing:?}");
+            }
+        }
+        let write = config.set_max_write(MAX_WRITE);
+        let background = config.set_max_background(MAX_BACKGROUND);
+        match (write, background) {
+            (Ok(_), Ok(_)) => Ok(()),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let (fs, name, ttl) = (self.fs.clone(), name.to_owned(), self.ttl);
+        self.spawn(
+            "lookup",
+            reply,
+            async move { fs.lookup(ino(parent), &name).await },
+            move |reply, attr| {
+                reply.entry(&ttl, &file_attr(&attr), GENERATION);
+            },
+        );
+    }
+
+    fn forget(&self, _req: &Request, number: INodeNo, nlookup: u64) {
+        self.fs.forget(ino(number), nlookup);
+    }
+
+    fn getattr(&self, _req: &Request, number: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        Self::answer(
+            "getattr",
+            reply,
+            self.fs.getattr(ino(number)),
+            |reply, attr| {
+                reply.attr(&self.ttl, &file_attr(&attr));
+            },
+        );
+    }
+
+    fn setattr(
+        &self,
+        _req: &Request,
+        number: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        _fh: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<fuser::BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let (fs, ttl) = (self.fs.clone(), self.ttl);
+        let (atime, mtime) = (atime.map(time), mtime.map(time));
+        let change = Change {
+            mode,
+            uid,
+            gid,
+            size,
+            atime,
+            mtime,
+        };
+        self.spawn(
+            "setattr",
+            reply,
+            async move { fs.setattr(ino(number), change).await },
+            move |reply, attr| {
+                reply.attr(&ttl, &file_attr(&attr));
+            },
+        );
+    }
+
+    fn mknod(
+        &self,
+        _req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        _rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        if mode & libc::S_IFMT != libc::S_IFREG {
+            return reply.error(Errno::EPERM);
+        }
+        let (fs, name, ttl) = (self.fs.clone(), name.to_owned(), self.ttl);
+        let work = async move { fs.mknod(ino(parent), &name, mode & !umask).await };
+        self.spawn("mknod", reply, work, move |reply, attr| {
+            reply.entry(&ttl, &file_attr(&attr), GENERATION);
+        });
+    }
+
+    fn mkdir(
+        &self,
+        _req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        reply: ReplyEntry,
+    ) {
+        let (fs, name, ttl) = (self.fs.clone(), name.to_owned(), self.ttl);
+        let work = async move { fs.mkdir(ino(parent), &name, mode & !umask).await };
+        self.spawn("mkdir", reply, work, move |reply, attr| {
+            reply.entry(&ttl, &file_attr(&attr), GENERATION);
+        });
+    }
+
+    fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let (fs, name) = (self.fs.clone(), name.to_owned());
+        let work = async move { fs.unlink(ino(parent), &name).await };
+        self.spawn("unlink", reply, work, |reply, ()| reply.ok());
+    }
+
+    fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let (fs, name) = (self.fs.clone(), name.to_owned());
+        let work = async move { fs.rmdir(ino(parent), &name).await };
+        self.spawn("rmdir", reply, work, |reply, ()| reply.ok());
+    }
+
+    fn symlink(
+        &self,
+        _req: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        _target: &std::path::Path,
+        reply: ReplyEntry,
+    ) {
+        reply.error(Errno::EPERM);
+    }
+
+    fn link(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _parent: INodeNo,
+        _name: &OsStr,
+        reply: ReplyEntry,
+    ) {
+        reply.error(Errno::EPERM);
+    }
+
+    fn rename(
+        &self,
+        _req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        newparent: INodeNo,
+        newname: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        let exclusive = flags.contains(RenameFlags::RENAME_NOREPLACE);
+        if !(flags - RenameFlags::RENAME_NOREPLACE).is_empty() {
+            return reply.error(Errno::EINVAL);
+        }
+        let (fs, name, newname) = (self.fs.clone(), name.to_owned(), newname.to_owned());
+        let work = async move {
+            fs.rename(ino(parent), &name, ino(newparent), &newname, exclusive)
+                .await
+        };
+        self.spawn("rename", reply, work, |reply, ()| reply.ok());
+    }
+
+    fn open(&self, req: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let read_only = flags.0 & libc::O_ACCMODE == libc::O_RDONLY;
+        Self::answer(
+            "open",
+            reply,
+            self.fs.open(ino(number), flags.0, req.pid()),
+            |reply, opened| {
+                reply.opened(FileHandle(opened.handle), open_flags(opened, read_only));
+            },
+        );
+    }
+
+    fn create(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        let (fs, name, ttl, pid) = (self.fs.clone(), name.to_owned(), self.ttl, req.pid());
+        let work = async move {
+            fs.create(ino(parent), &name, mode & !umask, flags, pid)
+                .await
+        };
+        self.spawn("create", reply, work, move |reply, (attr, opened)| {
+            let handle = FileHandle(opened.handle);
+            reply.created(
+                &ttl,
+                &file_attr(&attr),
+                GENERATION,
+                handle,
+                open_flags(opened, false),
+            );
+        });
+    }
+
+    fn read(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        if let Some(result) = self.fs.read_here(fh.0, offset, size as usize) {
+            return Self::answer("read", reply, result, |reply, bytes| reply.data(&bytes));
+        }
+        let fs = self.fs.clone();
+        let work = async move { fs.read(fh.0, offset, size as usize).await };
+        self.spawn("read", reply, work, |reply, bytes| reply.data(&bytes));
+    }
+
+    fn write(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        Self::answer(
+            "write",
+            reply,
+            self.fs.write(fh.0, offset, data),
+            |reply, ()| {
+                reply.written(data.len() as u32);
+            },
+        );
+    }
+
+    fn flush(
+        &self,
+        req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        match self.fs.wants_flush(fh.0, req.pid()) {
+            Ok(true) => {
+                let fs = self.fs.clone();
+                self.spawn(
+                    "close",
+                    reply,
+                    async move { fs.flush(fh.0).await },
+                    |reply, ()| reply.ok(),
+                );
+            }
+            wanted => Self::answer("close", reply, wanted, |reply, _| reply.ok()),
+        }
+    }
+
+    fn release(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        let fs = self.fs.clone();
+        let work = async move {
+            fs.release(fh.0).await;
+            Ok(())
+        };
+        self.spawn("release", reply, work, |reply, ()| reply.ok());
+    }
+
+    fn fsync(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        let fs = self.fs.clone();
+        self.spawn(
+            "fsync",
+            reply,
+            async move { fs.fsync(fh.0).await },
+            |reply, ()| reply.ok(),
+        );
+    }
+
+    fn opendir(&self, _req: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        let fs = self.fs.clone();
+        self.spawn(
+            "opendir",
+            reply,
+            async move { fs.opendir(ino(number)).await },
+            |reply, handle| {
+                reply.opened(FileHandle(handle), FopenFlags::empty());
+            },
+        );
+    }
+
+    fn readdir(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        reply: ReplyDirectory,
+    ) {
+        Self::answer(
+            "readdir",
+            reply,
+            self.fs.readdir(fh.0, offset),
+            |mut reply, names| {
+                for (position, name) in names.iter().enumerate().skip(offset as usize) {
+                    let next = position as u64 + 1;
+                    if reply.add(INodeNo(name.ino.0), next, kind(name.is_folder), &*name.name) {
+                        break;
+                    }
+                }
+                reply.ok();
+            },
+        );
+    }
+
+    fn readdirplus(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        reply: ReplyDirectoryPlus,
+    ) {
+        Self::answer(
+            "readdir",
+            reply,
+            self.fs.readdir(fh.0, offset),
+            |mut reply, names| {
+                for (position, name) in names.iter().enumerate().skip(offset as usize) {
+                    let next = position as u64 + 1;
+                    // The kernel does not count `.` and `..`; the others count before the reply goes.
+                    let counted = !matches!(&*name.name, "." | "..");
+                    let attr = if counted {
+                        self.fs.entry(name.ino)
+                    } else {
+                        self.fs.getattr(name.ino)
+                    };
+                    let Ok(attr) = attr else { continue };
+                    let number = INodeNo(name.ino.0);
+                    if reply.add(
+                        number,
+                        next,
+                        &*name.name,
+                        &self.ttl,
+                        &file_attr(&attr),
+                        GENERATION,
+                    ) {
+                        if counted {
+                            self.fs.forget(name.ino, 1);
+                        }
+                        break;
+                    }
+                }
+                reply.ok();
+            },
+        );
+    }
+
+    fn releasedir(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
+        self.fs.releasedir(fh.0);
+        reply.ok();
+    }
+
+    fn fsyncdir(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        // Names are changed at the service before the call that changes them returns.
+        reply.ok();
+    }
+
+    fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        let space = self.fs.statfs();
+        let (total, free) = (
+            space.total / u64::from(BLOCK),
+            space.free / u64::from(BLOCK),
+        );
+        reply.statfs(
+            total,
+            free,
+            free,
+            space.inodes,
+            u64::MAX >> 1,
+            BLOCK,
+            names::NAME_MAX as u32,
+            BLOCK,
+        );
+    }
+
+    fn setxattr(
+        &self,
+        _req: &Request,
+        number: INodeNo,
+        name: &OsStr,
+        _value: &[u8],
+        _flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        let (fs, name) = (self.fs.clone(), name.to_owned());
+        let work = async move { fs.setxattr(ino(number), &name).await };
+        self.spawn("setxattr", reply, work, |reply, ()| reply.ok());
+    }
+
+    fn getxattr(
+        &self,
+        _req: &Request,
+        number: INodeNo,
+        name: &OsStr,
+        size: u32,
+        reply: ReplyXattr,
+    ) {
+        if let Some(result) = self.fs.getxattr_here(ino(number), name) {
+            return Self::answer("getxattr", reply, result, |reply, value| {
+                reply_xattr(reply, &value, size)
+            });
+        }
+        let (fs, name) = (self.fs.clone(), name.to_owned());
+        let work = async move { fs.getxattr(ino(number), &name).await };
+        self.spawn("getxattr", reply, work, move |reply, value| {
+            reply_xattr(reply, &value, size)
+        });
+    }
+
+    fn listxattr(&self, _req: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
+        Self::answer(
+            "listxattr",
+            reply,
+            self.fs.listxattr(ino(number)),
+            |reply, names| {
+                reply_xattr(reply, &names, size);
+            },
+        );
+    }
+
+    fn removexattr(&self, _req: &Request, _ino: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
+        reply.error(Errno::ENOTSUP);
+    }
+}

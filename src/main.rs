@@ -1,0 +1,5 @@
+//! The program `bedfs`: hands over to the command line.
+
+fn main() -> std::process::ExitCode {
+    bedfs::cli::main()
+}

@@ -1,0 +1,292 @@
+//! The mount: all rooms wired together, one FUSE session, and its orderly end.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fuser::{Config as SessionConfig, MountOption, Session, SessionACL};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::account::AccountCache;
+use crate::api::{self, Client};
+use crate::bed::Bed;
+use crate::cache::BlockCache;
+use crate::config::{self, Wishes};
+use crate::fs::{Fs, Leftover, Options};
+use crate::fuse::Adapter;
+use crate::mountpoint::{self, SOURCE};
+use crate::read::Reader;
+use crate::tree::{self, Tree};
+use crate::types::{EntryKind, FileId, Ino};
+
+/// How long the end of a mount waits for uploads, and for the session.
+const DRAIN: Duration = Duration::from_secs(60);
+const SESSION_END: Duration = Duration::from_secs(10);
+
+/// The longest that the kernel answers for itself. Short, since it is not told of what changes
+/// elsewhere.
+const KERNEL_TTL: Duration = Duration::from_secs(1);
+
+/// Session threads. Two let one fill a reply while the other takes a request.
+const THREADS: usize = 2;
+
+const DEFAULT_UMASK: u32 = 0o022;
+
+/// Why a mount cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The service cannot be reached, or refuses the account.
+    #[error(transparent)]
+    Api(#[from] api::Error),
+    /// The bed cannot be listed.
+    #[error("listing the bed: {0}")]
+    Tree(#[from] tree::Error),
+    /// `--root` names no folder of the bed.
+    #[error("--root {path}: the bed has no folder {missing:?} there")]
+    NoRoot {
+        /// What was asked for.
+        path: String,
+        /// The first part of it that is not there.
+        missing: String,
+    },
+    /// The mount point cannot be used.
+    #[error(transparent)]
+    MountPoint(#[from] mountpoint::Error),
+    /// A folder for state cannot be made.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// FUSE refused.
+    #[error("mounting on {path}: {source}{}", hint(.source))]
+    Fuse {
+        /// The mount point.
+        path: PathBuf,
+        /// What FUSE said.
+        source: io::Error,
+    },
+    /// The machine refused something else.
+    #[error("{what}: {source}")]
+    Machine {
+        /// What was being done.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// What mends the usual reasons.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; is /dev/fuse there, and fusermount3 (of the package fuse3)?",
+        io::ErrorKind::PermissionDenied => {
+            "; may you use /dev/fuse and the mount point? (--allow-other wants user_allow_other \
+             in /etc/fuse.conf)"
+        }
+        _ => "",
+    }
+}
+
+/// Everything that is settled before anything runs.
+#[derive(Debug)]
+pub struct Plan {
+    /// Where to mount, in full.
+    pub mountpoint: PathBuf,
+    /// The folder of the account's state.
+    pub state: PathBuf,
+    /// How to reach the service.
+    pub api: api::Settings,
+    /// How to mount.
+    pub wishes: Wishes,
+}
+
+/// Mounts, calls `ready` once the mount answers, and returns when it has ended, with what could not
+/// be uploaded.
+pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Leftover>, Error> {
+    let machine = |what| move |source| Error::Machine { what, source };
+    let runtime = Runtime::new().map_err(machine("starting threads"))?;
+    let client = Client::new(plan.api.clone())?;
+    let fs = runtime.block_on(assemble(plan, &client))?;
+    let mut ended = runtime
+        .block_on(async { Ends::new() })
+        .map_err(machine("waiting for signals"))?;
+    let session = start_session(plan, fs.clone(), &runtime)?;
+    let (finished, session_end) = oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name("session".to_owned())
+        .spawn(move || {
+            let result = session.run();
+            // The receiver is gone only when the end was awaited long enough.
+            let _unheard = finished.send(());
+            result
+        });
+    thread.map_err(machine("starting the session"))?;
+    tracing::info!("mounted on {}", plan.mountpoint.display());
+    answer_once(&plan.mountpoint).map_err(|source| Error::Fuse {
+        path: plan.mountpoint.clone(),
+        source,
+    })?;
+    ready();
+    let leftovers = runtime.block_on(async {
+        let mut session_end = session_end;
+        tokio::select! {
+            _ = &mut session_end => {}
+            name = ended.next() => {
+                tracing::info!("{name}: unmounting");
+                unmount_when_drained(&fs, &plan.mountpoint, session_end).await;
+            }
+        }
+        drain(&fs).await
+    });
+    runtime.shutdown_timeout(SESSION_END);
+    Ok(leftovers)
+}
+
+/// Checks the account and the bed, and builds the file system over them.
+async fn assemble(plan: &Plan, client: &Client) -> Result<Arc<Fs>, Error> {
+    let wishes = &plan.wishes;
+    client.check_credentials().await?;
+    let root = find_root(client, wishes.root.as_deref().unwrap_or("")).await?;
+    let staging = plan.state.join("staging");
+    config::make_private(&staging)?;
+    let tree = Tree::new(client.clone(), root, wishes.dir_ttl());
+    tree.ensure_listed(Ino::ROOT).await?;
+    let cache = BlockCache::new(wishes.cache_size());
+    let reader = Arc::new(Reader::new(client.clone(), cache));
+    let bed = Bed::new(
+        client.clone(),
+        tree.clone(),
+        reader.clone(),
+        staging.clone(),
+    );
+    let account = Arc::new(AccountCache::new(client.background()));
+    let asked = account.clone();
+    tokio::spawn(async move {
+        if let Err(error) = asked.get().await {
+            tracing::info!("the account's space is not known: {error}");
+        }
+    });
+    // SAFETY: both calls only tell a number and cannot fail.
+    let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
+    let options = Options {
+        read_only: wishes.read_only.unwrap_or(false),
+        uid: wishes.uid.unwrap_or(uid),
+        gid: wishes.gid.unwrap_or(gid),
+        umask: wishes.umask.unwrap_or(DEFAULT_UMASK),
+        control: wishes.control.unwrap_or_default(),
+        staging,
+    };
+    Ok(Arc::new(Fs::new(options, tree, bed, reader, account)))
+}
+
+/// The ID of the folder to mount.
+async fn find_root(client: &Client, path: &str) -> Result<FileId, Error> {
+    let mut at = FileId::root();
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        let rows = client.list_all(&at, |_| {}).await?;
+        let folder = rows
+            .into_iter()
+            .find(|row| *row.name == *part && row.kind == EntryKind::Folder);
+        at = match folder {
+            Some(row) => row.id,
+            None => {
+                return Err(Error::NoRoot {
+                    path: path.to_owned(),
+                    missing: part.to_owned(),
+                });
+            }
+        };
+    }
+    Ok(at)
+}
+
+fn start_session(plan: &Plan, fs: Arc<Fs>, runtime: &Runtime) -> Result<Session<Adapter>, Error> {
+    let wishes = &plan.wishes;
+    let mut config = SessionConfig::default();
+    config.mount_options = vec![
+        MountOption::FSName(SOURCE.to_owned()),
+        MountOption::Subtype(SOURCE.to_owned()),
+        MountOption::DefaultPermissions,
+        MountOption::NoSuid,
+        MountOption::NoDev,
+        MountOption::NoAtime,
+    ];
+    if wishes.read_only.unwrap_or(false) {
+        config.mount_options.push(MountOption::RO);
+    }
+    if wishes.allow_other.unwrap_or(false) {
+        config.acl = SessionACL::All;
+    }
+    config.n_threads = Some(THREADS);
+    config.clone_fd = true;
+    let adapter = Adapter::new(
+        fs,
+        runtime.handle().clone(),
+        KERNEL_TTL.min(wishes.dir_ttl()),
+    );
+    Session::new(adapter, &plan.mountpoint, &config).map_err(|source| Error::Fuse {
+        path: plan.mountpoint.clone(),
+        source,
+    })
+}
+
+/// Asks the mount itself, so that whoever waits for it finds it answering.
+fn answer_once(mountpoint: &Path) -> io::Result<()> {
+    std::fs::metadata(mountpoint).map(|_| ())
+}
+
+/// The signals that end a mount.
+struct Ends {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Ends {
+    fn new() -> io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Self {
+            terminate,
+            interrupt,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Waits for uploads in flight, whose callers then get their answer, and unmounts: lazily, if the
+/// mount is still in use then.
+async fn unmount_when_drained(fs: &Fs, mountpoint: &Path, session_end: oneshot::Receiver<()>) {
+    if tokio::time::timeout(DRAIN, fs.uploads_done())
+        .await
+        .is_err()
+    {
+        tracing::warn!("uploads are still under way after {} s", DRAIN.as_secs());
+    }
+    let result = mountpoint::unmount(mountpoint, false).or_else(|error| {
+        tracing::warn!("{error}; detaching");
+        mountpoint::unmount(mountpoint, true)
+    });
+    if let Err(error) = result {
+        tracing::error!("{error}");
+    }
+    if tokio::time::timeout(SESSION_END, session_end)
+        .await
+        .is_err()
+    {
+        tracing::warn!("some files are still open: they end with this process");
+    }
+}
+
+async fn drain(fs: &Fs) -> Vec<Leftover> {
+    if tokio::time::timeout(DRAIN, fs.drain()).await.is_err() {
+        tracing::warn!("not everything was uploaded within {} s", DRAIN.as_secs());
+    }
+    fs.leave_behind()
+}

@@ -1,0 +1,190 @@
+//! A mount point: a folder of this machine on which a mount is, or is to be.
+
+use std::ffi::{CString, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The source by which `/proc/mounts` shows our mounts.
+pub const SOURCE: &str = "bedfs";
+
+/// Why a mount point cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant says in its message what it is")]
+pub enum Error {
+    #[error("the mount point {0} does not exist; run: mkdir -p {0}")]
+    Missing(PathBuf),
+    #[error("the mount point {0} is not a folder")]
+    NotAFolder(PathBuf),
+    #[error("a mount on {0} died; run: bedfs umount {0}")]
+    Stale(PathBuf),
+    #[error("bedfs is mounted on {0} already")]
+    Mounted(PathBuf),
+    #[error("bedfs is not mounted on {0}")]
+    NotMounted(PathBuf),
+    #[error("{0} is in use: close what is open in it (lsof {0} tells), and leave it")]
+    Busy(PathBuf),
+    #[error("the mount point {path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// Checks that something can be mounted on the path, and gives it in full.
+pub fn check_free(path: &Path) -> Result<PathBuf, Error> {
+    let full = match path.canonicalize() {
+        Ok(full) => full,
+        Err(error) => return Err(unusable(path, error)),
+    };
+    match fs::metadata(&full) {
+        Ok(metadata) if !metadata.is_dir() => Err(Error::NotAFolder(full)),
+        Ok(_) if is_ours(&full) => Err(Error::Mounted(full)),
+        Ok(_) => Ok(full),
+        Err(error) => Err(unusable(path, error)),
+    }
+}
+
+fn unusable(path: &Path, error: io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(libc::ENOTCONN | libc::ECONNABORTED) => Error::Stale(path.to_owned()),
+        Some(libc::ENOENT) => Error::Missing(path.to_owned()),
+        _ => Error::Io {
+            path: path.to_owned(),
+            source: error,
+        },
+    }
+}
+
+/// The path of a mount of ours, in full, whether it lives or not.
+pub fn find(path: &Path) -> Result<PathBuf, Error> {
+    // A dead mount cannot be resolved, but the folder it is on can.
+    let full = path.canonicalize().or_else(|_| {
+        let absolute = std::path::absolute(path)?;
+        match (absolute.parent(), absolute.file_name()) {
+            (Some(parent), Some(name)) => Ok(parent.canonicalize()?.join(name)),
+            _ => Ok(absolute),
+        }
+    });
+    let full = full.map_err(|source: io::Error| Error::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    if is_ours(&full) {
+        Ok(full)
+    } else {
+        Err(Error::NotMounted(full))
+    }
+}
+
+/// Whether the topmost mount on the path is one of ours.
+pub fn is_ours(full: &Path) -> bool {
+    let Ok(mounts) = fs::read("/proc/self/mounts") else {
+        return false;
+    };
+    let mut ours = false;
+    for line in mounts.split(|byte| *byte == b'\n') {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let (source, target) = (fields.next(), fields.next().map(unescape));
+        let kind = fields.next().unwrap_or_default();
+        if target.is_some_and(|target| target == full.as_os_str()) {
+            ours = source == Some(SOURCE.as_bytes()) && kind.starts_with(b"fuse");
+        }
+    }
+    ours
+}
+
+/// `/proc/mounts` writes blanks and backslashes as `\040` and the like.
+fn unescape(field: &[u8]) -> OsString {
+    let mut plain = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after
+            .get(..3)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(code) if byte == b'\\' => {
+                plain.push(code);
+                rest = &after[3..];
+            }
+            _ => {
+                plain.push(byte);
+                rest = after;
+            }
+        }
+    }
+    OsString::from_vec(plain)
+}
+
+/// Unmounts; `lazily` takes it out of sight even while it is in use.
+pub fn unmount(full: &Path, lazily: bool) -> Result<(), Error> {
+    let failed = |source| Error::Io {
+        path: full.to_owned(),
+        source,
+    };
+    let path = CString::new(full.as_os_str().as_bytes()).map_err(|error| failed(error.into()))?;
+    let flags = if lazily { libc::MNT_DETACH } else { 0 };
+    // SAFETY: `path` is a string ended by NUL that outlives the call.
+    if unsafe { libc::umount2(path.as_ptr(), flags) } == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EBUSY) => Err(Error::Busy(full.to_owned())),
+        Some(libc::EPERM) => by_fusermount(full, lazily),
+        _ => Err(failed(error)),
+    }
+}
+
+/// An ordinary user may not unmount, but `fusermount3` may for them.
+fn by_fusermount(full: &Path, lazily: bool) -> Result<(), Error> {
+    let failed = |source| Error::Io {
+        path: full.to_owned(),
+        source,
+    };
+    let mut command = Command::new("fusermount3");
+    command
+        .arg(if lazily { "-uz" } else { "-u" })
+        .arg("--")
+        .arg(full);
+    let output = command.output().map_err(|error| {
+        failed(io::Error::other(format!(
+            "fusermount3 (of the package fuse3): {error}"
+        )))
+    })?;
+    let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    match output.status.success() {
+        true => Ok(()),
+        false if words.contains("busy") => Err(Error::Busy(full.to_owned())),
+        false => Err(failed(io::Error::other(words))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_tables_are_unescaped() {
+        assert_eq!(
+            unescape(br"/mnt/my\040pictures\134x"),
+            OsString::from(r"/mnt/my pictures\x")
+        );
+        assert_eq!(unescape(br"/a\"), OsString::from(r"/a\"));
+    }
+
+    #[test]
+    fn what_cannot_be_mounted_on_is_told_apart() {
+        assert!(matches!(
+            check_free(Path::new("/no/such/place")),
+            Err(Error::Missing(_))
+        ));
+        assert!(matches!(
+            check_free(Path::new("/proc/version")),
+            Err(Error::NotAFolder(_))
+        ));
+        assert!(matches!(
+            find(Path::new("/proc")),
+            Err(Error::NotMounted(_))
+        ));
+    }
+}

@@ -1,0 +1,361 @@
+//! A flight: one stream of blocks from the CDN into the cache, never far ahead of its reader.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use bytes::{Bytes, BytesMut};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use super::Error;
+use crate::api::{self, Client, Download};
+use crate::cache::{BLOCK, BlockCache};
+use crate::types::Entry;
+
+/// A flight whose reader asks for nothing this long gives its connection back.
+const IDLE: Duration = Duration::from_secs(15);
+
+/// Tries without a single new block before a flight gives up.
+const TRIES: usize = 5;
+
+/// What a flight may bring.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    /// The first block.
+    pub(super) first: u64,
+    /// The block after the last one.
+    pub(super) end: u64,
+    /// The widest window, in blocks.
+    pub(super) widest: u64,
+}
+
+/// How far a flight has come.
+#[derive(Clone, Debug)]
+pub(super) struct Progress {
+    /// Every block of the plan before this one is in the cache, or was.
+    pub(super) next: u64,
+    /// Set once, when the flight has given up.
+    pub(super) failed: Option<Error>,
+}
+
+/// The reader's side of a flight. Dropping it ends the flight.
+#[derive(Debug)]
+pub(super) struct Flight {
+    first: u64,
+    end: u64,
+    window: u64,
+    widest: u64,
+    /// The block that may not be fetched yet.
+    limit: watch::Sender<u64>,
+    progress: watch::Receiver<Progress>,
+    task: AbortHandle,
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Flight {
+    /// Starts to bring the blocks of the plan.
+    pub(super) fn start(
+        client: Client,
+        cache: Arc<BlockCache>,
+        file: Arc<Entry>,
+        plan: Plan,
+    ) -> Self {
+        let (limit, limits) = watch::channel(plan.first + 1);
+        let (progress, progressed) = watch::channel(Progress {
+            next: plan.first,
+            failed: None,
+        });
+        let pilot = Pilot {
+            client,
+            cache,
+            file,
+            end: plan.end,
+            limits,
+            progress,
+        };
+        let task = tokio::spawn(pilot.fly()).abort_handle();
+        let Plan { first, end, widest } = plan;
+        let mut flight = Self {
+            first,
+            end,
+            window: 1,
+            widest,
+            limit,
+            progress: progressed,
+            task,
+        };
+        flight.ask_for(first);
+        flight
+    }
+
+    /// Whether blocks may still come.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.progress.has_changed().is_ok() && self.progress.borrow().failed.is_none()
+    }
+
+    /// Whether the flight will bring the block soon: it is within `near` blocks of its window.
+    pub(super) fn is_near(&self, number: u64, near: u64) -> bool {
+        let next = self.progress.borrow().next;
+        next <= number && number < self.end && number < (*self.limit.borrow()).max(next) + near
+    }
+
+    /// Whether the block is among those this flight brought, or brings next.
+    pub(super) fn has_brought(&self, number: u64) -> bool {
+        self.first <= number && number <= self.progress.borrow().next
+    }
+
+    /// How far the flight has come, now and later.
+    pub(super) fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
+    /// Lets the flight go a window beyond the block that a reader has reached. The window doubles
+    /// when the reader is in the second half of it.
+    pub(super) fn ask_for(&mut self, number: u64) {
+        let limit = *self.limit.borrow();
+        if number + 1 + self.window / 2 < limit {
+            return;
+        }
+        if number > self.first {
+            self.window = (self.window * 2).min(self.widest);
+        }
+        let wanted = (number + 1 + self.window).min(self.end);
+        if wanted > limit {
+            self.limit.send_replace(wanted);
+        }
+    }
+}
+
+/// The flight's own side: runs as a task.
+struct Pilot {
+    client: Client,
+    cache: Arc<BlockCache>,
+    file: Arc<Entry>,
+    end: u64,
+    limits: watch::Receiver<u64>,
+    progress: watch::Sender<Progress>,
+}
+
+/// Why one stream ended before the plan did.
+enum Ended {
+    /// Nobody asks for more, or another flight has been here: not an error.
+    Needless,
+    /// Worth another try.
+    Broken(Error),
+    /// The link is no longer valid.
+    Expired(Error),
+    /// Not worth another try.
+    Failed(Error),
+}
+
+impl Pilot {
+    async fn fly(mut self) {
+        let mut tries = TRIES;
+        let mut fresh_link = false;
+        let mut pauses = pauses();
+        loop {
+            let before = self.next();
+            let ended = match self.stream().await {
+                Ok(()) => return,
+                Err(ended) => ended,
+            };
+            if self.next() > before {
+                (tries, pauses) = (TRIES, self::pauses());
+            }
+            let error = match ended {
+                Ended::Needless => return,
+                Ended::Expired(error) if !fresh_link => {
+                    fresh_link = true;
+                    match self.fetch_link().await {
+                        Ok(()) => continue,
+                        Err(None) => error,
+                        Err(Some(error)) => error,
+                    }
+                }
+                Ended::Broken(_) if tries > 1 => {
+                    tries -= 1;
+                    tokio::time::sleep(pauses.next().unwrap_or(Duration::from_secs(2))).await;
+                    continue;
+                }
+                Ended::Broken(error) | Ended::Expired(error) | Ended::Failed(error) => error,
+            };
+            tracing::warn!("{error}");
+            self.progress
+                .send_modify(|progress| progress.failed = Some(error));
+            return;
+        }
+    }
+
+    fn next(&self) -> u64 {
+        self.progress.borrow().next
+    }
+
+    /// Waits until the reader wants the next block.
+    async fn permission(&mut self) -> Result<(), Ended> {
+        let next = self.next();
+        let wanted = self.limits.wait_for(|limit| *limit > next);
+        match tokio::time::timeout(IDLE, wanted).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Ended::Needless),
+        }
+    }
+
+    /// One GET, from the next block to the end of the plan or of the connection.
+    async fn stream(&mut self) -> Result<(), Ended> {
+        self.permission().await?;
+        let mut download = self.open().await?;
+        let mut position = download.first;
+        let mut block = BytesMut::with_capacity(BLOCK as usize);
+        while self.next() < self.end {
+            let chunk = match download.chunk().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => return Err(Ended::Broken(self.short())),
+                Err(error) => return Err(self.ended(error)),
+            };
+            self.land(chunk, &mut position, &mut block).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a chunk that begins at `position` into blocks, and full blocks into the cache.
+    async fn land(
+        &mut self,
+        chunk: Bytes,
+        position: &mut u64,
+        block: &mut BytesMut,
+    ) -> Result<(), Ended> {
+        let mut chunk = chunk;
+        // A server that knows no ranges sends from the start: what comes before is let go.
+        let skip = (self.next() * BLOCK)
+            .saturating_sub(*position)
+            .min(chunk.len() as u64);
+        if block.is_empty() && skip > 0 {
+            let _before = chunk.split_to(skip as usize);
+            *position += skip;
+        }
+        while !chunk.is_empty() && self.next() < self.end {
+            let number = self.next();
+            let size = BLOCK.min(self.file.size() - number * BLOCK) as usize;
+            let part = chunk.split_to(chunk.len().min(size - block.len()));
+            *position += part.len() as u64;
+            block.extend_from_slice(&part);
+            if block.len() == size {
+                self.cache
+                    .put(&self.file.id, number, block.split().freeze());
+                self.progress.send_modify(|progress| progress.next += 1);
+                self.go_on().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Between two blocks: whether the next one is wanted, and not here already.
+    async fn go_on(&mut self) -> Result<(), Ended> {
+        let next = self.next();
+        if next >= self.end {
+            return Ok(());
+        }
+        if self.cache.contains(&self.file.id, next) {
+            return Err(Ended::Needless);
+        }
+        self.permission().await
+    }
+
+    /// Asks for everything from the next block on.
+    async fn open(&self) -> Result<Download, Ended> {
+        let Some(picture) = self.file.picture() else {
+            return Err(Ended::Failed(self.no_link(0)));
+        };
+        let Some(link) = &picture.link else {
+            return Err(Ended::Expired(self.no_link(picture.status)));
+        };
+        let first = self.next() * BLOCK;
+        let last = (self.end * BLOCK).min(picture.size) - 1;
+        let range = Some((first, last));
+        let download = self
+            .client
+            .download(&link.download, range)
+            .await
+            .map_err(|error| self.ended(error))?;
+        let served = match download.total {
+            Some(total) => Some(total),
+            None if !download.status_is_partial => download.length,
+            None => None,
+        };
+        match served {
+            Some(served) if served != picture.size => {
+                let name = self.file.name.clone();
+                Err(Ended::Failed(Error::Mismatch {
+                    name,
+                    served,
+                    listed: picture.size,
+                }))
+            }
+            _ if download.first > first => Err(Ended::Broken(self.short())),
+            _ => Ok(download),
+        }
+    }
+
+    /// Asks the service for the link of today. The error is the reason where there is a better one
+    /// than the CDN's.
+    async fn fetch_link(&mut self) -> Result<(), Option<Error>> {
+        match self.client.detail(&self.file.id).await {
+            Ok(entry)
+                if entry
+                    .picture()
+                    .is_some_and(|picture| picture.link.is_some()) =>
+            {
+                self.file = Arc::new(entry);
+                Ok(())
+            }
+            Ok(_) => Err(None),
+            Err(error) => Err(Some(self.fetch(error))),
+        }
+    }
+
+    fn ended(&self, error: api::Error) -> Ended {
+        if error.is_expired() || error.is_not_found() {
+            Ended::Expired(self.fetch(error))
+        } else if error.is_transient() {
+            Ended::Broken(self.fetch(error))
+        } else {
+            Ended::Failed(self.fetch(error))
+        }
+    }
+
+    fn fetch(&self, error: api::Error) -> Error {
+        Error::Fetch {
+            name: self.file.name.clone(),
+            source: Arc::new(error),
+        }
+    }
+
+    fn short(&self) -> Error {
+        Error::Short {
+            name: self.file.name.clone(),
+            at: self.next() * BLOCK,
+        }
+    }
+
+    fn no_link(&self, status: i64) -> Error {
+        Error::NoLink {
+            name: self.file.name.clone(),
+            status,
+        }
+    }
+}
+
+fn pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(Duration::from_secs(2))
+        .with_max_times(TRIES)
+        .with_jitter()
+        .build()
+}

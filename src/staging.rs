@@ -1,0 +1,370 @@
+//! A staged file: bytes written here that the service has not got yet, on local disk.
+//!
+//! A file that is changed in part need not be fetched first. A staged file starts over a *base*,
+//! the remote content, and keeps the *extents* written over it. What lies inside the base and was
+//! never written is *missing*: whoever needs it fetches it and `fill`s it in, once.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use md5::{Digest, Md5 as Hasher};
+use rangemap::RangeSet;
+use tempfile::TempPath;
+
+use crate::types::Md5;
+
+/// Bytes hashed or copied at a time.
+const CHUNK: usize = 1 << 20;
+
+/// One file's staged bytes. The file on disk goes with the value, unless it is kept.
+#[derive(Debug)]
+pub struct StagedFile {
+    file: File,
+    path: TempPath,
+    extents: Mutex<Extents>,
+}
+
+/// Which bytes the staged file holds.
+#[derive(Clone, Debug)]
+struct Extents {
+    /// Bytes the file has, written, missing and holes together.
+    len: u64,
+    /// The base still shows through below this offset, where nothing was written. At most `len`.
+    base: u64,
+    /// What was written or filled, below `base`. Above it everything is here.
+    present: RangeSet<u64>,
+    /// Counts the changes of content; filling is none.
+    generation: u64,
+}
+
+/// What a read of a staged file comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Staged {
+    /// The bytes, fewer than asked only at the end of the file.
+    Bytes(Vec<u8>),
+    /// This part of the base must be filled in first.
+    Missing(Range<u64>),
+}
+
+/// The content of a staged file at one generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sum {
+    /// Of all bytes.
+    pub md5: Md5,
+    /// Bytes.
+    pub size: u64,
+    /// The generation that was hashed.
+    pub generation: u64,
+}
+
+impl StagedFile {
+    /// Stages a file over a base of `base` bytes, as a file in `dir` whose name begins with the
+    /// time and `label`, so that a person finds it after a crash.
+    ///
+    /// Fails as the disk does: full, read-only, gone.
+    pub fn create(dir: &Path, label: &str, base: u64) -> io::Result<Self> {
+        let time = jiff::Zoned::now().strftime("%Y%m%dT%H%M%S");
+        let label: String = label.chars().filter(|c| *c != '/').take(60).collect();
+        let (file, path) = tempfile::Builder::new()
+            .prefix(&format!("{time}-"))
+            .suffix(&format!("-{label}"))
+            .tempfile_in(dir)?
+            .into_parts();
+        let extents = Extents {
+            len: base,
+            base,
+            present: RangeSet::new(),
+            generation: 0,
+        };
+        Ok(Self {
+            file,
+            path,
+            extents: Mutex::new(extents),
+        })
+    }
+
+    fn extents(&self) -> MutexGuard<'_, Extents> {
+        // Every change of the extents is complete before anything in it can panic.
+        self.extents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes in the file.
+    pub fn size(&self) -> u64 {
+        self.extents().len
+    }
+
+    /// Rises with each change of content.
+    pub fn generation(&self) -> u64 {
+        self.extents().generation
+    }
+
+    /// Writes `data` at `offset`; a gap before it reads as zeros.
+    pub fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        let end = offset
+            .checked_add(data.len() as u64)
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::EFBIG))?;
+        let mut extents = self.extents();
+        self.file.write_all_at(data, offset)?;
+        extents.present.insert(offset..end);
+        extents.len = extents.len.max(end);
+        extents.generation += 1;
+        Ok(())
+    }
+
+    /// Cuts the file, or lengthens it with zeros.
+    pub fn truncate(&self, len: u64) -> io::Result<()> {
+        let mut extents = self.extents();
+        if len == extents.len {
+            return Ok(());
+        }
+        // Shrinking first drops whatever lies above, so that what grows again is zeros.
+        self.file.set_len(len)?;
+        extents.base = extents.base.min(len);
+        extents.present.remove(len..u64::MAX);
+        extents.len = len;
+        extents.generation += 1;
+        Ok(())
+    }
+
+    /// Up to `len` bytes from `offset`, or the first missing part of them.
+    pub fn read_at(&self, offset: u64, len: usize) -> io::Result<Staged> {
+        let extents = self.extents();
+        let end = offset.saturating_add(len as u64).min(extents.len);
+        if offset >= end {
+            return Ok(Staged::Bytes(Vec::new()));
+        }
+        if let Some(missing) = extents.missing(offset..end) {
+            return Ok(Staged::Missing(missing));
+        }
+        // A file lengthened over its last write is shorter on disk; what lies beyond is zeros.
+        let mut bytes = vec![0; (end - offset) as usize];
+        read_up_to(&self.file, &mut bytes, offset)?;
+        Ok(Staged::Bytes(bytes))
+    }
+
+    /// The first part of the base that is not here, if any.
+    pub fn missing(&self) -> Option<Range<u64>> {
+        let extents = self.extents();
+        extents.missing(0..extents.len)
+    }
+
+    /// Puts bytes of the base where they are still missing, and nowhere else.
+    pub fn fill(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut extents = self.extents();
+        let end = (offset + data.len() as u64).min(extents.base);
+        let mut from = offset;
+        while let Some(gap) = extents.missing(from..end) {
+            let part = &data[(gap.start - offset) as usize..(gap.end - offset) as usize];
+            self.file.write_all_at(part, gap.start)?;
+            from = gap.end;
+            extents.present.insert(gap);
+        }
+        Ok(())
+    }
+
+    /// The md5 of the whole content, nothing of which may be missing. Reads it all: not for a
+    /// session thread.
+    pub fn sum(&self) -> io::Result<Sum> {
+        let Extents {
+            len, generation, ..
+        } = *self.extents();
+        let mut hasher = Hasher::new();
+        let mut buffer = vec![0; CHUNK.min(len as usize)];
+        let mut offset = 0;
+        while offset < len {
+            let want = buffer.len().min((len - offset) as usize);
+            buffer[..want].fill(0);
+            read_up_to(&self.file, &mut buffer[..want], offset)?;
+            hasher.update(&buffer[..want]);
+            offset += want as u64;
+        }
+        Ok(Sum {
+            md5: Md5::new(hasher.finalize().into()),
+            size: len,
+            generation,
+        })
+    }
+
+    /// Another handle on the bytes, for sending them. The file on disk is made as long as the
+    /// content first.
+    pub fn reader(&self) -> io::Result<File> {
+        let extents = self.extents();
+        self.file.set_len(extents.len)?;
+        self.file.try_clone()
+    }
+
+    /// A copy of the content in a file of its own, which later writes do not reach.
+    pub fn snapshot(&self, dir: &Path) -> io::Result<Self> {
+        let (file, path) = tempfile::Builder::new()
+            .suffix("-snapshot")
+            .tempfile_in(dir)?
+            .into_parts();
+        let extents = self.extents();
+        let mut buffer = vec![0; CHUNK];
+        let mut offset = 0;
+        loop {
+            let count = self.file.read_at(&mut buffer, offset)?;
+            if count == 0 {
+                break;
+            }
+            file.write_all_at(&buffer[..count], offset)?;
+            offset += count as u64;
+        }
+        let extents = Mutex::new(extents.clone());
+        Ok(Self {
+            file,
+            path,
+            extents,
+        })
+    }
+
+    /// Leaves the file on disk for a person to find, and tells where. For a process that is about
+    /// to end: the value is never dropped.
+    pub fn keep(self: Arc<Self>) -> io::Result<PathBuf> {
+        let path = self.path.to_path_buf();
+        let synced = self.file.sync_all();
+        std::mem::forget(self);
+        synced.map(|()| path)
+    }
+}
+
+impl Extents {
+    fn missing(&self, within: Range<u64>) -> Option<Range<u64>> {
+        let end = within.end.min(self.base);
+        if within.start >= end {
+            return None;
+        }
+        self.present.gaps(&(within.start..end)).next()
+    }
+}
+
+/// Reads until `buffer` is full or the file ends; the rest of the buffer stays as it is.
+fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match file.read_at(&mut buffer[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(count) => done += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn staged(base: u64) -> (tempfile::TempDir, StagedFile) {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let file = StagedFile::create(dir.path(), "a.png", base).expect("a staged file");
+        (dir, file)
+    }
+
+    #[test]
+    fn the_base_shows_through_until_it_is_filled() {
+        let (_dir, file) = staged(10);
+        file.write_at(2, b"xy").expect("written");
+        assert_eq!(file.read_at(0, 4).expect("read"), Staged::Missing(0..2));
+        assert_eq!(
+            file.read_at(2, 2).expect("read"),
+            Staged::Bytes(b"xy".to_vec())
+        );
+        file.fill(0, b"0123456789").expect("filled");
+        assert_eq!(file.missing(), None);
+        assert_eq!(
+            file.read_at(0, 99).expect("read"),
+            Staged::Bytes(b"01xy456789".to_vec())
+        );
+    }
+
+    #[test]
+    fn cutting_forgets_the_base_for_good() {
+        let (_dir, file) = staged(10);
+        file.truncate(4).expect("cut");
+        file.truncate(6).expect("lengthened");
+        assert_eq!(file.missing(), Some(0..4));
+        file.fill(0, b"0123456789").expect("filled");
+        assert_eq!(
+            file.read_at(0, 99).expect("read"),
+            Staged::Bytes(b"0123\0\0".to_vec())
+        );
+    }
+
+    #[test]
+    fn a_snapshot_does_not_move() {
+        let (dir, file) = staged(0);
+        file.write_at(0, b"before").expect("written");
+        let copy = file.snapshot(dir.path()).expect("copied");
+        file.write_at(0, b"after!").expect("written");
+        assert_eq!(
+            copy.read_at(0, 99).expect("read"),
+            Staged::Bytes(b"before".to_vec())
+        );
+        assert_eq!(copy.sum().expect("hashed").size, 6);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Write(u64, Vec<u8>),
+        Truncate(u64),
+        Fill(u64, u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..40u64, prop::collection::vec(1..255u8, 1..12)).prop_map(|(o, d)| Step::Write(o, d)),
+            (0..40u64).prop_map(Step::Truncate),
+            (0..40u64, 0..20u64).prop_map(|(o, l)| Step::Fill(o, l)),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn behaves_as_a_plain_file_over_its_base(steps in prop::collection::vec(step(), 0..20)) {
+            let base: Vec<u8> = (100..130).collect();
+            let (_dir, file) = staged(base.len() as u64);
+            let mut model = base.clone();
+            for step in steps {
+                match step {
+                    Step::Write(offset, data) => {
+                        file.write_at(offset, &data).expect("written");
+                        let end = offset as usize + data.len();
+                        if model.len() < end {
+                            model.resize(end, 0);
+                        }
+                        model[offset as usize..end].copy_from_slice(&data);
+                    }
+                    Step::Truncate(len) => {
+                        file.truncate(len).expect("truncated");
+                        model.resize(len as usize, 0);
+                    }
+                    Step::Fill(offset, len) => {
+                        let end = (offset + len).min(base.len() as u64);
+                        if offset < end {
+                            file.fill(offset, &base[offset as usize..end as usize]).expect("filled");
+                        }
+                    }
+                }
+            }
+            while let Some(gap) = file.missing() {
+                let part = &base[gap.start as usize..gap.end as usize];
+                file.fill(gap.start, part).expect("filled");
+            }
+            prop_assert_eq!(file.size(), model.len() as u64);
+            prop_assert_eq!(file.read_at(0, 100).expect("read"), Staged::Bytes(model.clone()));
+            let sum: [u8; 16] = Hasher::digest(&model).into();
+            prop_assert_eq!(file.sum().expect("hashed").md5, Md5::new(sum));
+        }
+    }
+}

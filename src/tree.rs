@@ -1,0 +1,448 @@
+//! The tree: the bed's folders and files as inodes, kept true by listings.
+//!
+//! A listing row carries everything that `stat` and the link attributes want, so one call for 100
+//! entries answers for all of them until the listing is `ttl` old.
+
+mod listing;
+mod table;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+
+use crate::api::{self, Client};
+use crate::types::{Entry, FileId, Ino};
+pub use listing::{CONTROL_NAME, SCRATCH_PREFIX};
+pub use table::Attributes;
+use table::{Folder, Kind, Table};
+
+/// How long the old view of a folder serves after a refresh of it failed.
+const EXCUSE: Duration = Duration::from_secs(10);
+
+/// Why the tree cannot answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// No such inode or name, by a complete listing.
+    #[error("no such file or folder")]
+    NotFound,
+    /// A folder was wanted.
+    #[error("not a folder")]
+    NotAFolder,
+    /// The folder was never listed and cannot be now.
+    #[error(transparent)]
+    Api(#[from] Arc<api::Error>),
+}
+
+impl From<api::Error> for Error {
+    fn from(error: api::Error) -> Self {
+        Self::Api(Arc::new(error))
+    }
+}
+
+/// What the tree knows of one inode.
+#[derive(Clone, Debug)]
+pub struct Info {
+    /// The inode.
+    pub ino: Ino,
+    /// The folder that names it; `None` for the root and for what was removed.
+    pub parent: Option<Ino>,
+    /// As the mount shows it.
+    pub name: Arc<str>,
+    /// Folder or file.
+    pub what: What,
+    /// What the user set.
+    pub attributes: Attributes,
+}
+
+/// What an inode is.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// A folder, its ID, and when it was made in seconds since the epoch.
+    Folder {
+        /// The service's name of it.
+        id: FileId,
+        /// Seconds since the epoch; 0 where unknown.
+        created: i64,
+    },
+    /// A file, and its row unless it exists only here.
+    File(Option<Arc<Entry>>),
+}
+
+impl Info {
+    /// The file's row, if it is a file that the service has.
+    pub fn entry(&self) -> Option<&Arc<Entry>> {
+        match &self.what {
+            What::File(entry) => entry.as_ref(),
+            What::Folder { .. } => None,
+        }
+    }
+
+    /// Whether it is a folder.
+    pub fn is_folder(&self) -> bool {
+        matches!(self.what, What::Folder { .. })
+    }
+}
+
+/// One name of a folder.
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// The inode it names.
+    pub ino: Ino,
+    /// As the mount shows it.
+    pub name: Arc<str>,
+    /// Whether it is a folder.
+    pub is_folder: bool,
+}
+
+/// The tree of one mount.
+pub struct Tree {
+    client: Client,
+    ttl: Duration,
+    /// Never held across an await; nothing else is locked under it but `real_root`.
+    table: Mutex<Table>,
+    /// The ID that the service gives the root in the rows of its children.
+    real_root: Mutex<Option<FileId>>,
+}
+
+impl Tree {
+    /// A tree whose root is the folder `root` of the bed and whose listings hold for `ttl`.
+    pub fn new(client: Client, root: FileId, ttl: Duration) -> Arc<Self> {
+        let table = Mutex::new(Table::new(root));
+        Arc::new(Self {
+            client,
+            ttl,
+            table,
+            real_root: Mutex::new(None),
+        })
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many inodes are known.
+    pub fn len(&self) -> usize {
+        self.table().len()
+    }
+
+    /// Never: the root is always known.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The root's real ID, once a row of a child of it told it.
+    pub fn real_root(&self) -> Option<FileId> {
+        self.real_root
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn learn_root_id(&self, rows: &[Entry]) {
+        let real = rows
+            .iter()
+            .map(|row| &row.parent)
+            .find(|parent| !parent.is_root());
+        if let Some(real) = real {
+            *self
+                .real_root
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some(real.clone());
+        }
+    }
+
+    /// What is known of the inode. No network.
+    pub fn info(&self, ino: Ino) -> Result<Info, Error> {
+        let table = self.table();
+        let node = table.get(ino)?;
+        let what = match &node.kind {
+            Kind::File(entry) => What::File(entry.clone()),
+            Kind::Folder(folder) => What::Folder {
+                id: folder.id.clone().unwrap_or_else(FileId::root),
+                created: folder.created,
+            },
+        };
+        let attributes = node.attributes.as_deref().cloned().unwrap_or_default();
+        Ok(Info {
+            ino,
+            parent: node.parent,
+            name: node.name.clone(),
+            what,
+            attributes,
+        })
+    }
+
+    /// The service's name of the folder.
+    pub fn folder_id(&self, ino: Ino) -> Result<FileId, Error> {
+        self.table().folder(ino)?.id.clone().ok_or(Error::NotFound)
+    }
+
+    /// The inode that the folder calls `name`, as far as is known. No network.
+    pub fn child(&self, folder: Ino, name: &str) -> Result<Option<Ino>, Error> {
+        Ok(self.table().folder(folder)?.children.get(name).copied())
+    }
+
+    /// The names of a folder, in order, as far as is known. No network.
+    pub fn children(&self, folder: Ino) -> Result<Vec<Child>, Error> {
+        let table = self.table();
+        let children = &table.folder(folder)?.children;
+        let child = |(name, ino): (&Arc<str>, &Ino)| Child {
+            ino: *ino,
+            name: name.clone(),
+            is_folder: table
+                .get(*ino)
+                .is_ok_and(|node| matches!(node.kind, Kind::Folder(_))),
+        };
+        Ok(children.iter().map(child).collect())
+    }
+
+    /// The path from the mount's root, for messages.
+    pub fn path(&self, ino: Ino) -> String {
+        let table = self.table();
+        let mut names = Vec::new();
+        let mut at = Some(ino);
+        while let Some(node) = at.and_then(|ino| table.get(ino).ok()) {
+            names.push(node.name.clone());
+            at = node.parent;
+        }
+        names.reverse();
+        names
+            .iter()
+            .map(|name| &**name)
+            .collect::<Vec<_>>()
+            .join("/")
+    }
+
+    /// Makes sure that the folder's children are known and not older than the TTL.
+    ///
+    /// When a refresh fails the old view serves on; only a folder that was never listed fails.
+    pub async fn ensure_listed(self: &Arc<Self>, ino: Ino) -> Result<(), Error> {
+        let known = {
+            let table = self.table();
+            let folder = table.folder(ino)?;
+            let now = Instant::now();
+            let fresh = folder.listed.is_some_and(|listed| now < listed + self.ttl);
+            if fresh || folder.excused.is_some_and(|until| now < until) {
+                return Ok(());
+            }
+            folder.listed.is_some()
+        };
+        match self.listing(ino).await {
+            Err(Error::Api(error)) if known => {
+                tracing::warn!("showing an older view of {:?}: {error}", self.path(ino));
+                if let Ok(folder) = self.table().folder_mut(ino) {
+                    folder.excused = Some(Instant::now() + EXCUSE);
+                }
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Lists the folder anew, begun after this call.
+    pub async fn refresh(self: &Arc<Self>, ino: Ino) -> Result<(), Error> {
+        let running = self.table().folder(ino)?.in_flight.clone();
+        if let Some(listing) = running {
+            // It began before: its answer may be older than what the caller wants to know.
+            let _older = listing.await;
+        }
+        self.listing(ino).await
+    }
+
+    /// Lists the folder at the next use.
+    pub fn expire(&self, ino: Ino) {
+        if let Ok(folder) = self.table().folder_mut(ino) {
+            folder.listed = None;
+        }
+    }
+
+    /// The listing in flight, or a new one: all who want one share it.
+    async fn listing(self: &Arc<Self>, ino: Ino) -> Result<(), Error> {
+        let listing = {
+            let mut table = self.table();
+            let folder = table.folder_mut(ino)?;
+            match &folder.in_flight {
+                Some(listing) => listing.clone(),
+                None => {
+                    let tree = self.clone();
+                    let task = tokio::spawn(async move {
+                        let result = tree.clone().list_now(ino).await;
+                        if let Ok(folder) = tree.table().folder_mut(ino) {
+                            folder.in_flight = None;
+                        }
+                        result
+                    });
+                    let listing = task
+                        .map(|joined| joined.unwrap_or(Err(Error::NotFound)))
+                        .boxed()
+                        .shared();
+                    folder.in_flight = Some(listing.clone());
+                    listing
+                }
+            }
+        };
+        listing.await
+    }
+
+    /// The kernel was told of the inode once more. Before the reply is sent.
+    pub fn remember(&self, ino: Ino) {
+        if let Ok(node) = self.table().get_mut(ino) {
+            node.lookups += 1;
+        }
+    }
+
+    /// The kernel forgot that it was told `count` times.
+    pub fn forget(&self, ino: Ino, count: u64) {
+        let mut table = self.table();
+        if let Ok(node) = table.get_mut(ino) {
+            node.lookups = node.lookups.saturating_sub(count);
+        }
+        table.collect(ino);
+    }
+
+    /// The file system needs the inode, named or not, until `release`.
+    pub fn hold(&self, ino: Ino) {
+        if let Ok(node) = self.table().get_mut(ino) {
+            node.holds += 1;
+        }
+    }
+
+    /// The counterpart of `hold`.
+    pub fn release(&self, ino: Ino) {
+        let mut table = self.table();
+        if let Ok(node) = table.get_mut(ino) {
+            node.holds = node.holds.saturating_sub(1);
+        }
+        table.collect(ino);
+    }
+
+    /// Tells whether bytes are staged for the file, so that it outlives its object.
+    pub fn set_staged(&self, ino: Ino, staged: bool) {
+        if let Ok(node) = self.table().get_mut(ino) {
+            node.staged = staged;
+        }
+    }
+
+    /// Changes what the user set on the inode.
+    pub fn set_attributes(&self, ino: Ino, change: impl FnOnce(&mut Attributes)) {
+        if let Ok(node) = self.table().get_mut(ino) {
+            change(node.attributes.get_or_insert_default());
+        }
+    }
+
+    /// A new file that exists only here. The name must be free.
+    pub fn add_file(&self, parent: Ino, name: &str) -> Result<Ino, Error> {
+        let mut table = self.table();
+        table.folder(parent)?;
+        Ok(table.add(Some(parent), name.into(), Kind::File(None)))
+    }
+
+    /// A folder that this mount just made at the service.
+    pub fn add_folder(&self, parent: Ino, name: &str, id: FileId) -> Result<Ino, Error> {
+        let mut table = self.table();
+        table.folder(parent)?;
+        if let Some(ino) = table.folder(parent)?.children.get(name).copied() {
+            return Ok(ino);
+        }
+        let now = Instant::now();
+        let folder = Folder {
+            id: Some(id),
+            created: jiff::Timestamp::now().as_second(),
+            // Nothing can be in it yet.
+            listed: Some(now),
+            ..Folder::default()
+        };
+        let ino = table.add(Some(parent), name.into(), Kind::Folder(Box::new(folder)));
+        table.get_mut(ino)?.since = Some(now);
+        Ok(ino)
+    }
+
+    /// The file's content is now this object. The one before, if another, is gone.
+    pub fn set_entry(&self, ino: Ino, entry: Arc<Entry>) {
+        let mut table = self.table();
+        let Ok(node) = table.get_mut(ino) else { return };
+        let Kind::File(old) = &mut node.kind else {
+            return;
+        };
+        let old = old.replace(entry.clone());
+        let parent = node.parent;
+        let replaced = old.filter(|old| old.id != entry.id);
+        node.since = Some(Instant::now());
+        if let Some(folder) = parent.and_then(|parent| table.folder_mut(parent).ok()) {
+            folder.gone.remove(&entry.id);
+            if let Some(old) = replaced {
+                folder.gone.insert(old.id.clone(), Instant::now());
+            }
+        }
+    }
+
+    /// A fresher row of the same object, as `detail` tells it.
+    pub fn update_entry(&self, ino: Ino, entry: Arc<Entry>) {
+        if let Ok(node) = self.table().get_mut(ino)
+            && let Kind::File(Some(old)) = &mut node.kind
+            && old.id == entry.id
+        {
+            *old = entry;
+        }
+    }
+
+    /// Takes the inode out of its folder: this mount removed the object, or its last name here.
+    pub fn remove(&self, ino: Ino) {
+        let mut table = self.table();
+        let Ok(node) = table.get(ino) else { return };
+        let (parent, id) = (node.parent, node.kind.id().cloned());
+        if let (Some(parent), Some(id)) = (parent, id)
+            && let Ok(folder) = table.folder_mut(parent)
+        {
+            folder.gone.insert(id, Instant::now());
+        }
+        table.orphan(ino);
+    }
+
+    /// The object lies in `parent` under `name` now. What had that name must be removed before.
+    pub fn rename(&self, ino: Ino, parent: Ino, name: &str) -> Result<(), Error> {
+        let mut table = self.table();
+        table.folder(parent)?;
+        let node = table.get_mut(ino)?;
+        node.since = Some(Instant::now());
+        let (old_parent, id) = (node.parent, node.kind.id().cloned());
+        table.rename(ino, parent, name.into())?;
+        if let Some(id) = id {
+            if let Some(old) = old_parent.filter(|old| *old != parent)
+                && let Ok(folder) = table.folder_mut(old)
+            {
+                folder.gone.insert(id.clone(), Instant::now());
+            }
+            table.folder_mut(parent)?.gone.remove(&id);
+        }
+        Ok(())
+    }
+
+    /// The folder is another object now, with the same children.
+    pub fn set_folder_id(&self, ino: Ino, id: FileId) {
+        let mut table = self.table();
+        let Ok(folder) = table.folder_mut(ino) else {
+            return;
+        };
+        let old = folder.id.replace(id);
+        folder.listed = None;
+        let parent = table.get(ino).ok().and_then(|node| node.parent);
+        if let (Some(old), Some(folder)) = (old, parent.and_then(|p| table.folder_mut(p).ok())) {
+            folder.gone.insert(old, Instant::now());
+        }
+    }
+
+    /// Whether `ino` is `folder` or lies below it.
+    pub fn is_within(&self, ino: Ino, folder: Ino) -> bool {
+        let table = self.table();
+        let mut at = Some(ino);
+        while let Some(ino) = at {
+            if ino == folder {
+                return true;
+            }
+            at = table.get(ino).ok().and_then(|node| node.parent);
+        }
+        false
+    }
+}

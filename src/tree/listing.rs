@@ -1,0 +1,220 @@
+//! A listing: the rows of one folder, told by the service in one complete answer, merged into the
+//! inode table.
+//!
+//! Only a complete listing removes anything from view (law 3), and not even that removes what this
+//! mount made a moment ago: the listing may lag behind, so `detail` is asked instead.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::table::{Folder, Kind, Table};
+use super::{Error, Tree};
+use crate::names;
+use crate::types::{Entry, EntryKind, FileId, Ino};
+
+/// How long a listing may lag behind what this mount did.
+pub(super) const LAG: Duration = Duration::from_secs(30);
+
+/// Root folders of the bed whose names begin so hold what is on its way, and are not shown.
+pub const SCRATCH_PREFIX: &str = ".bedfs-scratch-";
+
+/// The name of the control folder, which no remote object may take.
+pub const CONTROL_NAME: &str = ".bedfs";
+
+impl Tree {
+    /// Lists the folder and merges the answer. A failed listing changes nothing.
+    pub(super) async fn list_now(self: Arc<Self>, ino: Ino) -> Result<(), Error> {
+        let began = Instant::now();
+        let id = self.folder_id(ino)?;
+        let rows = self.client.list_all(&id, |_| {}).await;
+        let rows = match rows {
+            Ok(rows) => rows,
+            Err(error) if error.is_not_found() => return Err(Error::NotFound),
+            Err(error) => return Err(error.into()),
+        };
+        if id.is_root() {
+            self.learn_root_id(&rows);
+        }
+        let kept = self.confirm_recent(ino, &rows, began).await?;
+        let rows = rows
+            .into_iter()
+            .filter(|row| !(id.is_root() && is_scratch(row)))
+            .collect();
+        let reserved: &[&str] = if ino == Ino::ROOT {
+            &[CONTROL_NAME]
+        } else {
+            &[]
+        };
+        let named = names::assign(rows, reserved);
+        let mut table = self.table();
+        merge(&mut table, ino, named, &kept, began)
+    }
+
+    /// Which of the objects that this mount made a moment ago, and that the listing lacks, exist
+    /// all the same.
+    async fn confirm_recent(
+        &self,
+        ino: Ino,
+        rows: &[Entry],
+        began: Instant,
+    ) -> Result<Vec<FileId>, Error> {
+        let listed: std::collections::HashSet<_> = rows.iter().map(|row| &row.id).collect();
+        let doubtful: Vec<FileId> = {
+            let table = self.table();
+            let children = table.folder(ino)?.children.values();
+            let nodes = children.filter_map(|child| table.get(*child).ok());
+            let recent = nodes.filter(|node| node.since.is_some_and(|at| at + LAG > began));
+            let ids = recent.filter_map(|node| node.kind.id());
+            ids.filter(|id| !listed.contains(id)).cloned().collect()
+        };
+        let mut kept = Vec::new();
+        for id in doubtful {
+            match self.client.detail(&id).await {
+                Err(error) if error.is_not_found() => {}
+                // Not a clear no: what was acknowledged stays in view.
+                Ok(_) | Err(_) => kept.push(id),
+            }
+        }
+        Ok(kept)
+    }
+}
+
+impl Kind {
+    /// The ID the service knows the object by, if it has it.
+    pub(super) fn id(&self) -> Option<&FileId> {
+        match self {
+            Self::Folder(folder) => folder.id.as_ref(),
+            Self::File(entry) => entry.as_ref().map(|entry| &entry.id),
+        }
+    }
+}
+
+fn is_scratch(row: &Entry) -> bool {
+    row.kind == EntryKind::Folder && row.name.starts_with(SCRATCH_PREFIX)
+}
+
+/// Makes the folder's children what the listing says, inode numbers kept by file ID.
+fn merge(
+    table: &mut Table,
+    ino: Ino,
+    named: Vec<(Arc<str>, Entry)>,
+    kept: &[FileId],
+    began: Instant,
+) -> Result<(), Error> {
+    let folder = table.folder_mut(ino)?;
+    folder.gone.retain(|_, since| *since + LAG > began);
+    let gone = folder.gone.clone();
+    let children: Vec<Ino> = folder.children.values().copied().collect();
+    let by_id: HashMap<FileId, Ino> = children
+        .iter()
+        .filter_map(|child| Some((table.get(*child).ok()?.kind.id()?.clone(), *child)))
+        .collect();
+    let named: Vec<_> = named
+        .into_iter()
+        .filter(|(_, row)| !gone.contains_key(&row.id))
+        .collect();
+    let listed: std::collections::HashSet<FileId> =
+        named.iter().map(|(_, row)| row.id.clone()).collect();
+    for child in children {
+        drop_if_vanished(table, child, &listed, kept, began);
+    }
+    for (name, row) in named {
+        // An inode that lost its name to another row above may be forgotten by now.
+        match by_id
+            .get(&row.id)
+            .filter(|child| table.get(**child).is_ok())
+        {
+            Some(child) => update(table, *child, ino, name, row)?,
+            None => adopt(table, ino, name, row),
+        }
+    }
+    let folder = table.folder_mut(ino)?;
+    folder.listed = Some(Instant::now());
+    folder.excused = None;
+    Ok(())
+}
+
+/// Takes a child out of view that the service no longer has. What is held here stays, as a file
+/// that the service has not got.
+fn drop_if_vanished(
+    table: &mut Table,
+    child: Ino,
+    listed: &std::collections::HashSet<FileId>,
+    kept: &[FileId],
+    began: Instant,
+) {
+    let Ok(node) = table.get_mut(child) else {
+        return;
+    };
+    let Some(id) = node.kind.id() else { return };
+    let ours = node.since.is_some_and(|since| since >= began) || kept.contains(id);
+    if listed.contains(id) || ours {
+        return;
+    }
+    match &mut node.kind {
+        Kind::File(entry) if node.staged => *entry = None,
+        _ => table.orphan(child),
+    }
+}
+
+/// A row of a known object: its inode takes the row, and the name if that changed.
+fn update(
+    table: &mut Table,
+    child: Ino,
+    ino: Ino,
+    name: Arc<str>,
+    row: Entry,
+) -> Result<(), Error> {
+    let node = table.get_mut(child)?;
+    match &mut node.kind {
+        Kind::File(entry) => *entry = Some(Arc::new(row)),
+        Kind::Folder(folder) => folder.created = row.created,
+    }
+    if node.name != name || node.parent != Some(ino) {
+        clear(table, ino, &name);
+        table.rename(child, ino, name)?;
+    }
+    Ok(())
+}
+
+/// A row of an unknown object. A file staged here under its name is about to replace it.
+fn adopt(table: &mut Table, ino: Ino, name: Arc<str>, row: Entry) {
+    let staged = table
+        .folder(ino)
+        .ok()
+        .and_then(|folder| folder.children.get(&name).copied())
+        .filter(|child| table.get(*child).is_ok_and(|node| node.staged));
+    if let Some(child) = staged
+        && row.kind != EntryKind::Folder
+        && let Ok(node) = table.get_mut(child)
+    {
+        node.kind = Kind::File(Some(Arc::new(row)));
+        return;
+    }
+    clear(table, ino, &name);
+    table.add(Some(ino), name, kind_of(row));
+}
+
+/// Makes the name free for another inode.
+fn clear(table: &mut Table, ino: Ino, name: &str) {
+    let found = table
+        .folder(ino)
+        .ok()
+        .and_then(|folder| folder.children.get(name).copied());
+    if let Some(old) = found {
+        table.orphan(old);
+    }
+}
+
+/// What the table keeps of a row.
+pub(super) fn kind_of(row: Entry) -> Kind {
+    match row.kind {
+        EntryKind::File(_) => Kind::File(Some(Arc::new(row))),
+        EntryKind::Folder => Kind::Folder(Box::new(Folder {
+            id: Some(row.id),
+            created: row.created,
+            ..Folder::default()
+        })),
+    }
+}

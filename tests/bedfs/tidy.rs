@@ -1,0 +1,149 @@
+//! Tidiness: arrows between rooms point down, and some crates have one home.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The floor of each room; the table of `src/lib.rs`.
+const FLOORS: &[(&str, u32)] = &[
+    ("types", 0),
+    ("config", 0),
+    ("link", 0),
+    ("process", 0),
+    ("mountpoint", 0),
+    ("api", 1),
+    ("staging", 1),
+    ("cache", 1),
+    ("names", 1),
+    ("tree", 2),
+    ("read", 2),
+    ("upload", 2),
+    ("account", 2),
+    ("bed", 3),
+    ("fs", 4),
+    ("fuse", 5),
+    ("mount", 6),
+    ("background", 6),
+    ("cli", 7),
+];
+
+/// What may stand in which rooms only.
+const HOMES: &[(&str, &[&str])] = &[
+    ("reqwest", &["api"]),
+    ("fuser", &["fuse", "mount"]),
+    ("fn errno", &["fs"]),
+    ("serde_json", &["api", "fs", "cli"]),
+];
+
+/// Every source file of the program with its room.
+fn files() -> Vec<(String, PathBuf)> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders = vec![src.clone()];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder of sources").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let inside = path.strip_prefix(&src).expect("inside src");
+                let room = inside.iter().next().expect("a name").to_string_lossy();
+                files.push((room.trim_end_matches(".rs").to_owned(), path));
+            }
+        }
+    }
+    files
+}
+
+fn floor(room: &str) -> Option<u32> {
+    FLOORS
+        .iter()
+        .find(|(name, _)| *name == room)
+        .map(|(_, floor)| *floor)
+}
+
+/// The code of a file: no comments, and not its tests.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).expect("a readable source");
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let lines = code
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_room_has_a_floor() {
+    for (room, path) in files() {
+        let known = floor(&room).is_some() || matches!(room.as_str(), "lib" | "main");
+        assert!(known, "{} is in no room of the table", path.display());
+    }
+    for (room, _) in FLOORS {
+        assert!(
+            files().iter().any(|(name, _)| name == room),
+            "the room {room} is gone"
+        );
+    }
+}
+
+#[test]
+fn arrows_point_down() {
+    let mut arrows = 0;
+    for (room, path) in files() {
+        let Some(from) = floor(&room) else { continue };
+        let code = code(&path);
+        for part in code.split("crate::").skip(1) {
+            let to: String = part
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
+            let to_floor = floor(&to).unwrap_or_else(|| panic!("{}: no room {to}", path.display()));
+            assert!(
+                to_floor <= from,
+                "{} ({from}) uses {to} ({to_floor})",
+                path.display()
+            );
+            arrows += 1;
+        }
+    }
+    assert!(
+        arrows > 50,
+        "only {arrows} arrows were found: does this test still read them?"
+    );
+}
+
+#[test]
+fn guests_stay_in_their_homes() {
+    for (guest, homes) in HOMES {
+        let mut seen = false;
+        for (room, path) in files() {
+            let code = code(&path);
+            let here = code.match_indices(guest).any(|(at, _)| {
+                let (before, after) = (
+                    code[..at].chars().next_back(),
+                    code[at + guest.len()..].chars().next(),
+                );
+                let is_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+                !is_word(before) && !is_word(after)
+            });
+            seen |= here;
+            assert!(
+                !here || homes.contains(&room.as_str()),
+                "{} has {guest}",
+                path.display()
+            );
+        }
+        assert!(seen, "{guest} is nowhere");
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    for (_, path) in files() {
+        let text = fs::read_to_string(&path).expect("a readable source");
+        assert!(
+            text.starts_with("//! "),
+            "{} does not begin by saying what it is",
+            path.display()
+        );
+    }
+}
