@@ -35,5 +35,5 @@ pub use limit::Priority;
 pub use list::Page;
 pub use progress::{Completed, Created, Part};
 pub use qps::{NotQps, QpsTable};
-pub use settings::{Credentials, Secret, Settings};
+pub use settings::{Credentials, Settings};
 pub use upload::Slice;

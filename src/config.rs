@@ -1,7 +1,6 @@
 //! The configuration: what the command line, the environment and the file say, in this order of
 //! strength, and where state is kept.
 
-use std::fmt;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -12,7 +11,7 @@ use etcetera::{BaseStrategy, choose_base_strategy};
 use md5::{Digest, Md5 as Hasher};
 use serde::Deserialize;
 
-use crate::types::Md5;
+use crate::types::{Md5, Secret};
 
 /// The service (`003`: 接口域名).
 const ENDPOINT: &str = "https://open-api.123pan.com";
@@ -67,17 +66,6 @@ pub enum Error {
     NoHome,
 }
 
-/// A secret: shown as `***`.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Hidden(pub String);
-
-impl fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
 /// Bytes, written as a number with K, M or G.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size(pub u64);
@@ -109,7 +97,7 @@ impl FromStr for Size {
 pub enum Control {
     /// Reachable, but in no listing.
     #[default]
-    Hidden,
+    Secret,
     /// Listed as well.
     Visible,
     /// Not there.
@@ -269,7 +257,7 @@ impl Wishes {
 struct File {
     endpoint: Option<String>,
     client_id: Option<String>,
-    client_secret: Option<Hidden>,
+    client_secret: Option<Secret>,
     #[serde(flatten)]
     rest: toml::Table,
 }
@@ -282,7 +270,7 @@ pub struct Config {
     /// The account's client ID.
     pub client_id: String,
     /// The account's client secret.
-    pub client_secret: Hidden,
+    pub client_secret: Secret,
     /// What the file says of the mount.
     pub wishes: Wishes,
 }
@@ -301,7 +289,7 @@ impl Config {
         let endpoint = variable("BEDFS_ENDPOINT").or(file.endpoint);
         let id = variable("BEDFS_CLIENT_ID").or(file.client_id);
         let secret = variable("BEDFS_CLIENT_SECRET")
-            .map(Hidden)
+            .map(Secret::new)
             .or(file.client_secret);
         let missing = |what, variable, key| {
             let path = path.clone();
@@ -501,7 +489,7 @@ mod tests {
         let config = |id: &str, endpoint: &str| Config {
             endpoint: endpoint.to_owned(),
             client_id: id.to_owned(),
-            client_secret: Hidden("x".to_owned()),
+            client_secret: Secret::new("x"),
             wishes: Wishes::default(),
         };
         let name = config("me", "http://127.0.0.1:9").account_name();

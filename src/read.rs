@@ -55,11 +55,17 @@ pub enum Error {
         at: u64,
     },
     /// The service tells no link for the file.
-    #[error("reading {name:?}: the service tells no link for it (status {status})")]
+    #[error("reading {name:?}: the service tells no link for it")]
     NoLink {
         /// The file, as the service names it.
         name: Box<str>,
-        /// Its moderation status; over 100 is rejected.
+    },
+    /// Moderation rejected the file, and the service does not give its bytes.
+    #[error("reading {name:?}: rejected by moderation (status {status})")]
+    Rejected {
+        /// The file, as the service names it.
+        name: Box<str>,
+        /// Over 100.
         status: i64,
     },
 }

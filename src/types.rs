@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use serde::Deserialize;
+
 /// The service's name of one immutable content, or of a folder. Opaque.
 ///
 /// The root of the bed is the empty ID (`003`: "上传到根目录时填写 空").
@@ -170,6 +172,29 @@ impl Picture {
     /// Whether moderation refused the picture (`003`: "status 大于100为审核驳回文件").
     pub fn is_rejected(&self) -> bool {
         self.status > 100
+    }
+}
+
+/// Text that is never shown: it has no `Display`, and `Debug` prints `***`.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps the text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the API host and for a file of mode 0600 alone.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
     }
 }
 

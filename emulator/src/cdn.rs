@@ -19,22 +19,8 @@ const NO_TRAFFIC_LEFT: i64 = 5113;
 
 /// Answers a request for a direct link, at the link's own host or at the one it redirects to.
 pub(crate) fn answer(server: &Server, options: &Options, head: &Head, door: Door) -> Reply {
-    let name = if door == Door::Main { "cdn" } else { "cdn2" };
-    let secrets = head.api_headers();
-    if !secrets.is_empty() {
-        server.record.breach(
-            name,
-            &format!("{} sent to a direct link", secrets.join(" and ")),
-        );
-        if door == Door::Other {
-            return Reply::xml(403, "AccessDenied");
-        }
-    }
-    if !matches!(head.method.as_str(), "GET" | "HEAD") {
-        return Reply::html(405);
-    }
-    if !server.links(options).admits(head) {
-        return Reply::xml(403, "AccessDenied");
+    if let Some(refusal) = refuse(server, options, head, door) {
+        return refusal;
     }
     let Some(node) = linked(server, head.path()) else {
         return Reply::xml(404, "NoSuchKey");
@@ -62,6 +48,26 @@ pub(crate) fn answer(server: &Server, options: &Options, head: &Head, door: Door
         reply.meter.count_into(&server.traffic);
     }
     reply
+}
+
+/// The answer to a request that is wrong whatever the link leads to.
+fn refuse(server: &Server, options: &Options, head: &Head, door: Door) -> Option<Reply> {
+    let secrets = head.api_headers();
+    if !secrets.is_empty() {
+        let name = if door == Door::Main { "cdn" } else { "cdn2" };
+        let what = format!("{} sent to a direct link", secrets.join(" and "));
+        server.record.breach(name, &what);
+        if door == Door::Other {
+            return Some(Reply::xml(403, "AccessDenied"));
+        }
+    }
+    if !matches!(head.method.as_str(), "GET" | "HEAD") {
+        return Some(Reply::html(405));
+    }
+    if !server.links(options).admits(head) {
+        return Some(Reply::xml(403, "AccessDenied"));
+    }
+    None
 }
 
 /// The file that a link's path names, with the extension it has.

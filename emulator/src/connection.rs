@@ -61,60 +61,40 @@ pub(crate) async fn serve(server: Arc<Server>, stream: TcpStream, door: Door) {
     }
 }
 
+/// Serves one request.
 async fn exchange(
     server: &Arc<Server>,
     wire: &mut Wire,
     door: Door,
     head: Arc<Head>,
 ) -> io::Result<Next> {
-    let options = server.options();
-    let (route, name) = route(door, &head, &options);
-    let entry = server.record.open(name, &head);
-    let is_link = matches!(route, Route::Link);
-    wire.set_rate(
-        options
-            .bandwidth
-            .filter(|_| is_link || matches!(route, Route::Storage)),
-    );
+    let options = &server.options();
+    let (route, name) = route(door, &head, options);
+    let entry = &server.record.open(name, &head);
+    let is_paced = matches!(route, Route::Storage | Route::Link);
+    wire.set_rate(options.bandwidth.filter(|_| is_paced));
     let fault = lock(&server.faults).strike(name);
     let work = Work {
         server,
-        options: &options,
+        options,
         head: &head,
-        entry: &entry,
+        entry,
         door,
     };
     let play = match fault.as_ref().and_then(Play::instead) {
         Some(Play::Reset) => return Ok(Next::Reset),
         Some(play) => play,
-        None => Play::after(fault.as_ref(), work.answer(route, wire).await?),
+        None => Play::after(fault.as_ref(), work.reply(route, wire).await?),
     };
     entry.received(wire.drain().await?);
-    let mut reply = match play {
-        Play::Answer(reply) => *reply,
-        Play::Reset => return Ok(Next::Reset),
+    match play {
+        Play::Answer(reply) => work.send(*reply, wire).await,
+        Play::Reset => Ok(Next::Reset),
         Play::Hang => {
             wire.wait_for_end().await;
-            return Ok(Next::Close);
+            Ok(Next::Close)
         }
-    };
-    let wait = options.latency + reply.delay;
-    if wait > Duration::ZERO {
-        tokio::time::sleep(wait).await;
     }
-    entry.answered(reply.status, reply.code);
-    reply.meter.count_into(&entry.bytes_out);
-    let keeps_alive = head.keeps_alive() && !head.is_chunked();
-    let sent = wire.send(&reply, head.method != "HEAD", keeps_alive).await;
-    if is_link && let Some((id, _)) = link::parse(head.path()) {
-        lock(&server.bed).save(&id)?;
-    }
-    sent?;
-    Ok(if keeps_alive && reply.is_whole() {
-        Next::Request
-    } else {
-        Next::Close
-    })
 }
 
 /// Where a request goes, and the name of the endpoint there.
@@ -142,7 +122,8 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    async fn answer(&self, route: Route, wire: &mut Wire) -> io::Result<Reply> {
+    /// Does what is asked, and gives the answer to it.
+    async fn reply(&self, route: Route, wire: &mut Wire) -> io::Result<Reply> {
         let Work {
             server,
             options,
@@ -153,7 +134,7 @@ impl Work<'_> {
         if head.is_chunked() {
             server
                 .record
-                .breach("http", "a body without Content-Length");
+                .breach(entry.endpoint(), "a body without Content-Length");
             return Ok(Reply::html(411));
         }
         match route {
@@ -168,6 +149,34 @@ impl Work<'_> {
             Route::Control => Ok(control::stats(server)),
             Route::Nowhere => Ok(Reply::html(404)),
         }
+    }
+
+    /// Writes an answer, and takes it down.
+    async fn send(&self, mut reply: Reply, wire: &mut Wire) -> io::Result<Next> {
+        let Work {
+            server,
+            options,
+            head,
+            entry,
+            ..
+        } = *self;
+        let wait = options.latency + reply.delay;
+        if wait > Duration::ZERO {
+            tokio::time::sleep(wait).await;
+        }
+        entry.answered(reply.status, reply.code);
+        reply.meter.count_into(&entry.bytes_out);
+        let keeps_alive = head.keeps_alive() && !head.is_chunked();
+        let sent = wire.send(&reply, head.method != "HEAD", keeps_alive).await;
+        if let Some((id, _)) = link::parse(head.path()) {
+            lock(&server.bed).save(&id)?;
+        }
+        sent?;
+        Ok(if keeps_alive && reply.is_whole() {
+            Next::Request
+        } else {
+            Next::Close
+        })
     }
 
     /// The whole body; None when it is too long.

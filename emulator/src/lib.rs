@@ -11,7 +11,7 @@
 //! let emulator = Emulator::start(Options::default())?;
 //! emulator.put("holiday/beach.jpg", b"bytes");
 //! emulator.inject(Fault::new("list", FaultKind::Status(502)).skip(1));
-//! // A client of `emulator.base_url()` sees the file, and every second listing fails once.
+//! // A client of `emulator.base_url()` sees the file, and its second listing fails.
 //! assert_eq!(emulator.count("list"), 0);
 //! assert!(emulator.violations().is_empty());
 //! # std::io::Result::Ok(())

@@ -54,6 +54,10 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     /// Remembers a body of JSON. A second call is ignored.
     pub(crate) fn keep_body(&self, body: &[u8]) {
         self.body

@@ -1,7 +1,6 @@
 //! The object storage behind presigned URLs: takes the slices of uploads.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock;
@@ -45,14 +44,14 @@ fn sign(server: &Server, path: &str, key: &str, slice: &str, deadline: &str) -> 
 
 /// Takes a slice.
 pub(crate) async fn put(
-    server: &Arc<Server>,
+    server: &Server,
     head: &Head,
     entry: &Entry,
     wire: &mut Wire,
 ) -> io::Result<Reply> {
     let (key, slice) = match admit(server, head) {
         Ok(admitted) => admitted,
-        Err(refusal) => return Ok(*refusal),
+        Err(refusal) => return Ok(refusal.answer(server)),
     };
     let store = lock(&server.bed).store().clone();
     let mut sink = store.sink(head.content_length().unwrap_or(0))?;
@@ -67,63 +66,100 @@ pub(crate) async fn put(
         .filter(|upload| upload.is_open())
     {
         Some(upload) => upload.put(slice, stored),
-        None => return Ok(Reply::xml(404, "NoSuchUpload")),
+        None => return Ok(NO_SUCH_UPLOAD.answer(server)),
     }
     Ok(Reply::empty(200).header("ETag", etag))
 }
 
-/// Checks a request for a presigned URL against the documents and against what was signed; gives
-/// the upload's key and the number of the slice.
-fn admit(server: &Server, head: &Head) -> Result<(String, u64), Box<Reply>> {
-    let refuse = |status, code| Box::new(Reply::xml(status, code));
-    let breach = |status, code, what: &str| {
-        server.record.breach("put", what);
-        refuse(status, code)
-    };
+/// Why a slice is not taken.
+struct Refused {
+    status: u16,
+    code: &'static str,
+    /// What the documents forbid of the request, if they do.
+    breach: Option<String>,
+}
+
+const NO_SUCH_UPLOAD: Refused = Refused {
+    status: 404,
+    code: "NoSuchUpload",
+    breach: None,
+};
+const NO_SUCH_SLICE: Refused = Refused {
+    status: 400,
+    code: "InvalidArgument",
+    breach: None,
+};
+const EXPIRED: Refused = Refused {
+    status: 403,
+    code: "AccessDenied",
+    breach: None,
+};
+
+impl Refused {
+    fn breach(status: u16, code: &'static str, what: impl Into<String>) -> Refused {
+        Refused {
+            status,
+            code,
+            breach: Some(what.into()),
+        }
+    }
+
+    fn answer(self, server: &Server) -> Reply {
+        if let Some(what) = self.breach {
+            server.record.breach("put", &what);
+        }
+        Reply::xml(self.status, self.code)
+    }
+}
+
+/// Holds a request against the documents, against what was signed, and against what is missing;
+/// gives the upload's key and the number of the slice.
+fn admit(server: &Server, head: &Head) -> Result<(String, u64), Refused> {
+    let length = check_headers(head)?;
+    let (key, slice) = check_signature(server, head)?;
+    let mut uploads = lock(&server.uploads);
+    let upload = uploads
+        .by_key(&key)
+        .filter(|upload| upload.is_open())
+        .ok_or(NO_SUCH_UPLOAD)?;
+    let expected = upload.slice_len(slice).ok_or(NO_SUCH_SLICE)?;
+    if length != expected {
+        let what = format!("slice {slice} has {length} bytes, not {expected}");
+        return Err(Refused::breach(400, "EntityTooSmall", what));
+    }
+    Ok((key, slice))
+}
+
+/// Holds the method and the headers against the documents; gives the length of the body.
+fn check_headers(head: &Head) -> Result<u64, Refused> {
     let secrets = head.api_headers();
     if !secrets.is_empty() {
         let what = format!("{} sent to a presigned URL", secrets.join(" and "));
-        return Err(breach(400, "InvalidArgument", &what));
+        return Err(Refused::breach(400, "InvalidArgument", what));
     }
     if head.method != "PUT" {
-        return Err(breach(
-            405,
-            "MethodNotAllowed",
-            &format!("{} of a presigned URL", head.method),
-        ));
+        let what = format!("{} of a presigned URL", head.method);
+        return Err(Refused::breach(405, "MethodNotAllowed", what));
     }
     if head.header("content-type") != Some("application/octet-stream") {
-        return Err(breach(
-            403,
-            "SignatureDoesNotMatch",
-            "Content-Type is not application/octet-stream",
-        ));
+        let what = "Content-Type is not application/octet-stream";
+        return Err(Refused::breach(403, "SignatureDoesNotMatch", what));
     }
-    let Some(length) = head.content_length() else {
-        return Err(breach(411, "MissingContentLength", "no Content-Length"));
-    };
+    let missing = || Refused::breach(411, "MissingContentLength", "no Content-Length");
+    head.content_length().ok_or_else(missing)
+}
+
+/// Holds the query against its signature and the clock; gives the upload's key and the slice.
+fn check_signature(server: &Server, head: &Head) -> Result<(String, u64), Refused> {
     let query = |key| head.query(key).unwrap_or_default();
     let (key, slice, deadline) = (query("uploadId"), query("partNumber"), query("deadline"));
     if query("X-Amz-Signature") != sign(server, head.path(), &key, &slice, &deadline) {
-        return Err(breach(
-            403,
-            "SignatureDoesNotMatch",
-            "a presigned URL that was tampered with",
-        ));
+        let what = "a presigned URL that was tampered with";
+        return Err(Refused::breach(403, "SignatureDoesNotMatch", what));
     }
     if clock::unix_millis_after(Duration::ZERO) >= deadline.parse().unwrap_or(0) {
-        return Err(refuse(403, "AccessDenied"));
+        return Err(EXPIRED);
     }
-    let slice: u64 = slice.parse().map_err(|_| refuse(400, "InvalidArgument"))?;
-    let mut uploads = lock(&server.uploads);
-    let upload = uploads.by_key(&key).filter(|upload| upload.is_open());
-    let upload = upload.ok_or_else(|| refuse(404, "NoSuchUpload"))?;
-    let expected = upload
-        .slice_len(slice)
-        .ok_or_else(|| refuse(400, "InvalidArgument"))?;
-    if length != expected {
-        let what = format!("slice {slice} has {length} bytes, not {expected}");
-        return Err(breach(400, "EntityTooSmall", &what));
-    }
+    let slice = slice.parse().map_err(|_| NO_SUCH_SLICE)?;
     Ok((key, slice))
 }

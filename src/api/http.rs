@@ -11,7 +11,7 @@ use reqwest::{Client, ClientBuilder, RequestBuilder, Url, redirect};
 use super::endpoint::Endpoint;
 use super::error::Error;
 use super::scrub;
-use super::settings::Secret;
+use crate::types::Secret;
 
 /// An idle connection is dropped before servers of this kind drop theirs: a request that crosses
 /// such a drop may be lost.

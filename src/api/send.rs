@@ -16,9 +16,10 @@ use super::figures::{Counts, Figures};
 use super::http::Http;
 use super::limit::{Limiter, Priority};
 use super::scrub::{scrub, transport};
-use super::settings::{Credentials, Secret, Settings};
+use super::settings::{Credentials, Settings};
 use super::token::{Token, Tokens};
 use super::wire::{Garbage, TokenAnswer, TokenRequest};
+use crate::types::Secret;
 
 /// No answer of the API host is longer, in bytes.
 const LONGEST_ANSWER: usize = 16 << 20;
@@ -73,8 +74,8 @@ impl Sender {
     pub(super) fn new(settings: Settings) -> Result<Self, Error> {
         Ok(Self {
             http: Http::new(&settings.endpoint, settings.attempt_timeout)?,
+            tokens: Tokens::new(settings.token_dir, &settings.credentials),
             credentials: settings.credentials,
-            tokens: Tokens::new(settings.token_dir),
             limiters: Endpoint::ALL.map(|endpoint| Limiter::new(settings.qps.rate(endpoint))),
             counts: Endpoint::ALL.map(|_| Counts::default()),
             attempt_timeout: settings.attempt_timeout,

@@ -1,32 +1,10 @@
 //! The settings of a client: where the service is, as whom, how fast and how long.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::qps::QpsTable;
-
-/// Text that is never shown: it has no `Display`, and `Debug` prints `***`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps the text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself, for the API host and for a file of mode 0600 alone.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
+use crate::types::Secret;
 
 /// What the service gave the developer (`003`: 获取access_token).
 #[derive(Clone, Debug)]

@@ -13,13 +13,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use md5::{Digest, Md5 as Hasher};
+use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use super::error::Error;
-use super::settings::Secret;
+use super::settings::Credentials;
 use super::wire::TokenAnswer;
+use crate::types::{Md5, Secret};
 
 /// A token is renewed this long before it ends.
 const MARGIN: SignedDuration = SignedDuration::from_mins(10);
@@ -99,10 +102,13 @@ impl Held {
 }
 
 impl Tokens {
-    /// The token kept in the folder `dir`.
-    pub(super) fn new(dir: PathBuf) -> Self {
+    /// The token kept in the folder `dir`, if these credentials got it.
+    pub(super) fn new(dir: PathBuf, credentials: &Credentials) -> Self {
         Self {
-            file: TokenFile { dir },
+            file: TokenFile {
+                dir,
+                owner: fingerprint(credentials),
+            },
             turn: Semaphore::new(1),
             held: Mutex::default(),
         }
@@ -170,6 +176,28 @@ impl Tokens {
 /// this process's own.
 struct TokenFile {
     dir: PathBuf,
+    /// Whose token it has to be: one that other credentials got says nothing of these.
+    owner: String,
+}
+
+/// What `token.json` holds.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    #[serde(flatten)]
+    token: TokenAnswer,
+    #[serde(default)]
+    owner: String,
+}
+
+/// Tells credentials apart, and is too short to tell what they are.
+fn fingerprint(credentials: &Credentials) -> String {
+    let text = format!(
+        "{}\n{}",
+        credentials.client_id,
+        credentials.client_secret.reveal()
+    );
+    let sum = Md5::new(Hasher::digest(text.as_bytes()).into());
+    sum.to_string()[..8].to_owned()
 }
 
 impl TokenFile {
@@ -208,21 +236,24 @@ impl TokenFile {
                 return None;
             }
         };
-        let answer: TokenAnswer = serde_json::from_slice(&bytes)
+        let kept: Kept = serde_json::from_slice(&bytes)
             .map_err(|_| tracing::warn!("the kept token is garbage, a new one is asked for"))
             .ok()?;
-        Some(Token::kept(&answer))
+        (kept.owner == self.owner).then(|| Token::kept(&kept.token))
     }
 
     /// Replaces the token on disk as a whole.
     async fn write(&self, token: &Token) {
-        let answer = TokenAnswer {
-            access_token: token.access.reveal().to_owned(),
-            expired_at: token.ends.map(|ends| ends.to_string()).unwrap_or_default(),
+        let kept = Kept {
+            token: TokenAnswer {
+                access_token: token.access.reveal().to_owned(),
+                expired_at: token.ends.map(|ends| ends.to_string()).unwrap_or_default(),
+            },
+            owner: self.owner.clone(),
         };
         let dir = self.dir.clone();
         let written = blocking(move || {
-            let json = serde_json::to_vec(&answer)?;
+            let json = serde_json::to_vec(&kept)?;
             // A named temporary file has mode 0600.
             let mut file = tempfile::Builder::new()
                 .prefix(".token")

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use bedfs_emulator::{Emulator, Options};
 
 use super::{Failure, Log, mount, start_log};
-use crate::config::{Config, Hidden, Wishes};
+use crate::config::{Config, Wishes};
 use crate::mount::Plan;
 use crate::mountpoint;
+use crate::types::Secret;
 
 /// What `bedfs demo` takes.
 #[derive(Debug, clap::Args)]
@@ -55,7 +56,7 @@ fn plan(emulator: &Emulator, state: &Path, mountpoint: PathBuf) -> Result<Plan, 
     let config = Config {
         endpoint: emulator.base_url(),
         client_id: options.client_id,
-        client_secret: Hidden(options.client_secret),
+        client_secret: Secret::new(options.client_secret),
         wishes: Wishes::default(),
     };
     mount::plan_in(&config, Wishes::default(), mountpoint, state)

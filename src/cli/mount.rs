@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{Failure, Log, start_log};
-use crate::api::{Credentials, QpsTable, Secret, Settings};
+use crate::api::{Credentials, QpsTable, Settings};
 use crate::background::{self, Side};
 use crate::config::{Config, Wishes, make_private};
 use crate::fs::Leftover;
@@ -75,7 +75,7 @@ pub(super) fn plan_in(
     let qps: QpsTable = wishes.qps.as_deref().unwrap_or("").parse()?;
     let credentials = Credentials {
         client_id: config.client_id.clone(),
-        client_secret: Secret::new(config.client_secret.0.clone()),
+        client_secret: config.client_secret.clone(),
     };
     let api = Settings {
         qps,

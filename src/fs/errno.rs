@@ -74,8 +74,7 @@ fn of_upload(error: &upload::Error) -> i32 {
 fn of_read(error: &read::Error) -> i32 {
     match error {
         read::Error::Fetch { source, .. } => of_api(source),
-        // Moderation took the bytes away.
-        read::Error::NoLink { status, .. } if *status > 100 => libc::EACCES,
+        read::Error::Rejected { .. } => libc::EACCES,
         read::Error::NoLink { .. } | read::Error::Mismatch { .. } | read::Error::Short { .. } => {
             libc::EIO
         }

@@ -9,6 +9,7 @@ use super::handle::FileHandle;
 use super::local::{LocalFile, State};
 use super::{Error, Fs, Result, control};
 use crate::process;
+use crate::read;
 use crate::staging::{Staged, StagedFile};
 use crate::tree::Error as TreeError;
 use crate::types::{Entry, Ino};
@@ -171,7 +172,10 @@ impl Fs {
         }
         let entry = self.tree.info(file.local.ino)?.entry().cloned();
         match self.with_link(file.local.ino, entry).await? {
-            Some(entry) => Ok(self.reader.read(&entry, offset, len).await?),
+            Some(entry) => {
+                let read = self.reader.read(&entry, offset, len).await;
+                Ok(read.inspect_err(|error| self.look_again(file.local.ino, error))?)
+            }
             None => Err(TreeError::NotFound.into()),
         }
     }
@@ -193,6 +197,16 @@ impl Fs {
                 Ok(Some(fresh))
             }
             entry => Ok(entry),
+        }
+    }
+
+    /// What cannot be read since it is gone is looked for at the next use.
+    fn look_again(&self, ino: Ino, error: &read::Error) {
+        if let read::Error::Fetch { source, .. } = error
+            && source.is_not_found()
+            && let Ok(Some(parent)) = self.tree.info(ino).map(|info| info.parent)
+        {
+            self.tree.expire(parent);
         }
     }
 

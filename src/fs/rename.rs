@@ -133,6 +133,9 @@ impl Fs {
             self.tree.remove(over.ino);
         }
         self.tree.rename(ino, to, name)?;
+        // A new object has a new time; the content is as old as it was.
+        let mtime = self.getattr(ino)?.mtime;
+        self.tree.set_attributes(ino, |set| set.mtime = Some(mtime));
         self.tree.set_entry(ino, Arc::new(renamed));
         Ok(())
     }

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use super::Error;
 use crate::api::{self, Client, Download};
 use crate::cache::{BLOCK, BlockCache};
-use crate::types::Entry;
+use crate::types::{Entry, Link};
 
 /// A flight whose reader asks for nothing this long gives its connection back.
 const IDLE: Duration = Duration::from_secs(15);
@@ -75,6 +75,7 @@ impl Flight {
             client,
             cache,
             file,
+            link: None,
             end: plan.end,
             limits,
             progress,
@@ -137,6 +138,8 @@ struct Pilot {
     client: Client,
     cache: Arc<BlockCache>,
     file: Arc<Entry>,
+    /// A fresher link than the file's own.
+    link: Option<Link>,
     end: u64,
     limits: watch::Receiver<u64>,
     progress: watch::Sender<Progress>,
@@ -185,6 +188,7 @@ impl Pilot {
                 }
                 Ended::Broken(error) | Ended::Expired(error) | Ended::Failed(error) => error,
             };
+            let error = self.rejected().unwrap_or(error);
             tracing::warn!("{error}");
             self.progress
                 .send_modify(|progress| progress.failed = Some(error));
@@ -270,10 +274,10 @@ impl Pilot {
     /// Asks for everything from the next block on.
     async fn open(&self) -> Result<Download, Ended> {
         let Some(picture) = self.file.picture() else {
-            return Err(Ended::Failed(self.no_link(0)));
+            return Err(Ended::Failed(self.no_link()));
         };
-        let Some(link) = &picture.link else {
-            return Err(Ended::Expired(self.no_link(picture.status)));
+        let Some(link) = self.link.as_ref().or(picture.link.as_ref()) else {
+            return Err(Ended::Expired(self.no_link()));
         };
         let first = self.next() * BLOCK;
         let last = (self.end * BLOCK).min(picture.size) - 1;
@@ -306,15 +310,13 @@ impl Pilot {
     /// than the CDN's.
     async fn fetch_link(&mut self) -> Result<(), Option<Error>> {
         match self.client.detail(&self.file.id).await {
-            Ok(entry)
-                if entry
-                    .picture()
-                    .is_some_and(|picture| picture.link.is_some()) =>
-            {
-                self.file = Arc::new(entry);
-                Ok(())
-            }
-            Ok(_) => Err(None),
+            Ok(entry) => match entry.picture().and_then(|picture| picture.link.clone()) {
+                Some(link) => {
+                    self.link = Some(link);
+                    Ok(())
+                }
+                None => Err(None),
+            },
             Err(error) => Err(Some(self.fetch(error))),
         }
     }
@@ -343,11 +345,23 @@ impl Pilot {
         }
     }
 
-    fn no_link(&self, status: i64) -> Error {
+    fn no_link(&self) -> Error {
         Error::NoLink {
             name: self.file.name.clone(),
-            status,
         }
+    }
+
+    /// The reason behind every failure to read what moderation took away.
+    fn rejected(&self) -> Option<Error> {
+        let picture = self
+            .file
+            .picture()
+            .filter(|picture| picture.is_rejected())?;
+        let name = self.file.name.clone();
+        Some(Error::Rejected {
+            name,
+            status: picture.status,
+        })
     }
 }
 

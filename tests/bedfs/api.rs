@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bedfs::api::{
-    Client, Completed, Created, Credentials, Download, Error, Figures, QpsTable, Secret, Settings,
-    Slice,
+    Client, Completed, Created, Credentials, Download, Error, Figures, QpsTable, Settings, Slice,
 };
-use bedfs::types::{FileId, Md5};
+use bedfs::types::{FileId, Md5, Secret};
 use bedfs_emulator::{
     Cursor, Emulator, Fault, FaultKind, InstantUpload, MkdirName, Options, Qps, RangeAnswer,
     Redirect,

@@ -58,20 +58,30 @@ pub(super) fn list(call: &Call) -> Result<Value, Refusal> {
     };
     let cursor = options.answers.cursor;
     let is_new = |node: &&Node| cursor == Cursor::NextFirst || last != Some(node.id.as_ref());
-    let listing = tree.listing(&folder.id, options.answers.order, from);
-    let mut rest = listing.filter(is_new).filter(|node| times.hold(node));
-    let page: Vec<&Node> = rest.by_ref().take(limit as usize).collect();
-    let shown = match (rest.next(), cursor) {
+    let rows = tree.listing(&folder.id, options.answers.order, from);
+    let (page, last) = page(
+        rows.filter(is_new).filter(|node| times.hold(node)),
+        limit,
+        cursor,
+    );
+    let links = server.links(options);
+    let rows = page.into_iter().map(|node| row(tree, node, &links));
+    Ok(json!({"lastFileId": last, "fileList": rows.collect::<io::Result<Vec<_>>>()?}))
+}
+
+/// A page of at most `limit` rows, and the `lastFileId` that belongs to it.
+fn page<'a>(
+    mut rows: impl Iterator<Item = &'a Node>,
+    limit: u64,
+    cursor: Cursor,
+) -> (Vec<&'a Node>, &'a str) {
+    let page: Vec<&Node> = rows.by_ref().take(limit as usize).collect();
+    let shown = match (rows.next(), cursor) {
         (None, _) => None,
         (Some(next), Cursor::NextFirst) => Some(next),
         (Some(_), Cursor::ThisLast) => page.last().copied(),
     };
-    let links = server.links(options);
-    let rows: Vec<Value> = page
-        .iter()
-        .map(|node| row(tree, node, &links))
-        .collect::<io::Result<_>>()?;
-    Ok(json!({"lastFileId": shown.map_or(LAST_PAGE, |node| &node.id), "fileList": rows}))
+    (page, shown.map_or(LAST_PAGE, |node| &node.id))
 }
 
 /// The bounds of a listing by time of creation, in Unix seconds, both included.

@@ -7,11 +7,13 @@ use serde_json::{Value, json};
 
 use super::Call;
 use crate::answers::{DuplicateName, EmptyFile, Formats, InstantUpload, ReuseFileId};
+use crate::bed::Bed;
 use crate::content::Content;
 use crate::digest;
 use crate::lock;
 use crate::name;
 use crate::node::{self, FileData, Id};
+use crate::options::Options;
 use crate::refusal::Refusal;
 use crate::server::Server;
 use crate::storage;
@@ -53,26 +55,38 @@ pub(super) fn create(call: &Call) -> Result<Value, Refusal> {
     if bed.tree().used().saturating_add(size) > options.space_total {
         return Err(Refusal::new(NO_SPACE_LEFT, "空间不足"));
     }
-    if options.answers.instant_upload == InstantUpload::Account
-        && let Some(content) = bed.known(etag, size, options.answers.reuse_after_delete)
-    {
-        let id = name::place(
-            &mut bed,
-            options,
-            &parent,
-            filename,
-            FileData::with_md5(content, etag),
-        )?;
-        let shown = if options.answers.reuse_file_id == ReuseFileId::Given {
-            &*id
-        } else {
-            ""
-        };
-        return Ok(json!({"fileID": shown, "reuse": true, "sliceSize": options.slice_size}));
+    if let Some(data) = reuse(&mut bed, options, &parent, filename, (etag, size))? {
+        return Ok(data);
     }
     let slice_size = options.slice_size.max(1);
     let id = uploads.add(Upload::new(parent, filename, etag, size, slice_size));
     Ok(json!({"fileID": "", "reuse": false, "preuploadID": id, "sliceSize": slice_size}))
+}
+
+/// Makes a file of bytes that the account knows, if it does, and gives the answer.
+fn reuse(
+    bed: &mut Bed,
+    options: &Options,
+    parent: &Id,
+    filename: &str,
+    (etag, size): (&str, u64),
+) -> Result<Option<Value>, Refusal> {
+    let answers = &options.answers;
+    if answers.instant_upload == InstantUpload::Never {
+        return Ok(None);
+    }
+    let Some(content) = bed.known(etag, size, answers.reuse_after_delete) else {
+        return Ok(None);
+    };
+    let file = FileData::with_md5(content, etag);
+    let id = name::place(bed, options, parent, filename, file)?;
+    let shown = match answers.reuse_file_id {
+        ReuseFileId::Given => &*id,
+        ReuseFileId::Empty => "",
+    };
+    Ok(Some(
+        json!({"fileID": shown, "reuse": true, "sliceSize": options.slice_size}),
+    ))
 }
 
 /// Refuses a file that would be refused anywhere.
@@ -132,43 +146,52 @@ pub(super) fn list_upload_parts(call: &Call) -> Result<Value, Refusal> {
 }
 
 pub(super) fn upload_complete(call: &Call) -> Result<Value, Refusal> {
-    let Call {
-        server,
-        options,
-        fields,
-    } = call;
-    let id = fields.text("preuploadID")?;
+    let (server, polls) = (call.server, call.options.async_polls);
+    let id = call.fields.text("preuploadID")?;
+    let later = json!({"async": true, "completed": false, "fileID": ""});
     let (content, found, wanted) = seal(server, id)?;
-    if options.answers.verify_md5 {
-        let found = found.map_or_else(|| tokio::task::block_in_place(|| content.md5()), Ok)?;
-        if found != wanted {
-            let refusal = Refusal::generic(format!("md5 of the bytes is {found}, not {wanted}"));
-            lock(&server.uploads).get(id)?.end(&Err(refusal.clone()));
-            if options.async_polls == 0 {
-                return Err(refusal);
-            }
-            return Ok(json!({"async": true, "completed": false, "fileID": ""}));
-        }
+    if let Err(refusal) = verify(call.options, &content, found, &wanted) {
+        lock(&server.uploads).get(id)?.end(&Err(refusal.clone()));
+        return if polls == 0 { Err(refusal) } else { Ok(later) };
     }
-    lock(&server.uploads)
-        .get(id)?
-        .check(options.async_polls, content);
-    if options.async_polls == 0 {
+    lock(&server.uploads).get(id)?.check(polls, content);
+    if polls == 0 {
         let file_id = finish(server, id)?;
         return Ok(json!({"async": false, "completed": true, "fileID": *file_id}));
     }
-    let (server, id, wait) = (
+    tokio::spawn(finish_unpolled(
         Arc::clone(server),
         id.to_owned(),
-        UNPOLLED * options.async_polls,
-    );
-    tokio::spawn(async move {
-        tokio::time::sleep(wait).await;
-        if let Err(refusal) = finish(&server, &id) {
-            tracing::info!("an upload that nobody polled failed: {}", refusal.message);
-        }
-    });
-    Ok(json!({"async": true, "completed": false, "fileID": ""}))
+        UNPOLLED * polls,
+    ));
+    Ok(later)
+}
+
+/// Compares the md5 of all bytes, `found` where it is known, with what was promised.
+fn verify(
+    options: &Options,
+    content: &Content,
+    found: Option<String>,
+    wanted: &str,
+) -> Result<(), Refusal> {
+    if !options.answers.verify_md5 {
+        return Ok(());
+    }
+    let found = found.map_or_else(|| tokio::task::block_in_place(|| content.md5()), Ok)?;
+    if found == wanted {
+        return Ok(());
+    }
+    Err(Refusal::generic(format!(
+        "md5 of the bytes is {found}, not {wanted}"
+    )))
+}
+
+/// Makes the file of an upload that nobody polls, after a while.
+async fn finish_unpolled(server: Arc<Server>, id: String, wait: Duration) {
+    tokio::time::sleep(wait).await;
+    if let Err(refusal) = finish(&server, &id) {
+        tracing::info!("an upload that nobody polled failed: {}", refusal.message);
+    }
 }
 
 /// Ends the coming in of slices. Gives the bytes, their md5 where that is known, and what it must be.

@@ -48,7 +48,7 @@ fn the_bytes_are_announced() {
             .status,
         411
     );
-    breached(&emulator, "Content-Length");
+    breached(&emulator, "put: a body without Content-Length");
     assert_eq!(client.put(&target, b"too many bytes").status, 400);
     breached(&emulator, "put: slice 1 has 14 bytes, not 5");
     assert_eq!(client.ask("POST", &target, &[OCTETS], b"bytes").status, 405);
