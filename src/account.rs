@@ -20,11 +20,11 @@ pub struct AccountCache {
 }
 
 impl AccountCache {
-    /// Nothing is asked yet.
-    pub fn new(client: Client) -> Self {
+    /// A cache that begins with these figures, if they are known.
+    pub fn new(client: Client, known: Option<Account>) -> Self {
         Self {
             client,
-            known: Mutex::default(),
+            known: Mutex::new(known.map(|account| (Instant::now(), account))),
             asking: Semaphore::new(1),
         }
     }

@@ -16,6 +16,7 @@ use crate::staging::{Staged, StagedFile, Sum};
 use crate::tree::Tree;
 use crate::types::{Entry, EntryKind, FileId, Picture};
 use crate::upload::{self, Job};
+pub use folder::Remade;
 use scratch::{Scratch, Spot};
 
 /// How often a move whose answer was lost is asked for again, after looking.
@@ -348,7 +349,10 @@ impl Bed {
     pub async fn fill(&self, staged: &StagedFile, base: &Arc<Entry>) -> Result<(), Error> {
         while let Some(missing) = staged.missing() {
             let len = (missing.end - missing.start).min(FILL) as usize;
-            let bytes = self.reader.read(base, missing.start, len).await?;
+            let bytes = self
+                .reader
+                .read_until(base, missing.start, len, missing.end)
+                .await?;
             if bytes.is_empty() {
                 return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
             }
@@ -464,7 +468,8 @@ impl Bed {
     /// Deletes what lies in a scratch folder for nothing. A failure leaves it there, hidden.
     async fn discard(&self, id: &FileId, spot: Spot) {
         if let Err(error) = self.delete(id).await {
-            tracing::warn!("{id} stays in the scratch folder: {error}");
+            tracing::warn!("{id} stays in a scratch folder for now: {error}");
+            self.scratch.add_junk(id);
             spot.leave();
         }
     }
@@ -478,9 +483,9 @@ impl Bed {
             .collect()
     }
 
-    /// Removes the scratch folders of this mount that are empty. Before unmounting.
+    /// Removes the scratch folders of this mount, but for what is wanted in them. Before unmounting.
     pub async fn tidy(&self) {
-        self.scratch.remove_empty().await;
+        self.scratch.tidy().await;
     }
 }
 

@@ -12,6 +12,7 @@ use std::fs::File;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -49,7 +50,10 @@ pub fn main() -> ExitCode {
         .map(|command| command.get_name().to_owned())
         .collect();
     let typed: Vec<OsString> = std::env::args_os().collect();
-    let cli = Cli::parse_from(options::spell_out(typed, &names));
+    let cli = match Cli::try_parse_from(options::spell_out(typed, &names)) {
+        Ok(cli) => cli,
+        Err(error) => return misunderstood(&error),
+    };
     let done = match cli.command {
         Command::Mount(args) => mount::run(args),
         Command::Umount(args) => umount::run(&args),
@@ -65,6 +69,23 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Tells in one line what was typed wrongly; prints the help if that was asked for.
+fn misunderstood(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        error.exit();
+    }
+    let text = error.to_string();
+    let about = text.strip_prefix("error: ").unwrap_or(&text);
+    // The first paragraph says what; after it come the usage and a hint at the help.
+    let lines = about
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.is_empty());
+    let line = lines.collect::<Vec<_>>().join(" ");
+    eprintln!("bedfs: {line} (see bedfs --help)");
+    ExitCode::from(2)
 }
 
 /// Where the log goes.

@@ -20,7 +20,10 @@ use crate::fuse::Adapter;
 use crate::mountpoint::{self, SOURCE};
 use crate::read::Reader;
 use crate::tree::{self, Tree};
-use crate::types::{EntryKind, FileId, Ino};
+use crate::types::{Account, EntryKind, FileId, Ino};
+
+/// How long the service may take to answer at the start.
+const START: Duration = Duration::from_secs(10);
 
 /// How long the end of a mount waits for uploads, and for the session.
 const DRAIN: Duration = Duration::from_secs(60);
@@ -146,7 +149,7 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Leftover>, Error> {
 /// Checks the account and the bed, and builds the file system over them.
 async fn assemble(plan: &Plan, client: &Client) -> Result<Arc<Fs>, Error> {
     let wishes = &plan.wishes;
-    client.check_credentials().await?;
+    let known = greet(plan).await?;
     let root = find_root(client, wishes.root.as_deref().unwrap_or("")).await?;
     let staging = plan.state.join("staging");
     config::make_private(&staging)?;
@@ -160,13 +163,7 @@ async fn assemble(plan: &Plan, client: &Client) -> Result<Arc<Fs>, Error> {
         reader.clone(),
         staging.clone(),
     );
-    let account = Arc::new(AccountCache::new(client.background()));
-    let asked = account.clone();
-    tokio::spawn(async move {
-        if let Err(error) = asked.get().await {
-            tracing::info!("the account's space is not known: {error}");
-        }
-    });
+    let account = Arc::new(AccountCache::new(client.clone(), known));
     // SAFETY: both calls only tell a number and cannot fail.
     let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
     let options = Options {
@@ -178,6 +175,27 @@ async fn assemble(plan: &Plan, client: &Client) -> Result<Arc<Fs>, Error> {
         staging,
     };
     Ok(Arc::new(Fs::new(options, tree, bed, reader, account)))
+}
+
+/// Checks that the service answers and takes the credentials, and asks for the account's figures.
+/// Who waits for a mount should not have to wait as long as one who waits for a file.
+async fn greet(plan: &Plan) -> Result<Option<Account>, Error> {
+    let api = api::Settings {
+        deadline: START,
+        ..plan.api.clone()
+    };
+    let client = Client::new(api)?;
+    client.check_credentials().await?;
+    match client.account().await {
+        Ok(account) => Ok(Some(account)),
+        Err(error) if error.is_unauthorized() => Err(error.into()),
+        Err(error) => {
+            // The account may not be allowed to ask this, or the service be away: a listing tells.
+            tracing::info!("the account's space is not known: {error}");
+            client.list_page(&FileId::root(), None).await?;
+            Ok(None)
+        }
+    }
 }
 
 /// The ID of the folder to mount.

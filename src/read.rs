@@ -99,14 +99,26 @@ impl Reader {
 
     /// Up to `len` bytes from `offset`, fewer only at the end of the file.
     pub async fn read(&self, file: &Arc<Entry>, offset: u64, len: usize) -> Result<Vec<u8>, Error> {
-        let end = offset.saturating_add(len as u64).min(file.size());
+        self.read_until(file, offset, len, file.size()).await
+    }
+
+    /// As `read`, for a reader who wants nothing at or beyond `limit`: nothing is fetched there.
+    pub async fn read_until(
+        &self,
+        file: &Arc<Entry>,
+        offset: u64,
+        len: usize,
+        limit: u64,
+    ) -> Result<Vec<u8>, Error> {
+        let limit = limit.min(file.size());
+        let end = offset.saturating_add(len as u64).min(limit);
         if offset >= end {
             return Ok(Vec::new());
         }
         self.announce(file, offset / BLOCK, (end - 1) / BLOCK);
         let mut bytes = Vec::with_capacity((end - offset) as usize);
         for number in offset / BLOCK..=(end - 1) / BLOCK {
-            let block = self.block(file, number).await?;
+            let block = self.block(file, number, limit).await?;
             let first = number * BLOCK;
             let from = offset.saturating_sub(first) as usize;
             let to = ((end - first) as usize).min(block.len());
@@ -120,12 +132,12 @@ impl Reader {
         self.files().remove(file);
     }
 
-    async fn block(&self, file: &Arc<Entry>, number: u64) -> Result<Bytes, Error> {
+    async fn block(&self, file: &Arc<Entry>, number: u64, limit: u64) -> Result<Bytes, Error> {
         loop {
             if let Some(block) = self.cache.get(&file.id, number) {
                 return Ok(block);
             }
-            let mut progress = self.progress(file, number);
+            let mut progress = self.progress(file, number, limit);
             match progress
                 .wait_for(|at| at.next > number || at.failed.is_some())
                 .await
@@ -142,7 +154,12 @@ impl Reader {
     }
 
     /// The progress of the flight that will bring the block: one under way, or a new one.
-    fn progress(&self, file: &Arc<Entry>, number: u64) -> watch::Receiver<flight::Progress> {
+    fn progress(
+        &self,
+        file: &Arc<Entry>,
+        number: u64,
+        limit: u64,
+    ) -> watch::Receiver<flight::Progress> {
         let mut files = self.files();
         let flights = files.entry(file.id.clone()).or_default();
         flights.retain(Flight::is_under_way);
@@ -153,7 +170,7 @@ impl Reader {
             flight.ask_for(number);
             return flight.progress();
         }
-        let end = file.size().div_ceil(BLOCK);
+        let end = limit.div_ceil(BLOCK);
         let plan = Plan {
             first: number,
             end,

@@ -419,17 +419,19 @@ impl Tree {
         Ok(())
     }
 
-    /// The folder is another object now, with the same children.
-    pub fn set_folder_id(&self, ino: Ino, id: FileId) {
+    /// A folder is another object now, with the same children.
+    pub fn remade(&self, old: &FileId, new: &FileId) {
         let mut table = self.table();
-        let Ok(folder) = table.folder_mut(ino) else {
+        let Some(ino) = table.find_folder(old) else {
             return;
         };
-        let old = folder.id.replace(id);
-        folder.listed = None;
+        if let Ok(folder) = table.folder_mut(ino) {
+            folder.id = Some(new.clone());
+            folder.listed = None;
+        }
         let parent = table.get(ino).ok().and_then(|node| node.parent);
-        if let (Some(old), Some(folder)) = (old, parent.and_then(|p| table.folder_mut(p).ok())) {
-            folder.gone.insert(old, Instant::now());
+        if let Some(folder) = parent.and_then(|parent| table.folder_mut(parent).ok()) {
+            folder.gone.insert(old.clone(), Instant::now());
         }
     }
 

@@ -254,14 +254,10 @@ async fn complete(client: &Client, job: &Job<'_>, preupload: &str) -> Result<Fil
                 }
             }
             // A repeated `complete` may be refused because the lost one was done after all.
-            Err(error) if repeats < REPEATS => {
+            Err(error) if error.is_refused() && repeats < REPEATS => {
                 return match find(client, job).await? {
                     Some(entry) => Ok(entry.id),
-                    None => match client.upload_async_result(preupload).await {
-                        Ok(Completed::Done(id)) => Ok(id),
-                        Ok(Completed::Pending) => poll(client, job, preupload).await,
-                        Err(_) => Err(error.into()),
-                    },
+                    None => poll(client, job, preupload).await.map_err(|_| error.into()),
                 };
             }
             Err(error) => return Err(error.into()),

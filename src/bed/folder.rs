@@ -12,6 +12,15 @@ const BATCH: usize = 100;
 /// having entries.
 const REPEATS: usize = 3;
 
+/// A folder that was made anew, with the content of the old one, which is gone.
+#[derive(Clone, Debug)]
+pub struct Remade {
+    /// The ID it had.
+    pub old: FileId,
+    /// The ID it has.
+    pub new: FileId,
+}
+
 /// Makes a folder; a `mkdir` whose answer was lost is looked for before it is repeated.
 pub(super) async fn make(client: &Client, parent: &FileId, name: &str) -> Result<FileId, Error> {
     let mut repeats = REPEATS;
@@ -59,7 +68,8 @@ impl Bed {
         remove(&self.client, id).await
     }
 
-    /// Gives a folder another place or name, and its ID there. The pictures keep their IDs.
+    /// Gives a folder another place or name. The pictures keep their IDs; the folders in `remade`
+    /// get new ones, which are put there, also when this fails on the way.
     ///
     /// Whether the service moves folders is not documented, and it renames none: where it does
     /// not, a new folder is made, the content moved over, and the old one deleted when empty. A
@@ -69,11 +79,12 @@ impl Bed {
         id: &FileId,
         name: &str,
         to: &Target,
-    ) -> Result<FileId, Error> {
+        remade: &mut Vec<Remade>,
+    ) -> Result<(), Error> {
         if name == to.name && self.move_folder(id, &to.folder).await? {
-            return Ok(id.clone());
+            return Ok(());
         }
-        self.rebuild(id, to).await
+        self.rebuild(id, to, remade).await
     }
 
     /// Whether the folder is there now. `false`: the service does not move folders.
@@ -92,20 +103,37 @@ impl Bed {
         }
     }
 
-    async fn rebuild(&self, id: &FileId, to: &Target) -> Result<FileId, Error> {
+    async fn rebuild(
+        &self,
+        id: &FileId,
+        to: &Target,
+        remade: &mut Vec<Remade>,
+    ) -> Result<(), Error> {
         let new = make(&self.client, &to.folder, &to.name).await?;
         for _ in 0..REPEATS {
-            self.pour(id, &new).await?;
+            self.pour(id, &new, remade).await?;
             match remove(&self.client, id).await {
                 Err(Error::NotEmpty) => {}
-                result => return result.map(|()| new),
+                Ok(()) => {
+                    remade.push(Remade {
+                        old: id.clone(),
+                        new,
+                    });
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
             }
         }
         Err(Error::NotEmpty)
     }
 
     /// Moves everything of one folder into another.
-    async fn pour(&self, from: &FileId, to: &FileId) -> Result<(), Error> {
+    async fn pour(
+        &self,
+        from: &FileId,
+        to: &FileId,
+        remade: &mut Vec<Remade>,
+    ) -> Result<(), Error> {
         let rows = self.client.list_all(from, |_| {}).await?;
         let (folders, files): (Vec<_>, Vec<_>) = rows
             .into_iter()
@@ -120,7 +148,7 @@ impl Bed {
                 name: row.name.to_string(),
                 old: None,
             };
-            Box::pin(self.rename_folder(&row.id, &row.name, &to)).await?;
+            Box::pin(self.rename_folder(&row.id, &row.name, &to, remade)).await?;
         }
         Ok(())
     }

@@ -19,6 +19,8 @@ use crate::types::FileId;
 pub(super) struct Scratch {
     client: Client,
     slots: Arc<Mutex<Vec<Slot>>>,
+    /// Objects that lie there for nothing and could not be deleted.
+    junk: Mutex<Vec<FileId>>,
     /// One folder is made at a time, or a crowd would make one each.
     making: Semaphore,
 }
@@ -42,6 +44,7 @@ impl Scratch {
         Self {
             client,
             slots: Arc::default(),
+            junk: Mutex::default(),
             making: Semaphore::new(1),
         }
     }
@@ -86,8 +89,23 @@ impl Scratch {
         })
     }
 
-    /// Deletes the folders in which nothing lies.
-    pub(super) async fn remove_empty(&self) {
+    /// Remembers an object that lies there for nothing.
+    pub(super) fn add_junk(&self, id: &FileId) {
+        self.junk
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(id.clone());
+    }
+
+    /// Deletes what lies there for nothing, and the folders in which nothing lies then.
+    pub(super) async fn tidy(&self) {
+        let junk = std::mem::take(&mut *self.junk.lock().unwrap_or_else(PoisonError::into_inner));
+        // One by one: a batch may be refused for one of it that is gone.
+        for id in junk {
+            if let Err(error) = self.client.delete(std::slice::from_ref(&id)).await {
+                tracing::warn!("{id} stays in a scratch folder: {error}");
+            }
+        }
         let slots = std::mem::take(&mut *lock(&self.slots));
         for slot in slots {
             if let Err(error) = folder::remove(&self.client, &slot.folder).await {

@@ -7,7 +7,7 @@ use super::attr::Attr;
 use super::handle::FolderHandle;
 use super::{Error, Fs, Result, control, turn};
 use crate::names::{self, NameError};
-use crate::tree::{CONTROL_NAME, Error as TreeError};
+use crate::tree::{CONTROL_NAME, Error as TreeError, SCRATCH_PREFIX};
 use crate::types::Ino;
 
 /// One name in an open folder.
@@ -130,6 +130,10 @@ impl Fs {
         let name = names::check(name)?;
         if parent == Ino::ROOT && name == CONTROL_NAME {
             return Err(Error::Exists);
+        }
+        // It would be taken for a scratch folder, and never shown.
+        if parent == Ino::ROOT && name.starts_with(SCRATCH_PREFIX) {
+            return Err(Error::NotPermitted);
         }
         Ok(name)
     }

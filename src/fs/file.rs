@@ -106,7 +106,7 @@ impl Fs {
         let local = self.local(ino, |_| {});
         if let Err(error) = self.stage(&local) {
             self.tree.remove(ino);
-            self.drop_local(ino, false);
+            self.drop_local(ino);
             return Err(error);
         }
         self.touch(ino);
@@ -119,12 +119,21 @@ impl Fs {
         self.locals.get_or_make(ino, || self.tree.hold(ino), change)
     }
 
-    /// Lets the local side go if nobody needs it: not open, and nothing in it that is `wanted`.
-    pub(super) fn drop_local(&self, ino: Ino, wanted: bool) {
-        if self.locals.drop_if_idle(ino, wanted) {
-            self.tree.set_staged(ino, false);
-            self.tree.release(ino);
+    /// Lets the local side go if nobody needs it: not open, and nothing in it that is wanted.
+    pub(super) fn drop_local(&self, ino: Ino) {
+        if !self.locals.drop_if_idle(ino) {
+            return;
         }
+        self.tree.set_staged(ino, false);
+        if self
+            .tree
+            .info(ino)
+            .is_ok_and(|info| !info.is_folder() && info.entry().is_none())
+        {
+            // Neither here nor at the service any more: it was removed elsewhere while open.
+            self.tree.remove(ino);
+        }
+        self.tree.release(ino);
     }
 
     /// The file's staged bytes, over the remote content if there is one. No network.
@@ -288,7 +297,6 @@ impl Fs {
             return;
         };
         let info = self.tree.info(ino);
-        let named = info.as_ref().is_ok_and(|info| info.parent.is_some());
         let set_aside = {
             let mut state = local.state();
             if state.opens > 0 {
@@ -303,7 +311,7 @@ impl Fs {
         {
             tracing::error!("a removed file stays in the scratch folder: {error}");
         }
-        self.drop_local(ino, named);
+        self.drop_local(ino);
         if self.locals.get(ino).is_none()
             && let Ok(info) = info
             && let Some(entry) = info.entry()

@@ -30,6 +30,8 @@ pub(super) struct State {
     /// The staged generation that the bed has; `None`: none of them.
     pub(super) published: Option<u64>,
     pub(super) uploading: bool,
+    /// The user removed the file: its bytes are not wanted any more.
+    pub(super) removed: bool,
     /// The generation whose upload failed last, and why.
     pub(super) error: Option<(u64, Arc<str>)>,
     /// The object was set aside when its name went; it is deleted when nobody has it open.
@@ -135,12 +137,12 @@ impl LocalFiles {
         file.clone()
     }
 
-    /// Drops the file if it is not open and holds nothing that is `wanted`; tells whether it did.
-    pub(super) fn drop_if_idle(&self, ino: Ino, wanted: bool) -> bool {
+    /// Drops the file if it is not open and holds nothing that is wanted; tells whether it did.
+    pub(super) fn drop_if_idle(&self, ino: Ino) -> bool {
         let mut files = self.files();
         let idle = files.get(&ino).is_some_and(|file| {
             let state = file.state();
-            state.opens == 0 && !state.uploading && !(wanted && state.dirty().is_some())
+            state.opens == 0 && !state.uploading && (state.removed || state.dirty().is_none())
         });
         if idle {
             files.remove(&ino);

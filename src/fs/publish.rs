@@ -7,6 +7,7 @@ use super::local::LocalFile;
 use super::{Error, Fs, Result, turn};
 use crate::bed::{self, Target};
 use crate::staging::StagedFile;
+use crate::tree;
 use crate::upload;
 
 /// A file that goes on being written to is copied before its second try, and then cannot change.
@@ -30,8 +31,7 @@ impl Fs {
             let Some(staged) = local.state().dirty().cloned() else {
                 return Ok(());
             };
-            let named = self.tree.info(local.ino)?.parent.is_some();
-            if !named || staged.size() == 0 {
+            if local.state().removed || staged.size() == 0 {
                 return Ok(());
             }
             local.state().uploading = true;
@@ -78,9 +78,8 @@ impl Fs {
             blocking(move || source.sum()).await?
         };
         let info = self.tree.info(local.ino)?;
-        let Some(parent) = info.parent else {
-            return Ok(sum.generation);
-        };
+        // Its folder may have been removed elsewhere.
+        let parent = info.parent.ok_or(tree::Error::NotFound)?;
         let name = info
             .entry()
             .map_or_else(|| info.name.to_string(), |entry| entry.name.to_string());
@@ -138,12 +137,8 @@ impl Fs {
 
     /// Keeps the staged bytes on disk when the value goes.
     fn leave_file(&self, local: &LocalFile) -> Option<Leftover> {
-        let named = self
-            .tree
-            .info(local.ino)
-            .is_ok_and(|info| info.parent.is_some());
         let staged = local.state().dirty().cloned()?;
-        if !named || staged.size() == 0 {
+        if local.state().removed || staged.size() == 0 {
             return None;
         }
         let path = self.tree.path(local.ino);

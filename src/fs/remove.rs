@@ -22,11 +22,19 @@ impl Fs {
         if let Some(entry) = entry {
             self.remove_object(info.ino, &entry)
                 .await
-                .inspect_err(|_| self.drop_local(info.ino, true))?;
+                .inspect_err(|_| self.drop_local(info.ino))?;
         }
-        self.tree.remove(info.ino);
-        self.drop_local(info.ino, false);
+        self.forget_name(info.ino);
+        self.drop_local(info.ino);
         Ok(())
+    }
+
+    /// The user let the file go by this name: what is staged of it is not wanted any more.
+    pub(super) fn forget_name(&self, ino: Ino) {
+        if let Some(local) = self.locals.get(ino) {
+            local.state().removed = true;
+        }
+        self.tree.remove(ino);
     }
 
     async fn remove_object(&self, ino: Ino, entry: &Arc<Entry>) -> Result<()> {

@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::{Error, Fs, Result, STRUCTURE, turn};
-use crate::bed::Target;
+use crate::bed::{Remade, Target};
 use crate::tree::Info;
-use crate::types::{FileId, Ino};
+use crate::types::Ino;
 
 /// A rename in the tree's terms.
 struct Rename<'a> {
@@ -97,7 +97,7 @@ impl Fs {
         let Some(entry) = entry else {
             // It is only here: its upload will replace what has the name.
             if let Some(over) = over {
-                self.tree.remove(over.ino);
+                self.forget_name(over.ino);
             }
             self.tree.rename(ino, to, name)?;
             if let Some(old) = old {
@@ -130,7 +130,7 @@ impl Fs {
             open.state().set_aside = Some(old.id.clone());
         }
         if let Some(over) = over {
-            self.tree.remove(over.ino);
+            self.forget_name(over.ino);
         }
         self.tree.rename(ino, to, name)?;
         // A new object has a new time; the content is as old as it was.
@@ -162,29 +162,26 @@ impl Fs {
             name: name.to_owned(),
             old: None,
         };
-        let new = self.rename_folder_object(&id, &what, &target).await;
-        let new = new.inspect_err(|_| {
+        let mut remade = Vec::new();
+        let renamed = {
+            // Held against every upload: where the service cannot move the folder, it is poured
+            // into a new one, and what arrived in the old one meanwhile would go with it.
+            let all = self.structure.acquire_many(STRUCTURE).await;
+            let _all = all.expect("the semaphores are never closed");
+            let renamed = self
+                .bed
+                .rename_folder(&id, &what.name, &target, &mut remade)
+                .await;
+            for Remade { old, new } in &remade {
+                self.tree.remade(old, new);
+            }
+            renamed
+        };
+        renamed.inspect_err(|_| {
             self.tree.expire(what.ino);
             self.tree.expire(to);
         })?;
-        self.tree.rename(what.ino, to, name)?;
-        if new != id {
-            self.tree.set_folder_id(what.ino, new);
-        }
-        Ok(())
-    }
-
-    async fn rename_folder_object(&self, id: &FileId, what: &Info, to: &Target) -> Result<FileId> {
-        // Held against every upload: where the service cannot move the folder, it is poured into
-        // a new one, and what arrived in the old one meanwhile would go with it.
-        let all = self
-            .structure
-            .acquire_many(STRUCTURE)
-            .await
-            .expect("the semaphores are never closed");
-        let new = self.bed.rename_folder(id, &what.name, to).await;
-        drop(all);
-        Ok(new?)
+        Ok(self.tree.rename(what.ino, to, name)?)
     }
 
     async fn remove_empty(&self, folder: &Info) -> Result<()> {

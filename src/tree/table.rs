@@ -138,6 +138,16 @@ impl Table {
         }
     }
 
+    /// The inode of a folder, by looking at all.
+    pub(super) fn find_folder(&self, id: &FileId) -> Option<Ino> {
+        let is_it = |node: &Node| match &node.kind {
+            Kind::Folder(folder) => folder.id.as_ref() == Some(id),
+            Kind::File(_) => false,
+        };
+        let found = self.nodes.iter().find(|(_, node)| is_it(node));
+        found.map(|(ino, _)| *ino)
+    }
+
     /// A new inode under `parent`, which names it from now on.
     pub(super) fn add(&mut self, parent: Option<Ino>, name: Arc<str>, kind: Kind) -> Ino {
         let ino = Ino(self.next);
