@@ -31,26 +31,17 @@ impl AccountCache {
 
     /// The last known figures, however old.
     pub fn known(&self) -> Option<Account> {
-        self.known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .map(|(_, account)| account)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).map(|(_, account)| account)
     }
 
     fn fresh(&self) -> Option<Account> {
         let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known
-            .filter(|(at, _)| at.elapsed() < FRESH)
-            .map(|(_, account)| account)
+        known.filter(|(at, _)| at.elapsed() < FRESH).map(|(_, account)| account)
     }
 
     /// Figures of the last minute.
     pub async fn get(&self) -> Result<Account, api::Error> {
-        let _turn = self
-            .asking
-            .acquire()
-            .await
-            .expect("the semaphore is never closed");
+        let _turn = self.asking.acquire().await.expect("the semaphore is never closed");
         if let Some(account) = self.fresh() {
             return Ok(account);
         }

@@ -102,19 +102,10 @@ pub struct Bed {
 impl Bed {
     /// The bed behind `client`; what must be fetched to be sent again is staged in `staging`.
     pub fn new(
-        client: Client,
-        tree: Arc<Tree>,
-        reader: Arc<Reader>,
-        staging: std::path::PathBuf,
+        client: Client, tree: Arc<Tree>, reader: Arc<Reader>, staging: std::path::PathBuf,
     ) -> Self {
         let scratch = Scratch::new(client.clone());
-        Self {
-            client,
-            tree,
-            reader,
-            staging,
-            scratch,
-        }
+        Self { client, tree, reader, staging, scratch }
     }
 
     /// Makes staged bytes the content of the target, and gives its new entry.
@@ -122,20 +113,11 @@ impl Bed {
     /// Nothing is missing in `staged`, and `sum` is of its bytes. While there is an old version, it
     /// stays in place until the new one is at the service and confirmed.
     pub async fn store(
-        &self,
-        target: &Target,
-        staged: &StagedFile,
-        sum: Sum,
+        &self, target: &Target, staged: &StagedFile, sum: Sum,
     ) -> Result<Entry, Error> {
         let unchanged = || staged.generation() == sum.generation;
         let bytes = || staged.reader();
-        let job = |folder, name| Job {
-            folder,
-            name,
-            sum,
-            bytes: &bytes,
-            unchanged: &unchanged,
-        };
+        let job = |folder, name| Job { folder, name, sum, bytes: &bytes, unchanged: &unchanged };
         let Some(old) = &target.old else {
             return match upload::upload(&self.client, &job(&target.folder, &target.name)).await {
                 Ok(id) => Ok(made(id, target, sum)),
@@ -151,21 +133,14 @@ impl Bed {
     /// The new version in a scratch folder, confirmed; then the old one goes; then the new one
     /// takes its place.
     async fn replace<'a, F>(
-        &self,
-        target: &'a Target,
-        old: &Entry,
-        sum: Sum,
-        job: &F,
+        &self, target: &'a Target, old: &Entry, sum: Sum, job: &F,
     ) -> Result<Entry, Error>
     where
         F: Fn(&'a FileId, &'a str) -> Job<'a>,
     {
         let spot = self.scratch.take(&target.name).await?;
         let folder = spot.folder().clone();
-        let in_scratch = Job {
-            folder: &folder,
-            ..job(&target.folder, &target.name)
-        };
+        let in_scratch = Job { folder: &folder, ..job(&target.folder, &target.name) };
         let new = match upload::upload(&self.client, &in_scratch).await {
             Ok(new) => new,
             Err(error) => return Err(spot.leave_unless_refused(error.into())),
@@ -202,26 +177,18 @@ impl Bed {
 
     /// After a refusal: where another object of that name turned up, the bytes replace that one.
     async fn store_over_stranger(
-        &self,
-        target: &Target,
-        staged: &StagedFile,
-        sum: Sum,
-        error: upload::Error,
+        &self, target: &Target, staged: &StagedFile, sum: Sum, error: upload::Error,
     ) -> Result<Entry, Error> {
         if !error.api().is_some_and(api::Error::is_refused) {
             return Err(error.into());
         }
         let rows = self.client.list_all(&target.folder, |_| {}).await?;
-        let stranger = rows
-            .into_iter()
-            .find(|row| *row.name == *target.name && row.picture().is_some());
+        let stranger =
+            rows.into_iter().find(|row| *row.name == *target.name && row.picture().is_some());
         match stranger {
             Some(old) if holds(&old, sum) => Ok(old),
             Some(old) => {
-                let target = Target {
-                    old: Some(Arc::new(old)),
-                    ..target.clone()
-                };
+                let target = Target { old: Some(Arc::new(old)), ..target.clone() };
                 Box::pin(self.store(&target, staged, sum)).await
             }
             None => Err(error.into()),
@@ -240,10 +207,7 @@ impl Bed {
         };
         let renamed = if *entry.name == *to.name {
             match self.bring(&entry.id, &to.folder).await {
-                Ok(()) => Ok(Entry {
-                    parent: to.folder.clone(),
-                    ..entry.clone()
-                }),
+                Ok(()) => Ok(Entry { parent: to.folder.clone(), ..entry.clone() }),
                 Err(error) if error.is_refused() => self.recreate(entry, to).await,
                 Err(error) => Err(error.into()),
             }
@@ -312,13 +276,8 @@ impl Bed {
     async fn look_for(&self, entry: &Entry, to: &Target) -> Result<FileId, Error> {
         let sum = sum_of(entry);
         let bytes = || Err(std::io::ErrorKind::Unsupported.into());
-        let job = Job {
-            folder: &to.folder,
-            name: &to.name,
-            sum,
-            bytes: &bytes,
-            unchanged: &|| true,
-        };
+        let job =
+            Job { folder: &to.folder, name: &to.name, sum, bytes: &bytes, unchanged: &|| true };
         Ok(upload::find_soon(&self.client, &job).await?.id)
     }
 
@@ -329,13 +288,8 @@ impl Bed {
         self.fill(&staged, &entry).await?;
         let sum = staged.sum()?;
         let bytes = || staged.reader();
-        let job = Job {
-            folder: &to.folder,
-            name: &to.name,
-            sum,
-            bytes: &bytes,
-            unchanged: &|| true,
-        };
+        let job =
+            Job { folder: &to.folder, name: &to.name, sum, bytes: &bytes, unchanged: &|| true };
         let id = upload::upload(&self.client, &job).await?;
         self.replace_by(&entry, id, to).await
     }
@@ -349,10 +303,7 @@ impl Bed {
     pub async fn fill(&self, staged: &StagedFile, base: &Arc<Entry>) -> Result<(), Error> {
         while let Some(missing) = staged.missing() {
             let len = (missing.end - missing.start).min(FILL) as usize;
-            let bytes = self
-                .reader
-                .read_until(base, missing.start, len, missing.end)
-                .await?;
+            let bytes = self.reader.read_until(base, missing.start, len, missing.end).await?;
             if bytes.is_empty() {
                 return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
             }
@@ -363,11 +314,7 @@ impl Bed {
 
     /// Bytes of a staged file, the missing ones brought from its base first.
     pub async fn read_staged(
-        &self,
-        staged: &StagedFile,
-        base: Option<&Arc<Entry>>,
-        offset: u64,
-        len: usize,
+        &self, staged: &StagedFile, base: Option<&Arc<Entry>>, offset: u64, len: usize,
     ) -> Result<Vec<u8>, Error> {
         loop {
             match (staged.read_at(offset, len)?, base) {
@@ -425,12 +372,7 @@ impl Bed {
             let Err(error) = self.client.move_to(std::slice::from_ref(id), &there).await else {
                 return Ok(());
             };
-            if self
-                .client
-                .detail(id)
-                .await
-                .is_ok_and(|entry| self.is_in(&entry, folder))
-            {
+            if self.client.detail(id).await.is_ok_and(|entry| self.is_in(&entry, folder)) {
                 return Ok(());
             }
             match self.tree.real_root() {
@@ -477,10 +419,7 @@ impl Bed {
     /// How often each endpoint was called.
     pub fn calls(&self) -> std::collections::BTreeMap<&'static str, u64> {
         let figures = self.client.figures();
-        figures
-            .into_iter()
-            .map(|figures| (figures.endpoint, figures.calls))
-            .collect()
+        figures.into_iter().map(|figures| (figures.endpoint, figures.calls)).collect()
     }
 
     /// Removes the scratch folders of this mount, but for what is wanted in them. Before unmounting.
@@ -502,23 +441,13 @@ fn holds(entry: &Entry, sum: Sum) -> bool {
 fn sum_of(entry: &Entry) -> Sum {
     let md5 = entry.picture().and_then(|picture| picture.md5);
     let md5 = md5.unwrap_or(crate::types::Md5::new([0; 16]));
-    Sum {
-        md5,
-        size: entry.size(),
-        generation: 0,
-    }
+    Sum { md5, size: entry.size(), generation: 0 }
 }
 
 fn describe(entry: &Entry) -> String {
     match entry.picture() {
-        Some(Picture {
-            size,
-            md5: Some(md5),
-            ..
-        }) => format!("{size} bytes with md5 {md5}"),
-        Some(Picture {
-            size, md5: None, ..
-        }) => format!("{size} bytes with no md5"),
+        Some(Picture { size, md5: Some(md5), .. }) => format!("{size} bytes with md5 {md5}"),
+        Some(Picture { size, md5: None, .. }) => format!("{size} bytes with no md5"),
         None => "a folder".to_owned(),
     }
 }
@@ -526,13 +455,7 @@ fn describe(entry: &Entry) -> String {
 /// The entry of an object just made. Its link is asked for when someone wants it.
 fn made(id: FileId, target: &Target, sum: Sum) -> Entry {
     let now = jiff::Timestamp::now().as_second();
-    let picture = Picture {
-        size: sum.size,
-        md5: Some(sum.md5),
-        status: 0,
-        traffic: 0,
-        link: None,
-    };
+    let picture = Picture { size: sum.size, md5: Some(sum.md5), status: 0, traffic: 0, link: None };
     Entry {
         id,
         name: target.name.as_str().into(),

@@ -29,14 +29,8 @@ struct Blocks {
 impl BlockCache {
     /// A cache that holds at most `capacity` bytes, and at least one block.
     pub fn new(capacity: u64) -> Self {
-        let blocks = Blocks {
-            lru: LruCache::unbounded(),
-            bytes: 0,
-        };
-        Self {
-            blocks: Mutex::new(blocks),
-            capacity: capacity.max(BLOCK),
-        }
+        let blocks = Blocks { lru: LruCache::unbounded(), bytes: 0 };
+        Self { blocks: Mutex::new(blocks), capacity: capacity.max(BLOCK) }
     }
 
     fn blocks(&self) -> MutexGuard<'_, Blocks> {

@@ -45,10 +45,8 @@ enum Command {
 
 /// Runs the program and gives its exit code.
 pub fn main() -> ExitCode {
-    let names: Vec<String> = Cli::command()
-        .get_subcommands()
-        .map(|command| command.get_name().to_owned())
-        .collect();
+    let names: Vec<String> =
+        Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
     let typed: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(options::spell_out(typed, &names)) {
         Ok(cli) => cli,
@@ -79,10 +77,7 @@ fn misunderstood(error: &clap::Error) -> ExitCode {
     let text = error.to_string();
     let about = text.strip_prefix("error: ").unwrap_or(&text);
     // The first paragraph says what; after it come the usage and a hint at the help.
-    let lines = about
-        .lines()
-        .map(str::trim)
-        .take_while(|line| !line.is_empty());
+    let lines = about.lines().map(str::trim).take_while(|line| !line.is_empty());
     let line = lines.collect::<Vec<_>>().join(" ");
     eprintln!("bedfs: {line} (see bedfs --help)");
     ExitCode::from(2)
@@ -98,21 +93,13 @@ enum Log {
 fn start_log(level: tracing::Level, log: Log) {
     // Of this program only: what libraries log is of no use to a user.
     let filter = EnvFilter::new(format!("off,bedfs={level}"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     match log {
         Log::Stderr => {
             let colours = std::io::IsTerminal::is_terminal(&std::io::stderr())
                 && std::env::var_os("NO_COLOR").is_none();
-            builder
-                .with_ansi(colours)
-                .with_writer(std::io::stderr)
-                .init();
+            builder.with_ansi(colours).with_writer(std::io::stderr).init();
         }
-        Log::File(file) => builder
-            .with_ansi(false)
-            .with_writer(Mutex::new(file))
-            .init(),
+        Log::File(file) => builder.with_ansi(false).with_writer(Mutex::new(file)).init(),
     }
 }

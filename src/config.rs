@@ -75,10 +75,7 @@ impl FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?} is no size: bytes are wanted, as 67108864, 64M or 1G");
-        let digits = text
-            .trim()
-            .trim_end_matches(['B', 'b'])
-            .trim_end_matches(['i']);
+        let digits = text.trim().trim_end_matches(['B', 'b']).trim_end_matches(['i']);
         let (digits, shift) = match digits.char_indices().last() {
             Some((at, 'k' | 'K')) => (&digits[..at], 10),
             Some((at, 'm' | 'M')) => (&digits[..at], 20),
@@ -173,9 +170,7 @@ pub mod tracing_level {
 
         fn from_str(text: &str) -> Result<Self, String> {
             let wrong = || format!("{text:?} is no level: error, warn, info, debug and trace are");
-            tracing::Level::from_str(text)
-                .map(Self)
-                .map_err(|_| wrong())
+            tracing::Level::from_str(text).map(Self).map_err(|_| wrong())
         }
     }
 
@@ -192,9 +187,7 @@ fn octal(text: &str) -> Result<u32, String> {
     let digits = text.trim_start_matches("0o");
     match u32::from_str_radix(digits, 8) {
         Ok(mask) if mask <= 0o777 => Ok(mask),
-        _ => Err(format!(
-            "{text:?} is no umask: three octal digits are wanted, as 022"
-        )),
+        _ => Err(format!("{text:?} is no umask: three octal digits are wanted, as 022")),
     }
 }
 
@@ -288,17 +281,10 @@ impl Config {
         let (file, wishes) = read(&path, named.is_some())?;
         let endpoint = variable("BEDFS_ENDPOINT").or(file.endpoint);
         let id = variable("BEDFS_CLIENT_ID").or(file.client_id);
-        let secret = variable("BEDFS_CLIENT_SECRET")
-            .map(Secret::new)
-            .or(file.client_secret);
+        let secret = variable("BEDFS_CLIENT_SECRET").map(Secret::new).or(file.client_secret);
         let missing = |what, variable, key| {
             let path = path.clone();
-            move || Error::NoCredentials {
-                what,
-                variable,
-                key,
-                path,
-            }
+            move || Error::NoCredentials { what, variable, key, path }
         };
         Ok(Self {
             endpoint: endpoint.unwrap_or_else(|| ENDPOINT.to_owned()),
@@ -324,19 +310,10 @@ impl Config {
 
     /// A folder name for this account at this endpoint, told apart by the sum at its end.
     fn account_name(&self) -> String {
-        let host = self
-            .endpoint
-            .split_once("://")
-            .map_or(&*self.endpoint, |(_, rest)| rest);
+        let host = self.endpoint.split_once("://").map_or(&*self.endpoint, |(_, rest)| rest);
         let readable: String = format!("{}@{host}", self.client_id)
             .chars()
-            .map(|c| {
-                if c.is_ascii_alphanumeric() || "@.-_".contains(c) {
-                    c
-                } else {
-                    '_'
-                }
-            })
+            .map(|c| if c.is_ascii_alphanumeric() || "@.-_".contains(c) { c } else { '_' })
             .take(80)
             .collect();
         let exact = format!("{}\n{}", self.client_id, self.endpoint);
@@ -355,39 +332,24 @@ pub fn make_private(path: &Path) -> Result<(), Error> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map_err(|source| Error::Folder {
-            path: path.to_owned(),
-            source,
-        })
+        .map_err(|source| Error::Folder { path: path.to_owned(), source })
 }
 
 fn read(path: &Path, must_exist: bool) -> Result<(File, Wishes), Error> {
-    let wrong = |message: String| Error::Wrong {
-        path: path.to_owned(),
-        message,
-    };
+    let wrong = |message: String| Error::Wrong { path: path.to_owned(), message };
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => String::new(),
         Err(source) => {
-            return Err(Error::Unreadable {
-                path: path.to_owned(),
-                source,
-            });
+            return Err(Error::Unreadable { path: path.to_owned(), source });
         }
     };
     let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(about(&error)))?;
     // `dir_ttl` and `dir-ttl` are the same key.
-    let table: toml::Table = table
-        .into_iter()
-        .map(|(key, value)| (key.replace('_', "-"), value))
-        .collect();
+    let table: toml::Table =
+        table.into_iter().map(|(key, value)| (key.replace('_', "-"), value)).collect();
     let file: File = table.try_into().map_err(|error| wrong(about(&error)))?;
-    let wishes = file
-        .rest
-        .clone()
-        .try_into()
-        .map_err(|error| wrong(about(&error)))?;
+    let wishes = file.rest.clone().try_into().map_err(|error| wrong(about(&error)))?;
     if file.client_secret.is_some() {
         warn_if_shared(path);
     }
@@ -400,9 +362,7 @@ fn about(error: &toml::de::Error) -> String {
 }
 
 fn warn_if_shared(path: &Path) {
-    let mode = fs::metadata(path)
-        .map(|metadata| metadata.permissions().mode())
-        .unwrap_or(0);
+    let mode = fs::metadata(path).map(|metadata| metadata.permissions().mode()).unwrap_or(0);
     if mode & 0o077 != 0 {
         let path = path.display();
         eprintln!("bedfs: warning: others can read the secret in {path}; run: chmod 600 '{path}'");
@@ -423,13 +383,9 @@ mod tests {
 
     #[test]
     fn sizes_are_read_with_their_units() {
-        for (text, bytes) in [
-            ("0", 0),
-            ("4096", 4096),
-            ("64M", 64 << 20),
-            ("1GiB", 1 << 30),
-            ("2k", 2048),
-        ] {
+        for (text, bytes) in
+            [("0", 0), ("4096", 4096), ("64M", 64 << 20), ("1GiB", 1 << 30), ("2k", 2048)]
+        {
             assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
         }
         for text in ["", "M", "-1", "1.5G", "99999999T"] {
@@ -448,38 +404,23 @@ mod tests {
         assert_eq!(format!("{:?}", file.client_secret), "Some(***)");
         assert_eq!(wishes.dir_ttl(), Duration::from_secs(5));
         assert_eq!((wishes.cache_size(), wishes.umask), (1 << 20, Some(0o77)));
-        assert_eq!(
-            (wishes.control, wishes.read_only),
-            (Some(Control::Visible), Some(true))
-        );
+        assert_eq!((wishes.control, wishes.read_only), (Some(Control::Visible), Some(true)));
     }
 
     #[test]
     fn what_is_wrong_in_the_file_is_told_without_the_secret() {
-        for text in [
-            "client-secret = 'hush\n",
-            "client-secret = 'hush'\nnonsense = 1",
-            "dir-ttl = 'long'",
-        ] {
+        for text in
+            ["client-secret = 'hush\n", "client-secret = 'hush'\nnonsense = 1", "dir-ttl = 'long'"]
+        {
             let message = file(text).expect_err("a wrong file").to_string();
-            assert!(
-                message.contains("config.toml") && !message.contains("hush"),
-                "{message}"
-            );
+            assert!(message.contains("config.toml") && !message.contains("hush"), "{message}");
         }
     }
 
     #[test]
     fn the_stronger_wish_wins() {
-        let strong = Wishes {
-            dir_ttl: Some(1),
-            ..Wishes::default()
-        };
-        let weak = Wishes {
-            dir_ttl: Some(2),
-            uid: Some(3),
-            ..Wishes::default()
-        };
+        let strong = Wishes { dir_ttl: Some(1), ..Wishes::default() };
+        let weak = Wishes { dir_ttl: Some(2), uid: Some(3), ..Wishes::default() };
         let both = strong.or(weak);
         assert_eq!((both.dir_ttl, both.uid), (Some(1), Some(3)));
     }

@@ -121,10 +121,7 @@ const STRUCTURE: u32 = 1 << 20;
 impl Fs {
     /// A file system over these rooms.
     pub fn new(
-        options: Options,
-        tree: Arc<Tree>,
-        bed: Bed,
-        reader: Arc<Reader>,
+        options: Options, tree: Arc<Tree>, bed: Bed, reader: Arc<Reader>,
         account: Arc<AccountCache>,
     ) -> Self {
         Self {
@@ -142,11 +139,7 @@ impl Fs {
     }
 
     fn writable(&self) -> Result<()> {
-        if self.options.read_only {
-            Err(Error::ReadOnly)
-        } else {
-            Ok(())
-        }
+        if self.options.read_only { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
     /// The inode that a complete and fresh listing of the folder calls `name`.
@@ -167,8 +160,5 @@ impl Fs {
 }
 
 async fn turn(semaphore: &Semaphore) -> tokio::sync::SemaphorePermit<'_> {
-    semaphore
-        .acquire()
-        .await
-        .expect("the semaphores are never closed")
+    semaphore.acquire().await.expect("the semaphores are never closed")
 }

@@ -89,14 +89,11 @@ impl Adapter {
 
     /// Answers when the work is done.
     fn spawn<R: Refuse, T: Send + 'static>(
-        &self,
-        what: &'static str,
-        reply: R,
+        &self, what: &'static str, reply: R,
         work: impl Future<Output = Result<T>> + Send + 'static,
         done: impl FnOnce(R, T) + Send + 'static,
     ) {
-        self.runtime
-            .spawn(async move { Self::answer(what, reply, work.await, done) });
+        self.runtime.spawn(async move { Self::answer(what, reply, work.await, done) });
     }
 }
 
@@ -116,11 +113,7 @@ fn ino(number: INodeNo) -> Ino {
 }
 
 fn kind(is_folder: bool) -> FileType {
-    if is_folder {
-        FileType::Directory
-    } else {
-        FileType::RegularFile
-    }
+    if is_folder { FileType::Directory } else { FileType::RegularFile }
 }
 
 fn file_attr(attr: &Attr) -> FileAttr {
@@ -209,44 +202,21 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn getattr(&self, _req: &Request, number: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        Self::answer(
-            "getattr",
-            reply,
-            self.fs.getattr(ino(number)),
-            |reply, attr| {
-                reply.attr(&self.ttl, &file_attr(&attr));
-            },
-        );
+        Self::answer("getattr", reply, self.fs.getattr(ino(number)), |reply, attr| {
+            reply.attr(&self.ttl, &file_attr(&attr));
+        });
     }
 
     fn setattr(
-        &self,
-        _req: &Request,
-        number: INodeNo,
-        mode: Option<u32>,
-        uid: Option<u32>,
-        gid: Option<u32>,
-        size: Option<u64>,
-        atime: Option<TimeOrNow>,
-        mtime: Option<TimeOrNow>,
-        _ctime: Option<SystemTime>,
-        _fh: Option<FileHandle>,
-        _crtime: Option<SystemTime>,
-        _chgtime: Option<SystemTime>,
-        _bkuptime: Option<SystemTime>,
-        _flags: Option<fuser::BsdFileFlags>,
-        reply: ReplyAttr,
+        &self, _req: &Request, number: INodeNo, mode: Option<u32>, uid: Option<u32>,
+        gid: Option<u32>, size: Option<u64>, atime: Option<TimeOrNow>, mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>, _fh: Option<FileHandle>, _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>, _bkuptime: Option<SystemTime>,
+        _flags: Option<fuser::BsdFileFlags>, reply: ReplyAttr,
     ) {
         let (fs, ttl) = (self.fs.clone(), self.ttl);
         let (atime, mtime) = (atime.map(time), mtime.map(time));
-        let change = Change {
-            mode,
-            uid,
-            gid,
-            size,
-            atime,
-            mtime,
-        };
+        let change = Change { mode, uid, gid, size, atime, mtime };
         self.spawn(
             "setattr",
             reply,
@@ -258,13 +228,7 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn mknod(
-        &self,
-        _req: &Request,
-        parent: INodeNo,
-        name: &OsStr,
-        mode: u32,
-        umask: u32,
-        _rdev: u32,
+        &self, _req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, _rdev: u32,
         reply: ReplyEntry,
     ) {
         if mode & libc::S_IFMT != libc::S_IFREG {
@@ -278,12 +242,7 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn mkdir(
-        &self,
-        _req: &Request,
-        parent: INodeNo,
-        name: &OsStr,
-        mode: u32,
-        umask: u32,
+        &self, _req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32,
         reply: ReplyEntry,
     ) {
         let (fs, name, ttl) = (self.fs.clone(), name.to_owned(), self.ttl);
@@ -306,46 +265,29 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn symlink(
-        &self,
-        _req: &Request,
-        _parent: INodeNo,
-        _name: &OsStr,
-        _target: &std::path::Path,
+        &self, _req: &Request, _parent: INodeNo, _name: &OsStr, _target: &std::path::Path,
         reply: ReplyEntry,
     ) {
         reply.error(Errno::EPERM);
     }
 
     fn link(
-        &self,
-        _req: &Request,
-        _ino: INodeNo,
-        _parent: INodeNo,
-        _name: &OsStr,
-        reply: ReplyEntry,
+        &self, _req: &Request, _ino: INodeNo, _parent: INodeNo, _name: &OsStr, reply: ReplyEntry,
     ) {
         reply.error(Errno::EPERM);
     }
 
     fn rename(
-        &self,
-        _req: &Request,
-        parent: INodeNo,
-        name: &OsStr,
-        newparent: INodeNo,
-        newname: &OsStr,
-        flags: RenameFlags,
-        reply: ReplyEmpty,
+        &self, _req: &Request, parent: INodeNo, name: &OsStr, newparent: INodeNo, newname: &OsStr,
+        flags: RenameFlags, reply: ReplyEmpty,
     ) {
         let exclusive = flags.contains(RenameFlags::RENAME_NOREPLACE);
         if !(flags - RenameFlags::RENAME_NOREPLACE).is_empty() {
             return reply.error(Errno::EINVAL);
         }
         let (fs, name, newname) = (self.fs.clone(), name.to_owned(), newname.to_owned());
-        let work = async move {
-            fs.rename(ino(parent), &name, ino(newparent), &newname, exclusive)
-                .await
-        };
+        let work =
+            async move { fs.rename(ino(parent), &name, ino(newparent), &newname, exclusive).await };
         self.spawn("rename", reply, work, |reply, ()| reply.ok());
     }
 
@@ -362,42 +304,20 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn create(
-        &self,
-        req: &Request,
-        parent: INodeNo,
-        name: &OsStr,
-        mode: u32,
-        umask: u32,
-        flags: i32,
+        &self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, flags: i32,
         reply: ReplyCreate,
     ) {
         let (fs, name, ttl, pid) = (self.fs.clone(), name.to_owned(), self.ttl, req.pid());
-        let work = async move {
-            fs.create(ino(parent), &name, mode & !umask, flags, pid)
-                .await
-        };
+        let work = async move { fs.create(ino(parent), &name, mode & !umask, flags, pid).await };
         self.spawn("create", reply, work, move |reply, (attr, opened)| {
             let handle = FileHandle(opened.handle);
-            reply.created(
-                &ttl,
-                &file_attr(&attr),
-                GENERATION,
-                handle,
-                open_flags(opened, false),
-            );
+            reply.created(&ttl, &file_attr(&attr), GENERATION, handle, open_flags(opened, false));
         });
     }
 
     fn read(
-        &self,
-        _req: &Request,
-        _ino: INodeNo,
-        fh: FileHandle,
-        offset: u64,
-        size: u32,
-        _flags: OpenFlags,
-        _lock_owner: Option<LockOwner>,
-        reply: ReplyData,
+        &self, _req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64, size: u32,
+        _flags: OpenFlags, _lock_owner: Option<LockOwner>, reply: ReplyData,
     ) {
         if let Some(result) = self.fs.read_here(fh.0, offset, size as usize) {
             return Self::answer("read", reply, result, |reply, bytes| reply.data(&bytes));
@@ -408,58 +328,32 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn write(
-        &self,
-        _req: &Request,
-        _ino: INodeNo,
-        fh: FileHandle,
-        offset: u64,
-        data: &[u8],
-        _write_flags: WriteFlags,
-        _flags: OpenFlags,
-        _lock_owner: Option<LockOwner>,
+        &self, _req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64, data: &[u8],
+        _write_flags: WriteFlags, _flags: OpenFlags, _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        Self::answer(
-            "write",
-            reply,
-            self.fs.write(fh.0, offset, data),
-            |reply, ()| {
-                reply.written(data.len() as u32);
-            },
-        );
+        Self::answer("write", reply, self.fs.write(fh.0, offset, data), |reply, ()| {
+            reply.written(data.len() as u32);
+        });
     }
 
     fn flush(
-        &self,
-        req: &Request,
-        _ino: INodeNo,
-        fh: FileHandle,
-        _owner: LockOwner,
-        reply: ReplyEmpty,
+        &self, req: &Request, _ino: INodeNo, fh: FileHandle, _owner: LockOwner, reply: ReplyEmpty,
     ) {
         match self.fs.wants_flush(fh.0, req.pid()) {
             Ok(true) => {
                 let fs = self.fs.clone();
-                self.spawn(
-                    "close",
-                    reply,
-                    async move { fs.flush(fh.0).await },
-                    |reply, ()| reply.ok(),
-                );
+                self.spawn("close", reply, async move { fs.flush(fh.0).await }, |reply, ()| {
+                    reply.ok()
+                });
             }
             wanted => Self::answer("close", reply, wanted, |reply, _| reply.ok()),
         }
     }
 
     fn release(
-        &self,
-        _req: &Request,
-        _ino: INodeNo,
-        fh: FileHandle,
-        _flags: OpenFlags,
-        _lock_owner: Option<LockOwner>,
-        _flush: bool,
-        reply: ReplyEmpty,
+        &self, _req: &Request, _ino: INodeNo, fh: FileHandle, _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>, _flush: bool, reply: ReplyEmpty,
     ) {
         let fs = self.fs.clone();
         let work = async move {
@@ -470,20 +364,10 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn fsync(
-        &self,
-        _req: &Request,
-        _ino: INodeNo,
-        fh: FileHandle,
-        _datasync: bool,
-        reply: ReplyEmpty,
+        &self, _req: &Request, _ino: INodeNo, fh: FileHandle, _datasync: bool, reply: ReplyEmpty,
     ) {
         let fs = self.fs.clone();
-        self.spawn(
-            "fsync",
-            reply,
-            async move { fs.fsync(fh.0).await },
-            |reply, ()| reply.ok(),
-        );
+        self.spawn("fsync", reply, async move { fs.fsync(fh.0).await }, |reply, ()| reply.ok());
     }
 
     fn opendir(&self, _req: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
@@ -499,91 +383,52 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn readdir(
-        &self,
-        _req: &Request,
-        _ino: INodeNo,
-        fh: FileHandle,
-        offset: u64,
-        reply: ReplyDirectory,
+        &self, _req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory,
     ) {
-        Self::answer(
-            "readdir",
-            reply,
-            self.fs.readdir(fh.0, offset),
-            |mut reply, names| {
-                for (position, name) in names.iter().enumerate().skip(offset as usize) {
-                    let next = position as u64 + 1;
-                    if reply.add(INodeNo(name.ino.0), next, kind(name.is_folder), &*name.name) {
-                        break;
-                    }
+        Self::answer("readdir", reply, self.fs.readdir(fh.0, offset), |mut reply, names| {
+            for (position, name) in names.iter().enumerate().skip(offset as usize) {
+                let next = position as u64 + 1;
+                if reply.add(INodeNo(name.ino.0), next, kind(name.is_folder), &*name.name) {
+                    break;
                 }
-                reply.ok();
-            },
-        );
+            }
+            reply.ok();
+        });
     }
 
     fn readdirplus(
-        &self,
-        _req: &Request,
-        _ino: INodeNo,
-        fh: FileHandle,
-        offset: u64,
+        &self, _req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64,
         reply: ReplyDirectoryPlus,
     ) {
-        Self::answer(
-            "readdir",
-            reply,
-            self.fs.readdir(fh.0, offset),
-            |mut reply, names| {
-                for (position, name) in names.iter().enumerate().skip(offset as usize) {
-                    let next = position as u64 + 1;
-                    // The kernel does not count `.` and `..`; the others count before the reply goes.
-                    let counted = !matches!(&*name.name, "." | "..");
-                    let attr = if counted {
-                        self.fs.entry(name.ino)
-                    } else {
-                        self.fs.getattr(name.ino)
-                    };
-                    let Ok(attr) = attr else { continue };
-                    let number = INodeNo(name.ino.0);
-                    if reply.add(
-                        number,
-                        next,
-                        &*name.name,
-                        &self.ttl,
-                        &file_attr(&attr),
-                        GENERATION,
-                    ) {
-                        if counted {
-                            self.fs.forget(name.ino, 1);
-                        }
-                        break;
+        Self::answer("readdir", reply, self.fs.readdir(fh.0, offset), |mut reply, names| {
+            for (position, name) in names.iter().enumerate().skip(offset as usize) {
+                let next = position as u64 + 1;
+                // The kernel does not count `.` and `..`; the others count before the reply goes.
+                let counted = !matches!(&*name.name, "." | "..");
+                let attr =
+                    if counted { self.fs.entry(name.ino) } else { self.fs.getattr(name.ino) };
+                let Ok(attr) = attr else { continue };
+                let number = INodeNo(name.ino.0);
+                if reply.add(number, next, &*name.name, &self.ttl, &file_attr(&attr), GENERATION) {
+                    if counted {
+                        self.fs.forget(name.ino, 1);
                     }
+                    break;
                 }
-                reply.ok();
-            },
-        );
+            }
+            reply.ok();
+        });
     }
 
     fn releasedir(
-        &self,
-        _req: &Request,
-        _ino: INodeNo,
-        fh: FileHandle,
-        _flags: OpenFlags,
-        reply: ReplyEmpty,
+        &self, _req: &Request, _ino: INodeNo, fh: FileHandle, _flags: OpenFlags, reply: ReplyEmpty,
     ) {
         self.fs.releasedir(fh.0);
         reply.ok();
     }
 
     fn fsyncdir(
-        &self,
-        _req: &Request,
-        _ino: INodeNo,
-        _fh: FileHandle,
-        _datasync: bool,
-        reply: ReplyEmpty,
+        &self, _req: &Request, _ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty,
     ) {
         // Names are changed at the service before the call that changes them returns.
         reply.ok();
@@ -591,10 +436,7 @@ impl fuser::Filesystem for Adapter {
 
     fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
         let space = self.fs.statfs();
-        let (total, free) = (
-            space.total / u64::from(BLOCK),
-            space.free / u64::from(BLOCK),
-        );
+        let (total, free) = (space.total / u64::from(BLOCK), space.free / u64::from(BLOCK));
         reply.statfs(
             total,
             free,
@@ -608,14 +450,8 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn setxattr(
-        &self,
-        _req: &Request,
-        number: INodeNo,
-        name: &OsStr,
-        _value: &[u8],
-        _flags: i32,
-        _position: u32,
-        reply: ReplyEmpty,
+        &self, _req: &Request, number: INodeNo, name: &OsStr, _value: &[u8], _flags: i32,
+        _position: u32, reply: ReplyEmpty,
     ) {
         let (fs, name) = (self.fs.clone(), name.to_owned());
         let work = async move { fs.setxattr(ino(number), &name).await };
@@ -623,12 +459,7 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn getxattr(
-        &self,
-        _req: &Request,
-        number: INodeNo,
-        name: &OsStr,
-        size: u32,
-        reply: ReplyXattr,
+        &self, _req: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr,
     ) {
         if let Some(result) = self.fs.getxattr_here(ino(number), name) {
             return Self::answer("getxattr", reply, result, |reply, value| {
@@ -637,20 +468,13 @@ impl fuser::Filesystem for Adapter {
         }
         let (fs, name) = (self.fs.clone(), name.to_owned());
         let work = async move { fs.getxattr(ino(number), &name).await };
-        self.spawn("getxattr", reply, work, move |reply, value| {
-            reply_xattr(reply, &value, size)
-        });
+        self.spawn("getxattr", reply, work, move |reply, value| reply_xattr(reply, &value, size));
     }
 
     fn listxattr(&self, _req: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
-        Self::answer(
-            "listxattr",
-            reply,
-            self.fs.listxattr(ino(number)),
-            |reply, names| {
-                reply_xattr(reply, &names, size);
-            },
-        );
+        Self::answer("listxattr", reply, self.fs.listxattr(ino(number)), |reply, names| {
+            reply_xattr(reply, &names, size);
+        });
     }
 
     fn removexattr(&self, _req: &Request, _ino: INodeNo, _name: &OsStr, reply: ReplyEmpty) {

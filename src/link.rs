@@ -19,10 +19,7 @@ pub fn markdown(name: &str, url: &str) -> String {
 /// `<img src="url" alt="name">`, with what HTML would take for its own escaped.
 pub fn html(name: &str, url: &str) -> String {
     let escape = |text: &str| {
-        text.replace('&', "&amp;")
-            .replace('"', "&quot;")
-            .replace('<', "&lt;")
-            .replace('>', "&gt;")
+        text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;")
     };
     format!(r#"<img src="{}" alt="{}">"#, escape(url), escape(name))
 }
@@ -33,14 +30,8 @@ mod tests {
 
     #[test]
     fn names_cannot_break_out_of_the_text() {
-        assert_eq!(
-            markdown("a]b.png", "https://x/y.png"),
-            r"![a\]b.png](https://x/y.png)"
-        );
-        assert_eq!(
-            markdown("a", "https://x/(1).png"),
-            "![a](<https://x/(1).png>)"
-        );
+        assert_eq!(markdown("a]b.png", "https://x/y.png"), r"![a\]b.png](https://x/y.png)");
+        assert_eq!(markdown("a", "https://x/(1).png"), "![a](<https://x/(1).png>)");
         assert_eq!(
             html(r#""><script>"#, "https://x/?a&b"),
             r#"<img src="https://x/?a&amp;b" alt="&quot;&gt;&lt;script&gt;">"#

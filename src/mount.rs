@@ -111,25 +111,20 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Leftover>, Error> {
     let runtime = Runtime::new().map_err(machine("starting threads"))?;
     let client = Client::new(plan.api.clone())?;
     let fs = runtime.block_on(assemble(plan, &client))?;
-    let mut ended = runtime
-        .block_on(async { Ends::new() })
-        .map_err(machine("waiting for signals"))?;
+    let mut ended =
+        runtime.block_on(async { Ends::new() }).map_err(machine("waiting for signals"))?;
     let session = start_session(plan, fs.clone(), &runtime)?;
     let (finished, session_end) = oneshot::channel();
-    let thread = std::thread::Builder::new()
-        .name("session".to_owned())
-        .spawn(move || {
-            let result = session.run();
-            // The receiver is gone only when the end was awaited long enough.
-            let _unheard = finished.send(());
-            result
-        });
+    let thread = std::thread::Builder::new().name("session".to_owned()).spawn(move || {
+        let result = session.run();
+        // The receiver is gone only when the end was awaited long enough.
+        let _unheard = finished.send(());
+        result
+    });
     thread.map_err(machine("starting the session"))?;
     tracing::info!("mounted on {}", plan.mountpoint.display());
-    answer_once(&plan.mountpoint).map_err(|source| Error::Fuse {
-        path: plan.mountpoint.clone(),
-        source,
-    })?;
+    answer_once(&plan.mountpoint)
+        .map_err(|source| Error::Fuse { path: plan.mountpoint.clone(), source })?;
     ready();
     let leftovers = runtime.block_on(async {
         let mut session_end = session_end;
@@ -157,12 +152,7 @@ async fn assemble(plan: &Plan, client: &Client) -> Result<Arc<Fs>, Error> {
     tree.ensure_listed(Ino::ROOT).await?;
     let cache = BlockCache::new(wishes.cache_size());
     let reader = Arc::new(Reader::new(client.clone(), cache));
-    let bed = Bed::new(
-        client.clone(),
-        tree.clone(),
-        reader.clone(),
-        staging.clone(),
-    );
+    let bed = Bed::new(client.clone(), tree.clone(), reader.clone(), staging.clone());
     let account = Arc::new(AccountCache::new(client.clone(), known));
     // SAFETY: both calls only tell a number and cannot fail.
     let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
@@ -180,10 +170,7 @@ async fn assemble(plan: &Plan, client: &Client) -> Result<Arc<Fs>, Error> {
 /// Checks that the service answers and takes the credentials, and asks for the account's figures.
 /// Who waits for a mount should not have to wait as long as one who waits for a file.
 async fn greet(plan: &Plan) -> Result<Option<Account>, Error> {
-    let api = api::Settings {
-        deadline: START,
-        ..plan.api.clone()
-    };
+    let api = api::Settings { deadline: START, ..plan.api.clone() };
     let client = Client::new(api)?;
     client.check_credentials().await?;
     match client.account().await {
@@ -203,16 +190,12 @@ async fn find_root(client: &Client, path: &str) -> Result<FileId, Error> {
     let mut at = FileId::root();
     for part in path.split('/').filter(|part| !part.is_empty()) {
         let rows = client.list_all(&at, |_| {}).await?;
-        let folder = rows
-            .into_iter()
-            .find(|row| *row.name == *part && row.kind == EntryKind::Folder);
+        let folder =
+            rows.into_iter().find(|row| *row.name == *part && row.kind == EntryKind::Folder);
         at = match folder {
             Some(row) => row.id,
             None => {
-                return Err(Error::NoRoot {
-                    path: path.to_owned(),
-                    missing: part.to_owned(),
-                });
+                return Err(Error::NoRoot { path: path.to_owned(), missing: part.to_owned() });
             }
         };
     }
@@ -238,15 +221,9 @@ fn start_session(plan: &Plan, fs: Arc<Fs>, runtime: &Runtime) -> Result<Session<
     }
     config.n_threads = Some(THREADS);
     config.clone_fd = true;
-    let adapter = Adapter::new(
-        fs,
-        runtime.handle().clone(),
-        KERNEL_TTL.min(wishes.dir_ttl()),
-    );
-    Session::new(adapter, &plan.mountpoint, &config).map_err(|source| Error::Fuse {
-        path: plan.mountpoint.clone(),
-        source,
-    })
+    let adapter = Adapter::new(fs, runtime.handle().clone(), KERNEL_TTL.min(wishes.dir_ttl()));
+    Session::new(adapter, &plan.mountpoint, &config)
+        .map_err(|source| Error::Fuse { path: plan.mountpoint.clone(), source })
 }
 
 /// Asks the mount itself, so that whoever waits for it finds it answering.
@@ -264,10 +241,7 @@ impl Ends {
     fn new() -> io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
-        Ok(Self {
-            terminate,
-            interrupt,
-        })
+        Ok(Self { terminate, interrupt })
     }
 
     async fn next(&mut self) -> &'static str {
@@ -281,10 +255,7 @@ impl Ends {
 /// Waits for uploads in flight, whose callers then get their answer, and unmounts: lazily, if the
 /// mount is still in use then.
 async fn unmount_when_drained(fs: &Fs, mountpoint: &Path, session_end: oneshot::Receiver<()>) {
-    if tokio::time::timeout(DRAIN, fs.uploads_done())
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(DRAIN, fs.uploads_done()).await.is_err() {
         tracing::warn!("uploads are still under way after {} s", DRAIN.as_secs());
     }
     let result = mountpoint::unmount(mountpoint, false).or_else(|error| {
@@ -294,10 +265,7 @@ async fn unmount_when_drained(fs: &Fs, mountpoint: &Path, session_end: oneshot::
     if let Err(error) = result {
         tracing::error!("{error}");
     }
-    if tokio::time::timeout(SESSION_END, session_end)
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(SESSION_END, session_end).await.is_err() {
         tracing::warn!("some files are still open: they end with this process");
     }
 }

@@ -48,10 +48,7 @@ fn unusable(path: &Path, error: io::Error) -> Error {
     match error.raw_os_error() {
         Some(libc::ENOTCONN | libc::ECONNABORTED) => Error::Stale(path.to_owned()),
         Some(libc::ENOENT) => Error::Missing(path.to_owned()),
-        _ => Error::Io {
-            path: path.to_owned(),
-            source: error,
-        },
+        _ => Error::Io { path: path.to_owned(), source: error },
     }
 }
 
@@ -65,15 +62,8 @@ pub fn find(path: &Path) -> Result<PathBuf, Error> {
             _ => Ok(absolute),
         }
     });
-    let full = full.map_err(|source: io::Error| Error::Io {
-        path: path.to_owned(),
-        source,
-    })?;
-    if is_ours(&full) {
-        Ok(full)
-    } else {
-        Err(Error::NotMounted(full))
-    }
+    let full = full.map_err(|source: io::Error| Error::Io { path: path.to_owned(), source })?;
+    if is_ours(&full) { Ok(full) } else { Err(Error::NotMounted(full)) }
 }
 
 /// Whether the topmost mount on the path is one of ours.
@@ -98,9 +88,7 @@ fn unescape(field: &[u8]) -> OsString {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&byte, after)) = rest.split_first() {
-        let digits = after
-            .get(..3)
-            .and_then(|digits| std::str::from_utf8(digits).ok());
+        let digits = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
         match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
             Some(code) if byte == b'\\' => {
                 plain.push(code);
@@ -117,10 +105,7 @@ fn unescape(field: &[u8]) -> OsString {
 
 /// Unmounts; `lazily` takes it out of sight even while it is in use.
 pub fn unmount(full: &Path, lazily: bool) -> Result<(), Error> {
-    let failed = |source| Error::Io {
-        path: full.to_owned(),
-        source,
-    };
+    let failed = |source| Error::Io { path: full.to_owned(), source };
     let path = CString::new(full.as_os_str().as_bytes()).map_err(|error| failed(error.into()))?;
     let flags = if lazily { libc::MNT_DETACH } else { 0 };
     // SAFETY: `path` is a string ended by NUL that outlives the call.
@@ -137,19 +122,11 @@ pub fn unmount(full: &Path, lazily: bool) -> Result<(), Error> {
 
 /// An ordinary user may not unmount, but `fusermount3` may for them.
 fn by_fusermount(full: &Path, lazily: bool) -> Result<(), Error> {
-    let failed = |source| Error::Io {
-        path: full.to_owned(),
-        source,
-    };
+    let failed = |source| Error::Io { path: full.to_owned(), source };
     let mut command = Command::new("fusermount3");
-    command
-        .arg(if lazily { "-uz" } else { "-u" })
-        .arg("--")
-        .arg(full);
+    command.arg(if lazily { "-uz" } else { "-u" }).arg("--").arg(full);
     let output = command.output().map_err(|error| {
-        failed(io::Error::other(format!(
-            "fusermount3 (of the package fuse3): {error}"
-        )))
+        failed(io::Error::other(format!("fusermount3 (of the package fuse3): {error}")))
     })?;
     let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     match output.status.success() {
@@ -165,26 +142,14 @@ mod tests {
 
     #[test]
     fn mount_tables_are_unescaped() {
-        assert_eq!(
-            unescape(br"/mnt/my\040pictures\134x"),
-            OsString::from(r"/mnt/my pictures\x")
-        );
+        assert_eq!(unescape(br"/mnt/my\040pictures\134x"), OsString::from(r"/mnt/my pictures\x"));
         assert_eq!(unescape(br"/a\"), OsString::from(r"/a\"));
     }
 
     #[test]
     fn what_cannot_be_mounted_on_is_told_apart() {
-        assert!(matches!(
-            check_free(Path::new("/no/such/place")),
-            Err(Error::Missing(_))
-        ));
-        assert!(matches!(
-            check_free(Path::new("/proc/version")),
-            Err(Error::NotAFolder(_))
-        ));
-        assert!(matches!(
-            find(Path::new("/proc")),
-            Err(Error::NotMounted(_))
-        ));
+        assert!(matches!(check_free(Path::new("/no/such/place")), Err(Error::Missing(_))));
+        assert!(matches!(check_free(Path::new("/proc/version")), Err(Error::NotAFolder(_))));
+        assert!(matches!(find(Path::new("/proc")), Err(Error::NotMounted(_))));
     }
 }

@@ -152,10 +152,7 @@ mod tests {
     }
 
     fn shown(rows: Vec<Entry>) -> Vec<String> {
-        assign(rows, &[".bedfs"])
-            .iter()
-            .map(|(name, _)| name.to_string())
-            .collect()
+        assign(rows, &[".bedfs"]).iter().map(|(name, _)| name.to_string()).collect()
     }
 
     #[test]
@@ -183,11 +180,7 @@ mod tests {
 
     #[test]
     fn the_oldest_of_one_name_keeps_it_whatever_the_order() {
-        let rows = vec![
-            row("a.png", "1", 9),
-            row("a.png", "2", 5),
-            row("a.png", "3", 7),
-        ];
+        let rows = vec![row("a.png", "1", 9), row("a.png", "2", 5), row("a.png", "3", 7)];
         let mut turned = rows.clone();
         turned.reverse();
         let first = assign(rows, &[]);
@@ -201,10 +194,7 @@ mod tests {
     fn long_names_are_cut_at_a_character() {
         let name = format!("{}.jpg", "图".repeat(200));
         let shown = shown(vec![row(&name, "x", 0)]);
-        assert!(
-            shown[0].len() <= NAME_MAX && shown[0].ends_with(".jpg"),
-            "{shown:?}"
-        );
+        assert!(shown[0].len() <= NAME_MAX && shown[0].ends_with(".jpg"), "{shown:?}");
     }
 
     #[test]
@@ -213,10 +203,7 @@ mod tests {
         assert_eq!(check(OsStr::new(&"a".repeat(254))).map(str::len), Ok(254));
         assert_eq!(check(OsStr::new(&"a".repeat(255))), Err(NameError::TooLong));
         for c in FORBIDDEN {
-            assert_eq!(
-                check(OsStr::new(&format!("a{c}b"))),
-                Err(NameError::Forbidden(*c))
-            );
+            assert_eq!(check(OsStr::new(&format!("a{c}b"))), Err(NameError::Forbidden(*c)));
         }
     }
 
@@ -229,9 +216,7 @@ mod tests {
         let mut name = parts.next().unwrap_or_default().to_owned();
         for part in parts {
             let (code, rest) = part.split_at(2);
-            name.push(char::from(
-                u8::from_str_radix(code, 16).expect("two digits"),
-            ));
+            name.push(char::from(u8::from_str_radix(code, 16).expect("two digits")));
             name.push_str(rest);
         }
         name

@@ -31,9 +31,7 @@ mod tests {
         let me = std::process::id();
         assert_eq!(thread_group(me), Some(me));
         assert!(is_alive(me));
-        let mut child = std::process::Command::new("true")
-            .spawn()
-            .expect("true runs");
+        let mut child = std::process::Command::new("true").spawn().expect("true runs");
         let id = child.id();
         child.wait().expect("true ends");
         assert!(!is_alive(id));

@@ -81,11 +81,7 @@ pub struct Reader {
 impl Reader {
     /// A reader whose blocks live in `cache`.
     pub fn new(client: Client, cache: BlockCache) -> Self {
-        Self {
-            client,
-            cache: Arc::new(cache),
-            files: Mutex::new(HashMap::new()),
-        }
+        Self { client, cache: Arc::new(cache), files: Mutex::new(HashMap::new()) }
     }
 
     /// The cache the blocks live in.
@@ -104,11 +100,7 @@ impl Reader {
 
     /// As `read`, for a reader who wants nothing at or beyond `limit`: nothing is fetched there.
     pub async fn read_until(
-        &self,
-        file: &Arc<Entry>,
-        offset: u64,
-        len: usize,
-        limit: u64,
+        &self, file: &Arc<Entry>, offset: u64, len: usize, limit: u64,
     ) -> Result<Vec<u8>, Error> {
         let limit = limit.min(file.size());
         let end = offset.saturating_add(len as u64).min(limit);
@@ -138,10 +130,7 @@ impl Reader {
                 return Ok(block);
             }
             let mut progress = self.progress(file, number, limit);
-            match progress
-                .wait_for(|at| at.next > number || at.failed.is_some())
-                .await
-            {
+            match progress.wait_for(|at| at.next > number || at.failed.is_some()).await {
                 Ok(at) => {
                     if let (Some(error), true) = (&at.failed, at.next <= number) {
                         return Err(error.clone());
@@ -155,27 +144,17 @@ impl Reader {
 
     /// The progress of the flight that will bring the block: one under way, or a new one.
     fn progress(
-        &self,
-        file: &Arc<Entry>,
-        number: u64,
-        limit: u64,
+        &self, file: &Arc<Entry>, number: u64, limit: u64,
     ) -> watch::Receiver<flight::Progress> {
         let mut files = self.files();
         let flights = files.entry(file.id.clone()).or_default();
         flights.retain(Flight::is_under_way);
-        if let Some(flight) = flights
-            .iter_mut()
-            .find(|flight| flight.is_near(number, NEAR))
-        {
+        if let Some(flight) = flights.iter_mut().find(|flight| flight.is_near(number, NEAR)) {
             flight.ask_for(number);
             return flight.progress();
         }
         let end = limit.div_ceil(BLOCK);
-        let plan = Plan {
-            first: number,
-            end,
-            widest: self.widest(),
-        };
+        let plan = Plan { first: number, end, widest: self.widest() };
         let flight = Flight::start(self.client.clone(), self.cache.clone(), file.clone(), plan);
         let progress = flight.progress();
         flights.push(flight);

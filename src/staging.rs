@@ -74,17 +74,8 @@ impl StagedFile {
             .suffix(&format!("-{label}"))
             .tempfile_in(dir)?
             .into_parts();
-        let extents = Extents {
-            len: base,
-            base,
-            present: RangeSet::new(),
-            generation: 0,
-        };
-        Ok(Self {
-            file,
-            path,
-            extents: Mutex::new(extents),
-        })
+        let extents = Extents { len: base, base, present: RangeSet::new(), generation: 0 };
+        Ok(Self { file, path, extents: Mutex::new(extents) })
     }
 
     fn extents(&self) -> MutexGuard<'_, Extents> {
@@ -172,9 +163,7 @@ impl StagedFile {
     /// The md5 of the whole content, nothing of which may be missing. Reads it all: not for a
     /// session thread.
     pub fn sum(&self) -> io::Result<Sum> {
-        let Extents {
-            len, generation, ..
-        } = *self.extents();
+        let Extents { len, generation, .. } = *self.extents();
         let mut hasher = Hasher::new();
         let mut buffer = vec![0; CHUNK.min(len as usize)];
         let mut offset = 0;
@@ -185,11 +174,7 @@ impl StagedFile {
             hasher.update(&buffer[..want]);
             offset += want as u64;
         }
-        Ok(Sum {
-            md5: Md5::new(hasher.finalize().into()),
-            size: len,
-            generation,
-        })
+        Ok(Sum { md5: Md5::new(hasher.finalize().into()), size: len, generation })
     }
 
     /// Another handle on the bytes, for sending them. The file on disk is made as long as the
@@ -202,10 +187,8 @@ impl StagedFile {
 
     /// A copy of the content in a file of its own, which later writes do not reach.
     pub fn snapshot(&self, dir: &Path) -> io::Result<Self> {
-        let (file, path) = tempfile::Builder::new()
-            .suffix("-snapshot")
-            .tempfile_in(dir)?
-            .into_parts();
+        let (file, path) =
+            tempfile::Builder::new().suffix("-snapshot").tempfile_in(dir)?.into_parts();
         let extents = self.extents();
         let mut buffer = vec![0; CHUNK];
         let mut offset = 0;
@@ -218,11 +201,7 @@ impl StagedFile {
             offset += count as u64;
         }
         let extents = Mutex::new(extents.clone());
-        Ok(Self {
-            file,
-            path,
-            extents,
-        })
+        Ok(Self { file, path, extents })
     }
 
     /// Leaves the file on disk for a person to find, and tells where. For a process that is about
@@ -275,16 +254,10 @@ mod tests {
         let (_dir, file) = staged(10);
         file.write_at(2, b"xy").expect("written");
         assert_eq!(file.read_at(0, 4).expect("read"), Staged::Missing(0..2));
-        assert_eq!(
-            file.read_at(2, 2).expect("read"),
-            Staged::Bytes(b"xy".to_vec())
-        );
+        assert_eq!(file.read_at(2, 2).expect("read"), Staged::Bytes(b"xy".to_vec()));
         file.fill(0, b"0123456789").expect("filled");
         assert_eq!(file.missing(), None);
-        assert_eq!(
-            file.read_at(0, 99).expect("read"),
-            Staged::Bytes(b"01xy456789".to_vec())
-        );
+        assert_eq!(file.read_at(0, 99).expect("read"), Staged::Bytes(b"01xy456789".to_vec()));
     }
 
     #[test]
@@ -294,10 +267,7 @@ mod tests {
         file.truncate(6).expect("lengthened");
         assert_eq!(file.missing(), Some(0..4));
         file.fill(0, b"0123456789").expect("filled");
-        assert_eq!(
-            file.read_at(0, 99).expect("read"),
-            Staged::Bytes(b"0123\0\0".to_vec())
-        );
+        assert_eq!(file.read_at(0, 99).expect("read"), Staged::Bytes(b"0123\0\0".to_vec()));
     }
 
     #[test]
@@ -306,10 +276,7 @@ mod tests {
         file.write_at(0, b"before").expect("written");
         let copy = file.snapshot(dir.path()).expect("copied");
         file.write_at(0, b"after!").expect("written");
-        assert_eq!(
-            copy.read_at(0, 99).expect("read"),
-            Staged::Bytes(b"before".to_vec())
-        );
+        assert_eq!(copy.read_at(0, 99).expect("read"), Staged::Bytes(b"before".to_vec()));
         assert_eq!(copy.sum().expect("hashed").size, 6);
     }
 

@@ -109,12 +109,7 @@ impl Tree {
     /// A tree whose root is the folder `root` of the bed and whose listings hold for `ttl`.
     pub fn new(client: Client, root: FileId, ttl: Duration) -> Arc<Self> {
         let table = Mutex::new(Table::new(root));
-        Arc::new(Self {
-            client,
-            ttl,
-            table,
-            real_root: Mutex::new(None),
-        })
+        Arc::new(Self { client, ttl, table, real_root: Mutex::new(None) })
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -133,22 +128,13 @@ impl Tree {
 
     /// The root's real ID, once a row of a child of it told it.
     pub fn real_root(&self) -> Option<FileId> {
-        self.real_root
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.real_root.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn learn_root_id(&self, rows: &[Entry]) {
-        let real = rows
-            .iter()
-            .map(|row| &row.parent)
-            .find(|parent| !parent.is_root());
+        let real = rows.iter().map(|row| &row.parent).find(|parent| !parent.is_root());
         if let Some(real) = real {
-            *self
-                .real_root
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = Some(real.clone());
+            *self.real_root.lock().unwrap_or_else(PoisonError::into_inner) = Some(real.clone());
         }
     }
 
@@ -164,13 +150,7 @@ impl Tree {
             },
         };
         let attributes = node.attributes.as_deref().cloned().unwrap_or_default();
-        Ok(Info {
-            ino,
-            parent: node.parent,
-            name: node.name.clone(),
-            what,
-            attributes,
-        })
+        Ok(Info { ino, parent: node.parent, name: node.name.clone(), what, attributes })
     }
 
     /// The service's name of the folder.
@@ -190,9 +170,7 @@ impl Tree {
         let child = |(name, ino): (&Arc<str>, &Ino)| Child {
             ino: *ino,
             name: name.clone(),
-            is_folder: table
-                .get(*ino)
-                .is_ok_and(|node| matches!(node.kind, Kind::Folder(_))),
+            is_folder: table.get(*ino).is_ok_and(|node| matches!(node.kind, Kind::Folder(_))),
         };
         Ok(children.iter().map(child).collect())
     }
@@ -207,11 +185,7 @@ impl Tree {
             at = node.parent;
         }
         names.reverse();
-        names
-            .iter()
-            .map(|name| &**name)
-            .collect::<Vec<_>>()
-            .join("/")
+        names.iter().map(|name| &**name).collect::<Vec<_>>().join("/")
     }
 
     /// Makes sure that the folder's children are known and not older than the TTL.
@@ -273,10 +247,8 @@ impl Tree {
                         }
                         result
                     });
-                    let listing = task
-                        .map(|joined| joined.unwrap_or(Err(Error::NotFound)))
-                        .boxed()
-                        .shared();
+                    let listing =
+                        task.map(|joined| joined.unwrap_or(Err(Error::NotFound))).boxed().shared();
                     folder.in_flight = Some(listing.clone());
                     listing
                 }

@@ -96,10 +96,7 @@ pub struct Job<'a> {
 pub async fn upload(client: &Client, job: &Job<'_>) -> Result<FileId, Error> {
     match create(client, job).await? {
         Begun::Done(id) => Ok(id),
-        Begun::Send {
-            preupload,
-            slice_size,
-        } => {
+        Begun::Send { preupload, slice_size } => {
             send(client, job, &preupload, slice_size).await?;
             if !(job.unchanged)() {
                 // Never completed, so never an object.
@@ -121,26 +118,16 @@ enum Begun {
 async fn create(client: &Client, job: &Job<'_>) -> Result<Begun, Error> {
     let mut repeats = REPEATS;
     loop {
-        let created = client
-            .create(job.folder, job.name, job.sum.md5, job.sum.size)
-            .await;
+        let created = client.create(job.folder, job.name, job.sum.md5, job.sum.size).await;
         match created {
             Ok(Created::Reused(Some(id))) => return Ok(Begun::Done(id)),
             // "it may come with an empty fileID, then find it by list".
             Ok(Created::Reused(None)) => {
-                return find_soon(client, job)
-                    .await
-                    .map(|entry| Begun::Done(entry.id));
+                return find_soon(client, job).await.map(|entry| Begun::Done(entry.id));
             }
             Ok(Created::Upload { slice_size: 0, .. }) => return Err(Error::SliceSize(0)),
-            Ok(Created::Upload {
-                preupload,
-                slice_size,
-            }) => {
-                return Ok(Begun::Send {
-                    preupload,
-                    slice_size,
-                });
+            Ok(Created::Upload { preupload, slice_size }) => {
+                return Ok(Begun::Send { preupload, slice_size });
             }
             Err(error) if error.may_be_done() && repeats > 0 => {
                 repeats -= 1;
@@ -172,17 +159,12 @@ pub async fn find_soon(client: &Client, job: &Job<'_>) -> Result<Entry, Error> {
         }
         tokio::time::sleep(pause).await;
     }
-    Err(Error::Unlisted {
-        name: job.name.to_owned(),
-    })
+    Err(Error::Unlisted { name: job.name.to_owned() })
 }
 
 /// Sends all slices, some at once.
 async fn send(
-    client: &Client,
-    job: &Job<'_>,
-    preupload: &str,
-    slice_size: u64,
+    client: &Client, job: &Job<'_>, preupload: &str, slice_size: u64,
 ) -> Result<(), Error> {
     let slices = job.sum.size.div_ceil(slice_size);
     stream::iter(0..slices)
@@ -195,11 +177,7 @@ async fn send(
 /// Sends the slice that begins at `index * slice_size`, with a new address for each try: an
 /// address expires, and one that was used in vain may be spent.
 async fn send_slice(
-    client: &Client,
-    job: &Job<'_>,
-    preupload: &str,
-    index: u64,
-    slice_size: u64,
+    client: &Client, job: &Job<'_>, preupload: &str, index: u64, slice_size: u64,
 ) -> Result<(), Error> {
     let offset = index * slice_size;
     let len = slice_size.min(job.sum.size - offset);
@@ -209,17 +187,7 @@ async fn send_slice(
     loop {
         let url = client.get_upload_url(preupload, number).await?;
         let bytes = (job.bytes)().map_err(|error| Error::Staging(Arc::new(error)))?;
-        match client
-            .put_slice(
-                &url,
-                Slice {
-                    file: Arc::new(bytes),
-                    offset,
-                    len,
-                },
-            )
-            .await
-        {
+        match client.put_slice(&url, Slice { file: Arc::new(bytes), offset, len }).await {
             Ok(()) => return Ok(()),
             Err(error) if error.is_transient() || error.is_expired() => match pauses.next() {
                 Some(pause) => {
@@ -276,10 +244,7 @@ async fn poll(client: &Client, job: &Job<'_>, preupload: &str) -> Result<FileId,
         }
         if began.elapsed() > patience {
             let preupload = preupload.chars().take(24).collect();
-            return Err(Error::Unfinished {
-                preupload,
-                waited: began.elapsed(),
-            });
+            return Err(Error::Unfinished { preupload, waited: began.elapsed() });
         }
     }
 }

@@ -125,14 +125,7 @@ const ENDPOINTS: [Endpoint; 12] = [
         method: "POST",
         path: "/api/v1/oss/file/list",
         qps: 4,
-        keys: &[
-            "parentFileId",
-            "limit",
-            "startTime",
-            "endTime",
-            "lastFileId",
-            "type",
-        ],
+        keys: &["parentFileId", "limit", "startTime", "endTime", "lastFileId", "type"],
         run: browse::list,
     },
 ];
@@ -163,16 +156,10 @@ struct Call<'a> {
 
 /// Answers a request to an endpoint.
 pub(crate) fn answer(
-    server: &Arc<Server>,
-    options: &Options,
-    endpoint: &'static Endpoint,
-    head: &Head,
-    body: &[u8],
+    server: &Arc<Server>, options: &Options, endpoint: &'static Endpoint, head: &Head, body: &[u8],
 ) -> Reply {
     if head.method != endpoint.method {
-        server
-            .record
-            .breach(endpoint.name, &format!("called with {}", head.method));
+        server.record.breach(endpoint.name, &format!("called with {}", head.method));
         return Reply::html(405);
     }
     let result =
@@ -191,10 +178,7 @@ pub(crate) fn answer(
 
 /// Holds a request against what the documents say of every call.
 fn admit<'a>(
-    server: &'a Arc<Server>,
-    options: &'a Options,
-    endpoint: &'static Endpoint,
-    head: &Head,
+    server: &'a Arc<Server>, options: &'a Options, endpoint: &'static Endpoint, head: &Head,
     body: &[u8],
 ) -> Result<Call<'a>, Refusal> {
     if head.header("platform") != Some("open_platform") {
@@ -211,35 +195,18 @@ fn admit<'a>(
     {
         return Err(Refusal::too_frequent());
     }
-    let fields = if endpoint.has_body() {
-        Fields::of_body(body)?
-    } else {
-        Fields::of_query(head)
-    };
+    let fields = if endpoint.has_body() { Fields::of_body(body)? } else { Fields::of_query(head) };
     fields.check_keys(endpoint.keys)?;
-    Ok(Call {
-        server,
-        options,
-        fields,
-    })
+    Ok(Call { server, options, fields })
 }
 
 fn authorize(server: &Server, head: &Head) -> Result<(), Refusal> {
     let unauthorized = Refusal::unauthorized();
-    let Some(token) = head
-        .header("authorization")
-        .and_then(|value| value.strip_prefix("Bearer "))
+    let Some(token) = head.header("authorization").and_then(|value| value.strip_prefix("Bearer "))
     else {
-        return Err(Refusal {
-            is_breach: true,
-            ..unauthorized
-        });
+        return Err(Refusal { is_breach: true, ..unauthorized });
     };
-    if lock(&server.tokens).is_live(token) {
-        Ok(())
-    } else {
-        Err(unauthorized)
-    }
+    if lock(&server.tokens).is_live(token) { Ok(()) } else { Err(unauthorized) }
 }
 
 /// Gives an answer the oddities that the switches ask for.
@@ -248,14 +215,10 @@ fn dress(data: Value, answers: &Answers) -> Value {
         Value::Number(number) if answers.numbers_as_strings => json!(number.to_string()),
         Value::Bool(flag) if answers.booleans_as_numbers => json!(u8::from(flag)),
         Value::Array(list) if list.is_empty() && answers.null_lists => Value::Null,
-        Value::Array(list) => list
-            .into_iter()
-            .map(|value| dress(value, answers))
-            .collect(),
-        Value::Object(map) => map
-            .into_iter()
-            .map(|(key, value)| (key, dress(value, answers)))
-            .collect(),
+        Value::Array(list) => list.into_iter().map(|value| dress(value, answers)).collect(),
+        Value::Object(map) => {
+            map.into_iter().map(|(key, value)| (key, dress(value, answers))).collect()
+        }
         plain => plain,
     }
 }

@@ -56,15 +56,7 @@ impl Bed {
             known.add(file);
         }
         let (past, lag) = (VecDeque::new(), Duration::ZERO);
-        Bed {
-            tree: Arc::new(tree),
-            past,
-            lag,
-            known,
-            store,
-            journal,
-            next_number,
-        }
+        Bed { tree: Arc::new(tree), past, lag, known, store, journal, next_number }
     }
 
     pub(crate) fn tree(&self) -> &Tree {
@@ -74,10 +66,7 @@ impl Bed {
     /// The tree as listings show it: as it was `lag` ago.
     pub(crate) fn view(&self) -> &Tree {
         let seen = Instant::now().checked_sub(self.lag);
-        let then = self
-            .past
-            .iter()
-            .find(|(until, _)| seen.is_none_or(|seen| *until > seen));
+        let then = self.past.iter().find(|(until, _)| seen.is_none_or(|seen| *until > seen));
         then.map_or(&self.tree, |(_, tree)| tree)
     }
 
@@ -130,9 +119,8 @@ impl Bed {
         let Some(node) = self.tree.get(id) else {
             return Ok(false);
         };
-        let files: Vec<FileData> = subtree(&self.tree, node)
-            .filter_map(|node| node.file.clone())
-            .collect();
+        let files: Vec<FileData> =
+            subtree(&self.tree, node).filter_map(|node| node.file.clone()).collect();
         if let Some(journal) = &mut self.journal {
             journal.gone(id)?;
         }
@@ -156,12 +144,7 @@ impl Bed {
     pub(crate) fn known(&self, md5: &str, size: u64, deleted: bool) -> Option<Content> {
         let content = self.known.get(md5, size)?;
         let has = |file: &FileData| file.size == size && file.known_md5() == Some(md5);
-        let live = || {
-            self.tree
-                .nodes()
-                .filter_map(|node| node.file.as_ref())
-                .any(has)
-        };
+        let live = || self.tree.nodes().filter_map(|node| node.file.as_ref()).any(has);
         (deleted || live()).then(|| content.clone())
     }
 
@@ -180,11 +163,7 @@ impl Bed {
             self.past.push_back((now, Arc::clone(&self.tree)));
         }
         let lag = self.lag;
-        while self
-            .past
-            .front()
-            .is_some_and(|(until, _)| now.duration_since(*until) > lag)
-        {
+        while self.past.front().is_some_and(|(until, _)| now.duration_since(*until) > lag) {
             self.past.pop_front();
         }
         Arc::make_mut(&mut self.tree)
@@ -207,12 +186,9 @@ fn new_root() -> Node {
 
 /// A node and all below it.
 pub(crate) fn subtree<'a>(
-    tree: &'a Tree,
-    node: &'a Node,
+    tree: &'a Tree, node: &'a Node,
 ) -> Box<dyn Iterator<Item = &'a Node> + 'a> {
-    let below = tree
-        .children(&node.id)
-        .flat_map(move |child| subtree(tree, child));
+    let below = tree.children(&node.id).flat_map(move |child| subtree(tree, child));
     Box::new(std::iter::once(node).chain(below))
 }
 
@@ -238,8 +214,7 @@ impl Known {
     /// Learns of a file. One whose md5 nobody has asked for stays unknown.
     fn add(&mut self, file: &FileData) {
         if let Some(md5) = file.known_md5() {
-            self.content
-                .insert((md5.to_owned(), file.size), file.content.clone());
+            self.content.insert((md5.to_owned(), file.size), file.content.clone());
         }
     }
 

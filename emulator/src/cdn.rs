@@ -36,10 +36,7 @@ pub(crate) fn answer(server: &Server, options: &Options, head: &Head, door: Door
     }
     if server.traffic() >= options.traffic_left {
         let refusal = Reply::envelope(NO_TRAFFIC_LEFT, "下载流量已用完", &Value::Null, false);
-        return Reply {
-            status: 403,
-            ..refusal
-        };
+        return Reply { status: 403, ..refusal };
     }
     let mut reply =
         content(file, head, &options.answers).header("Content-Type", content_type(&node));
@@ -74,10 +71,7 @@ fn refuse(server: &Server, options: &Options, head: &Head, door: Door) -> Option
 fn linked(server: &Server, path: &str) -> Option<Node> {
     let (id, extension) = link::parse(path)?;
     let bed = lock(&server.bed);
-    bed.tree()
-        .get(&id)
-        .filter(|node| node.extension() == extension)
-        .cloned()
+    bed.tree().get(&id).filter(|node| node.extension() == extension).cloned()
 }
 
 /// The bytes that are asked for.
@@ -112,10 +106,7 @@ enum Asked {
 }
 
 fn parse_range(header: &str, length: u64) -> Asked {
-    let parsed = header
-        .trim()
-        .strip_prefix("bytes=")
-        .and_then(|range| range.split_once('-'));
+    let parsed = header.trim().strip_prefix("bytes=").and_then(|range| range.split_once('-'));
     let Some((first, last)) = parsed else {
         return Asked::Whole;
     };
@@ -125,11 +116,7 @@ fn parse_range(header: &str, length: u64) -> Asked {
         (Err(_), Ok(count)) if first.trim().is_empty() => (length.saturating_sub(count), length),
         _ => return Asked::Whole,
     };
-    if start < end {
-        Asked::Part(start..end)
-    } else {
-        Asked::Nothing
-    }
+    if start < end { Asked::Part(start..end) } else { Asked::Nothing }
 }
 
 fn content_type(node: &Node) -> &'static str {

@@ -14,10 +14,7 @@ fn zone() -> TimeZone {
 
 /// Now, as rows spell it: `YYYY-MM-DD HH:MM:SS`.
 pub(crate) fn stamp() -> String {
-    Timestamp::now()
-        .to_zoned(zone())
-        .strftime(STAMP)
-        .to_string()
+    Timestamp::now().to_zoned(zone()).strftime(STAMP).to_string()
 }
 
 /// The Unix second of a time spelled by [`stamp`].
@@ -30,9 +27,7 @@ pub(crate) fn unix_second(stamp: &str) -> Option<i64> {
 pub(crate) fn rfc3339_after(life: Duration) -> String {
     let now = Timestamp::now();
     let end = now.checked_add(life).unwrap_or(Timestamp::MAX);
-    end.to_zoned(zone())
-        .strftime("%Y-%m-%dT%H:%M:%S%:z")
-        .to_string()
+    end.to_zoned(zone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }
 
 /// Milliseconds since 1970 of the moment that is `life` from now.

@@ -63,10 +63,7 @@ pub(crate) async fn serve(server: Arc<Server>, stream: TcpStream, door: Door) {
 
 /// Serves one request.
 async fn exchange(
-    server: &Arc<Server>,
-    wire: &mut Wire,
-    door: Door,
-    head: Arc<Head>,
+    server: &Arc<Server>, wire: &mut Wire, door: Door, head: Arc<Head>,
 ) -> io::Result<Next> {
     let options = &server.options();
     let (route, name) = route(door, &head, options);
@@ -74,13 +71,7 @@ async fn exchange(
     let is_paced = matches!(route, Route::Storage | Route::Link);
     wire.set_rate(options.bandwidth.filter(|_| is_paced));
     let fault = lock(&server.faults).strike(name);
-    let work = Work {
-        server,
-        options,
-        head: &head,
-        entry,
-        door,
-    };
+    let work = Work { server, options, head: &head, entry, door };
     let play = match fault.as_ref().and_then(Play::instead) {
         Some(Play::Reset) => return Ok(Next::Reset),
         Some(play) => play,
@@ -124,17 +115,9 @@ struct Work<'a> {
 impl Work<'_> {
     /// Does what is asked, and gives the answer to it.
     async fn reply(&self, route: Route, wire: &mut Wire) -> io::Result<Reply> {
-        let Work {
-            server,
-            options,
-            head,
-            entry,
-            door,
-        } = *self;
+        let Work { server, options, head, entry, door } = *self;
         if head.is_chunked() {
-            server
-                .record
-                .breach(entry.endpoint(), "a body without Content-Length");
+            server.record.breach(entry.endpoint(), "a body without Content-Length");
             return Ok(Reply::html(411));
         }
         match route {
@@ -153,13 +136,7 @@ impl Work<'_> {
 
     /// Writes an answer, and takes it down.
     async fn send(&self, mut reply: Reply, wire: &mut Wire) -> io::Result<Next> {
-        let Work {
-            server,
-            options,
-            head,
-            entry,
-            ..
-        } = *self;
+        let Work { server, options, head, entry, .. } = *self;
         let wait = options.latency + reply.delay;
         if wait > Duration::ZERO {
             tokio::time::sleep(wait).await;
@@ -172,11 +149,7 @@ impl Work<'_> {
             lock(&server.bed).save(&id)?;
         }
         sent?;
-        Ok(if keeps_alive && reply.is_whole() {
-            Next::Request
-        } else {
-            Next::Close
-        })
+        Ok(if keeps_alive && reply.is_whole() { Next::Request } else { Next::Close })
     }
 
     /// The whole body; None when it is too long.

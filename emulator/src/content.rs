@@ -39,10 +39,7 @@ pub(crate) enum Slice {
 impl Content {
     pub(crate) fn new(slices: Vec<Slice>) -> Content {
         let len = slices.iter().map(Slice::len).sum();
-        Content {
-            slices: slices.into(),
-            len,
-        }
+        Content { slices: slices.into(), len }
     }
 
     pub(crate) fn generated(seed: u64, len: u64) -> Content {

@@ -15,11 +15,7 @@ impl Hasher {
     }
 
     pub(crate) fn finish(self) -> String {
-        self.0
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -32,10 +28,7 @@ pub(crate) fn md5(bytes: &[u8]) -> String {
 
 /// True for 32 lower-case hex digits.
 pub(crate) fn is_md5(text: &str) -> bool {
-    text.len() == 32
-        && text
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// A file ID like the documents' samples: 32 characters that differ and 20 that do not.
@@ -45,30 +38,19 @@ pub(crate) fn file_id() -> String {
 
 /// A preupload ID: long, and with the characters that a careless client would mangle.
 pub(crate) fn preupload_id() -> String {
-    format!(
-        "h1Kiaaaaaaac/0+{}/V7+bzfUbEEaEt8N6RT2PI==",
-        random(MIXED, 96)
-    )
+    format!("h1Kiaaaaaaac/0+{}/V7+bzfUbEEaEt8N6RT2PI==", random(MIXED, 96))
 }
 
 /// A token that looks like a JWT.
 pub(crate) fn token() -> String {
-    format!(
-        "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.{}.{}",
-        random(LOWER, 96),
-        random(LOWER, 43)
-    )
+    format!("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.{}.{}", random(LOWER, 96), random(LOWER, 43))
 }
 
 /// A trace ID: a UUID and the name of a pod.
 pub(crate) fn trace_id() -> String {
     let hex = format!("{:032x}", fastrand::u128(..));
     let (a, b, c) = (&hex[..8], &hex[8..12], &hex[12..16]);
-    format!(
-        "{a}-{b}-{c}-{}-{}_kong-db-5898fdd8c6-wgsts",
-        &hex[16..20],
-        &hex[20..]
-    )
+    format!("{a}-{b}-{c}-{}-{}_kong-db-5898fdd8c6-wgsts", &hex[16..20], &hex[20..])
 }
 
 /// A key that nobody can guess, in lower-case letters and digits.
@@ -77,7 +59,5 @@ pub(crate) fn key() -> String {
 }
 
 fn random(alphabet: &[u8], length: usize) -> String {
-    (0..length)
-        .map(|_| char::from(alphabet[fastrand::usize(..alphabet.len())]))
-        .collect()
+    (0..length).map(|_| char::from(alphabet[fastrand::usize(..alphabet.len())])).collect()
 }

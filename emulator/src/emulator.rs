@@ -47,11 +47,7 @@ impl Emulator {
     pub fn start(options: Options) -> io::Result<Emulator> {
         let main = listen(options.listen)?;
         let other = listen(SocketAddr::new(options.listen.ip(), 0))?;
-        let server = Arc::new(Server::new(
-            options,
-            main.local_addr()?,
-            other.local_addr()?,
-        )?);
+        let server = Arc::new(Server::new(options, main.local_addr()?, other.local_addr()?)?);
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("emulator")
@@ -59,20 +55,14 @@ impl Emulator {
             .build()?;
         let (stop, stopped) = oneshot::channel();
         let shared = Arc::clone(&server);
-        let thread = std::thread::Builder::new()
-            .name("emulator".to_owned())
-            .spawn(move || {
-                runtime.spawn(accept(Arc::clone(&shared), main, Door::Main));
-                runtime.spawn(accept(shared, other, Door::Other));
-                // Either a word or the end of the sender stops the emulator.
-                let _ = runtime.block_on(stopped);
-                runtime.shutdown_timeout(Duration::from_secs(5));
-            })?;
-        Ok(Emulator {
-            server,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        let thread = std::thread::Builder::new().name("emulator".to_owned()).spawn(move || {
+            runtime.spawn(accept(Arc::clone(&shared), main, Door::Main));
+            runtime.spawn(accept(shared, other, Door::Other));
+            // Either a word or the end of the sender stops the emulator.
+            let _ = runtime.block_on(stopped);
+            runtime.shutdown_timeout(Duration::from_secs(5));
+        })?;
+        Ok(Emulator { server, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Scheme, host and port: what takes the place of `https://open-api.123pan.com`.
@@ -115,10 +105,7 @@ impl Emulator {
         let mut bed = lock(&self.server.bed);
         let file = FileData::new(bed.store().keep(bytes).expect(DISK));
         file.md5().expect(DISK);
-        bed.add_file(&parent, name, file)
-            .expect(DISK)
-            .as_ref()
-            .to_owned()
+        bed.add_file(&parent, name, file).expect(DISK).as_ref().to_owned()
     }
 
     /// Adds a folder to a folder under any name at all, even one that it holds, and gives its ID.
@@ -127,11 +114,7 @@ impl Emulator {
     /// When the data folder cannot be written.
     pub fn mkdir_raw(&self, folder: &str, name: &str) -> String {
         let parent = self.folder(folder);
-        lock(&self.server.bed)
-            .add_folder(&parent, name)
-            .expect(DISK)
-            .as_ref()
-            .to_owned()
+        lock(&self.server.bed).add_folder(&parent, name).expect(DISK).as_ref().to_owned()
     }
 
     /// Adds `count` files of `bytes` bytes to a folder: `pic-000000.jpg` and so on. Their bytes
@@ -144,8 +127,7 @@ impl Emulator {
         let mut bed = lock(&self.server.bed);
         for number in 0..count {
             let file = FileData::new(Content::generated(number as u64, bytes as u64));
-            bed.add_file(&parent, &format!("pic-{number:06}.jpg"), file)
-                .expect(DISK);
+            bed.add_file(&parent, &format!("pic-{number:06}.jpg"), file).expect(DISK);
         }
     }
 
@@ -173,9 +155,7 @@ impl Emulator {
     /// When there is no such path.
     pub fn set_status(&self, path: &str, status: i64) {
         let id = self.id(path).expect("the path is there");
-        lock(&self.server.bed)
-            .modify(&id, |node| node.status = status)
-            .expect(DISK);
+        lock(&self.server.bed).modify(&id, |node| node.status = status).expect(DISK);
     }
 
     /// Sets the times of creation and change, each `YYYY-MM-DD HH:MM:SS` in UTC+8.
@@ -199,11 +179,7 @@ impl Emulator {
         let mut bed = lock(&self.server.bed);
         let content = bed.store().keep(bytes).expect(DISK);
         let file = |node: &mut Node| {
-            node.file
-                .as_mut()
-                .expect("the ID is a file's")
-                .corrupt(content)
-                .expect(DISK);
+            node.file.as_mut().expect("the ID is a file's").corrupt(content).expect(DISK);
         };
         assert!(bed.modify(id, file).expect(DISK), "the ID is there");
     }
@@ -223,14 +199,9 @@ impl Emulator {
     /// # Panics
     /// When the data folder cannot be read.
     pub fn row(&self, path: &str) -> Option<Row> {
-        self.rows(|tree| {
-            tree.resolve(path)
-                .into_iter()
-                .map(|node| (String::new(), node))
-                .collect()
-        })
-        .pop()
-        .map(|(_, row)| row)
+        self.rows(|tree| tree.resolve(path).into_iter().map(|node| (String::new(), node)).collect())
+            .pop()
+            .map(|(_, row)| row)
     }
 
     /// What a folder holds, by name.
@@ -254,11 +225,7 @@ impl Emulator {
     /// When the data folder cannot be read.
     pub fn tree(&self) -> Vec<(String, Row)> {
         self.rows(|tree| {
-            let all = tree
-                .resolve("")
-                .into_iter()
-                .flat_map(|root| subtree(tree, root))
-                .skip(1);
+            let all = tree.resolve("").into_iter().flat_map(|root| subtree(tree, root)).skip(1);
             all.map(|node| (tree.path(&node.id), node)).collect()
         })
     }
@@ -311,10 +278,7 @@ impl Emulator {
     }
 
     fn id(&self, path: &str) -> Option<Id> {
-        lock(&self.server.bed)
-            .tree()
-            .resolve(path)
-            .map(|node| Id::clone(&node.id))
+        lock(&self.server.bed).tree().resolve(path).map(|node| Id::clone(&node.id))
     }
 
     /// The folder at a path, made where it is missing.
@@ -333,16 +297,13 @@ impl Emulator {
 
     /// The rows of some nodes, each beside what `select` puts beside it.
     fn rows(
-        &self,
-        select: impl for<'a> FnOnce(&'a Tree) -> Vec<(String, &'a Node)>,
+        &self, select: impl for<'a> FnOnce(&'a Tree) -> Vec<(String, &'a Node)>,
     ) -> Vec<(String, Row)> {
         let options = self.server.options();
         let links = self.server.links(&options);
         let bed = lock(&self.server.bed);
         let selected = select(bed.tree()).into_iter();
-        selected
-            .map(|(path, node)| (path, Row::of(node, &links).expect(DISK)))
-            .collect()
+        selected.map(|(path, node)| (path, Row::of(node, &links).expect(DISK))).collect()
     }
 }
 

@@ -20,29 +20,17 @@ pub struct Fault {
 impl Fault {
     /// A fault that hits the next request, once.
     pub fn new(endpoint: &str, kind: FaultKind) -> Fault {
-        Fault {
-            endpoint: endpoint.to_owned(),
-            kind,
-            skip: 0,
-            times: 1,
-            probability: 1.0,
-        }
+        Fault { endpoint: endpoint.to_owned(), kind, skip: 0, times: 1, probability: 1.0 }
     }
 
     /// Lets `count` requests through first.
     pub fn skip(self, count: usize) -> Fault {
-        Fault {
-            skip: count,
-            ..self
-        }
+        Fault { skip: count, ..self }
     }
 
     /// Hits `count` requests.
     pub fn times(self, count: usize) -> Fault {
-        Fault {
-            times: count,
-            ..self
-        }
+        Fault { times: count, ..self }
     }
 
     /// Hits every request.
@@ -52,10 +40,7 @@ impl Fault {
 
     /// Hits each request with this chance only.
     pub fn probability(self, probability: f64) -> Fault {
-        Fault {
-            probability,
-            ..self
-        }
+        Fault { probability, ..self }
     }
 }
 
@@ -122,10 +107,7 @@ pub(crate) struct Faults {
 
 impl Default for Faults {
     fn default() -> Faults {
-        Faults {
-            armed: Vec::new(),
-            chance: fastrand::Rng::with_seed(123),
-        }
+        Faults { armed: Vec::new(), chance: fastrand::Rng::with_seed(123) }
     }
 }
 

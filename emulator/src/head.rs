@@ -44,10 +44,7 @@ impl Head {
 
     /// The value of a header.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let header = self
-            .headers
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let header = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         header.map(|(_, value)| value.as_str())
     }
 
@@ -65,17 +62,13 @@ impl Head {
     pub(crate) fn query(&self, key: &str) -> Option<String> {
         let (_, query) = self.target.split_once('?')?;
         let mut pairs = form_urlencoded::parse(query.as_bytes());
-        pairs
-            .find(|(known, _)| known == key)
-            .map(|(_, value)| value.into_owned())
+        pairs.find(|(known, _)| known == key).map(|(_, value)| value.into_owned())
     }
 
     /// The names of the keys of the query.
     pub(crate) fn query_keys(&self) -> Vec<String> {
         let query = self.target.split_once('?').map_or("", |(_, query)| query);
-        form_urlencoded::parse(query.as_bytes())
-            .map(|(key, _)| key.into_owned())
-            .collect()
+        form_urlencoded::parse(query.as_bytes()).map(|(key, _)| key.into_owned()).collect()
     }
 
     /// How many bytes of body follow; None when the head does not say.

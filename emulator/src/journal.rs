@@ -82,8 +82,7 @@ impl Journal {
         let fresh = data.join(format!("{FILE}.new"));
         let mut journal = Journal(File::create(&fresh)?);
         let mut folders = vec![tree.root().as_ref()];
-        tree.get(tree.root())
-            .map_or(Ok(()), |root| journal.put(root))?;
+        tree.get(tree.root()).map_or(Ok(()), |root| journal.put(root))?;
         while let Some(folder) = folders.pop() {
             for child in tree.children(folder) {
                 journal.put(child)?;
@@ -145,21 +144,12 @@ impl SavedFile {
             md5: file.md5()?.to_owned(),
             size: file.size,
             traffic: file.traffic(),
-            slices: file
-                .content
-                .slices()
-                .iter()
-                .map(SavedSlice::of)
-                .collect::<io::Result<_>>()?,
+            slices: file.content.slices().iter().map(SavedSlice::of).collect::<io::Result<_>>()?,
         })
     }
 
     fn restore(self, folder: &Path) -> FileData {
-        let slices = self
-            .slices
-            .into_iter()
-            .map(|slice| slice.restore(folder))
-            .collect();
+        let slices = self.slices.into_iter().map(|slice| slice.restore(folder)).collect();
         let mut file = FileData::with_md5(Content::new(slices), &self.md5);
         file.size = self.size;
         file.traffic.store(self.traffic, Ordering::Relaxed);
@@ -170,16 +160,9 @@ impl SavedFile {
 impl SavedSlice {
     fn of(slice: &Slice) -> io::Result<SavedSlice> {
         match slice {
-            Slice::Generated { seed, len } => Ok(SavedSlice::Generated {
-                seed: *seed,
-                len: *len,
-            }),
+            Slice::Generated { seed, len } => Ok(SavedSlice::Generated { seed: *seed, len: *len }),
             Slice::File { path, len } => {
-                let name = path
-                    .file_name()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned();
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 Ok(SavedSlice::File { name, len: *len })
             }
             Slice::Memory(_) => Err(io::Error::other("a bed on disk holds bytes in memory")),
@@ -189,10 +172,9 @@ impl SavedSlice {
     fn restore(self, folder: &Path) -> Slice {
         match self {
             SavedSlice::Generated { seed, len } => Slice::Generated { seed, len },
-            SavedSlice::File { name, len } => Slice::File {
-                path: PathBuf::from(folder).join(name),
-                len,
-            },
+            SavedSlice::File { name, len } => {
+                Slice::File { path: PathBuf::from(folder).join(name), len }
+            }
         }
     }
 }

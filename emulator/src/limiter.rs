@@ -18,10 +18,7 @@ impl Limiter {
     pub(crate) fn admit(&mut self, endpoint: &'static str, limit: u32) -> bool {
         let now = Instant::now();
         let calls = self.calls.entry(endpoint).or_default();
-        while calls
-            .front()
-            .is_some_and(|call| now.duration_since(*call) >= WINDOW)
-        {
+        while calls.front().is_some_and(|call| now.duration_since(*call) >= WINDOW) {
             calls.pop_front();
         }
         let admitted = calls.len() < usize::try_from(limit).unwrap_or(usize::MAX);

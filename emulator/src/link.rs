@@ -29,10 +29,8 @@ impl Links<'_> {
             return String::new();
         }
         let path = path(node);
-        let signature = self
-            .answers
-            .link_life
-            .map(|life| format!("?auth_key={}", self.auth_key(&path, life)));
+        let signature =
+            self.answers.link_life.map(|life| format!("?auth_key={}", self.auth_key(&path, life)));
         format!("{}{path}{}", self.base, signature.unwrap_or_default())
     }
 
@@ -43,8 +41,7 @@ impl Links<'_> {
             SelfUrl::Empty => String::new(),
             SelfUrl::OwnDomain => {
                 let port = self.base.rsplit(':').next().unwrap_or_default();
-                self.download(node)
-                    .replacen(self.base, &format!("http://localhost:{port}"), 1)
+                self.download(node).replacen(self.base, &format!("http://localhost:{port}"), 1)
             }
         }
     }
@@ -84,22 +81,12 @@ impl Links<'_> {
 fn path(node: &Node) -> String {
     let extension = node.extension();
     let dot = if extension.is_empty() { "" } else { "." };
-    format!(
-        "/{UID}/{}{dot}{}",
-        node.id,
-        utf8_percent_encode(extension, NON_ALPHANUMERIC)
-    )
+    format!("/{UID}/{}{dot}{}", node.id, utf8_percent_encode(extension, NON_ALPHANUMERIC))
 }
 
 /// The file ID and the extension that a link's path names; None when it is not a link's.
 pub(crate) fn parse(path: &str) -> Option<(String, String)> {
     let name = path.strip_prefix(&format!("/{UID}/"))?;
     let (id, extension) = name.split_once('.').unwrap_or((name, ""));
-    Some((
-        id.to_owned(),
-        percent_decode_str(extension)
-            .decode_utf8()
-            .ok()?
-            .into_owned(),
-    ))
+    Some((id.to_owned(), percent_decode_str(extension).decode_utf8().ok()?.into_owned()))
 }

@@ -19,17 +19,10 @@ pub(crate) fn check(name: &str) -> Result<(), Refusal> {
         return Err(Refusal::breach("the name is empty"));
     }
     if name.chars().count() >= CHARACTERS {
-        return Err(Refusal::breach(format!(
-            "the name has not less than {CHARACTERS} characters"
-        )));
+        return Err(Refusal::breach(format!("the name has not less than {CHARACTERS} characters")));
     }
-    match name
-        .chars()
-        .find(|character| FORBIDDEN.contains(*character))
-    {
-        Some(character) => Err(Refusal::breach(format!(
-            "the name has a {character}: {name}"
-        ))),
+    match name.chars().find(|character| FORBIDDEN.contains(*character)) {
+        Some(character) => Err(Refusal::breach(format!("the name has a {character}: {name}"))),
         None => Ok(()),
     }
 }
@@ -44,29 +37,19 @@ pub(crate) fn check_new(tree: &Tree, folder: &str, name: &str) -> Result<(), Ref
 
 /// Adds a file whose bytes are all there, unless its folder is gone or holds the name by now.
 pub(crate) fn place(
-    bed: &mut Bed,
-    options: &Options,
-    parent: &Id,
-    name: &str,
-    file: FileData,
+    bed: &mut Bed, options: &Options, parent: &Id, name: &str, file: FileData,
 ) -> Result<Id, Refusal> {
-    bed.tree()
-        .folder(parent)
-        .ok_or_else(Refusal::no_such_file)?;
+    bed.tree().folder(parent).ok_or_else(Refusal::no_such_file)?;
     if options.answers.duplicate_create == DuplicateName::Refuse {
         check_new(bed.tree(), parent, name)?;
     }
     if options.answers.same_bytes == SameBytes::ReplaceOlder {
         let same = |old: &FileData| {
             old.size == file.size
-                && old
-                    .known_md5()
-                    .is_some_and(|md5| file.known_md5() == Some(md5))
+                && old.known_md5().is_some_and(|md5| file.known_md5() == Some(md5))
         };
-        let siblings = bed
-            .tree()
-            .children(parent)
-            .filter(|node| node.file.as_ref().is_some_and(same));
+        let siblings =
+            bed.tree().children(parent).filter(|node| node.file.as_ref().is_some_and(same));
         for older in siblings.map(|node| Id::clone(&node.id)).collect::<Vec<_>>() {
             bed.remove(&older)?;
         }

@@ -51,12 +51,7 @@ pub(crate) struct FileData {
 impl FileData {
     /// A file with that content. Its md5 is found when somebody asks for it.
     pub(crate) fn new(content: Content) -> FileData {
-        FileData {
-            size: content.len(),
-            md5: Arc::default(),
-            content,
-            traffic: Arc::default(),
-        }
+        FileData { size: content.len(), md5: Arc::default(), content, traffic: Arc::default() }
     }
 
     /// A file of which the md5 is known, or is claimed.
@@ -106,11 +101,7 @@ impl Node {
 
     /// What follows the last dot of a file's name.
     pub(crate) fn extension(&self) -> &str {
-        if self.is_folder() {
-            ""
-        } else {
-            extension(&self.name)
-        }
+        if self.is_folder() { "" } else { extension(&self.name) }
     }
 }
 

@@ -15,10 +15,7 @@ pub(crate) struct Pace {
 
 impl Pace {
     pub(crate) fn new() -> Pace {
-        Pace {
-            rate: None,
-            due: Instant::now(),
-        }
+        Pace { rate: None, due: Instant::now() }
     }
 
     pub(crate) fn set(&mut self, rate: Option<u64>) {
@@ -27,9 +24,7 @@ impl Pace {
 
     /// The most bytes to move before the next [`Pace::spend`]: a twentieth of a second's.
     pub(crate) fn step(&self) -> usize {
-        self.rate.map_or(STEP, |rate| {
-            usize::try_from(rate / 20).unwrap_or(STEP).clamp(1, STEP)
-        })
+        self.rate.map_or(STEP, |rate| usize::try_from(rate / 20).unwrap_or(STEP).clamp(1, STEP))
     }
 
     /// Waits for as long as moving that many bytes takes.

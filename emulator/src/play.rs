@@ -43,22 +43,10 @@ impl Play {
             Some(FaultKind::HangAfter) => return Play::Hang,
             Some(FaultKind::LostAnswer) => Reply::html(502),
             Some(FaultKind::GarbageAfter) => Reply::text(200, "application/json", GARBAGE),
-            Some(FaultKind::Slow(delay)) => Reply {
-                delay: *delay,
-                ..reply
-            },
-            Some(FaultKind::Truncate(bytes)) => Reply {
-                end: End::Cut(*bytes),
-                ..reply
-            },
-            Some(FaultKind::Stall(bytes)) => Reply {
-                end: End::Stall(*bytes),
-                ..reply
-            },
-            Some(FaultKind::Corrupt) => Reply {
-                is_corrupt: true,
-                ..reply
-            },
+            Some(FaultKind::Slow(delay)) => Reply { delay: *delay, ..reply },
+            Some(FaultKind::Truncate(bytes)) => Reply { end: End::Cut(*bytes), ..reply },
+            Some(FaultKind::Stall(bytes)) => Reply { end: End::Stall(*bytes), ..reply },
+            Some(FaultKind::Corrupt) => Reply { is_corrupt: true, ..reply },
             _ => reply,
         };
         Play::Answer(Box::new(reply))

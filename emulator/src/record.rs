@@ -60,8 +60,7 @@ impl Entry {
 
     /// Remembers a body of JSON. A second call is ignored.
     pub(crate) fn keep_body(&self, body: &[u8]) {
-        self.body
-            .get_or_init(|| body[..body.len().min(BODY)].to_vec());
+        self.body.get_or_init(|| body[..body.len().min(BODY)].to_vec());
     }
 
     pub(crate) fn received(&self, bytes: u64) {
@@ -125,11 +124,7 @@ impl Record {
     }
 
     pub(crate) fn requests(&self) -> Vec<Request> {
-        lock(&self.asked)
-            .entries
-            .iter()
-            .map(|entry| entry.request())
-            .collect()
+        lock(&self.asked).entries.iter().map(|entry| entry.request()).collect()
     }
 
     pub(crate) fn count(&self, endpoint: &str) -> usize {

@@ -11,11 +11,7 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(code: i64, message: impl Into<String>) -> Refusal {
-        Refusal {
-            code,
-            message: message.into(),
-            is_breach: false,
-        }
+        Refusal { code, message: message.into(), is_breach: false }
     }
 
     /// A refusal with the code that says nothing.
@@ -25,10 +21,7 @@ impl Refusal {
 
     /// A refusal of what the documents forbid.
     pub(crate) fn breach(message: impl Into<String>) -> Refusal {
-        Refusal {
-            is_breach: true,
-            ..Refusal::generic(message)
-        }
+        Refusal { is_breach: true, ..Refusal::generic(message) }
     }
 
     /// The token is missing or not live.
@@ -37,10 +30,7 @@ impl Refusal {
     }
 
     pub(crate) fn too_frequent() -> Refusal {
-        Refusal {
-            is_breach: true,
-            ..Refusal::new(429, "请求太频繁")
-        }
+        Refusal { is_breach: true, ..Refusal::new(429, "请求太频繁") }
     }
 
     pub(crate) fn no_such_file() -> Refusal {

@@ -95,11 +95,7 @@ impl Reply {
 
     /// The API's envelope.
     pub(crate) fn envelope(code: i64, message: &str, data: &Value, code_as_string: bool) -> Reply {
-        let shown = if code_as_string {
-            json!(code.to_string())
-        } else {
-            json!(code)
-        };
+        let shown = if code_as_string { json!(code.to_string()) } else { json!(code) };
         let body = json!({"code": shown, "message": message, "data": data, "x-traceID": digest::trace_id()});
         let reply = Reply::text(200, "application/json; charset=utf-8", body.to_string());
         Reply { code, ..reply }

@@ -33,11 +33,7 @@ impl Row {
         Ok(Row {
             id: node.id.as_ref().to_owned(),
             name: node.name.as_ref().to_owned(),
-            md5: node
-                .file
-                .as_ref()
-                .map_or(Ok(""), |file| file.md5())?
-                .to_owned(),
+            md5: node.file.as_ref().map_or(Ok(""), |file| file.md5())?.to_owned(),
             size: node.size(),
             status: node.status,
             traffic: node.traffic(),

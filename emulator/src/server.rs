@@ -39,9 +39,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(
-        options: Options,
-        listen: SocketAddr,
-        other: SocketAddr,
+        options: Options, listen: SocketAddr, other: SocketAddr,
     ) -> io::Result<Server> {
         let mut bed = Bed::open(options.data.as_deref())?;
         bed.lag = options.answers.list_lag;
@@ -63,19 +61,11 @@ impl Server {
 
     /// The options as they are now; a request keeps them for as long as it is served.
     pub(crate) fn options(&self) -> Arc<Options> {
-        Arc::clone(
-            &self
-                .options
-                .read()
-                .unwrap_or_else(|poisoned| poisoned.into_inner()),
-        )
+        Arc::clone(&self.options.read().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 
     pub(crate) fn change(&self, change: impl FnOnce(&mut Options)) {
-        let mut options = self
-            .options
-            .write()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut options = self.options.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         change(Arc::make_mut(&mut options));
         let lag = options.answers.list_lag;
         drop(options);
@@ -83,11 +73,7 @@ impl Server {
     }
 
     pub(crate) fn links<'a>(&'a self, options: &'a Options) -> Links<'a> {
-        Links {
-            base: &self.base,
-            key: &self.key,
-            answers: &options.answers,
-        }
+        Links { base: &self.base, key: &self.key, answers: &options.answers }
     }
 
     pub(crate) fn traffic(&self) -> u64 {

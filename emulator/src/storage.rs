@@ -20,11 +20,7 @@ pub(crate) const PREFIX: &str = "/storage/";
 
 /// The presigned URL of a slice.
 pub(crate) fn presign(server: &Server, options: &Options, upload: &Upload, slice: u64) -> String {
-    let path = format!(
-        "{PREFIX}123-846/{}/{UID}-0/{}",
-        &upload.md5[..8],
-        upload.md5
-    );
+    let path = format!("{PREFIX}123-846/{}/{UID}-0/{}", &upload.md5[..8], upload.md5);
     let deadline = clock::unix_millis_after(options.presigned_life).to_string();
     let signature = sign(server, &path, &upload.key, &slice.to_string(), &deadline);
     let query = form_urlencoded::Serializer::new(String::new())
@@ -44,10 +40,7 @@ fn sign(server: &Server, path: &str, key: &str, slice: &str, deadline: &str) -> 
 
 /// Takes a slice.
 pub(crate) async fn put(
-    server: &Server,
-    head: &Head,
-    entry: &Entry,
-    wire: &mut Wire,
+    server: &Server, head: &Head, entry: &Entry, wire: &mut Wire,
 ) -> io::Result<Reply> {
     let (key, slice) = match admit(server, head) {
         Ok(admitted) => admitted,
@@ -61,10 +54,7 @@ pub(crate) async fn put(
     }
     let stored = sink.finish();
     let etag = format!("\"{}\"", stored.md5);
-    match lock(&server.uploads)
-        .by_key(&key)
-        .filter(|upload| upload.is_open())
-    {
+    match lock(&server.uploads).by_key(&key).filter(|upload| upload.is_open()) {
         Some(upload) => upload.put(slice, stored),
         None => return Ok(NO_SUCH_UPLOAD.answer(server)),
     }
@@ -79,29 +69,13 @@ struct Refused {
     breach: Option<String>,
 }
 
-const NO_SUCH_UPLOAD: Refused = Refused {
-    status: 404,
-    code: "NoSuchUpload",
-    breach: None,
-};
-const NO_SUCH_SLICE: Refused = Refused {
-    status: 400,
-    code: "InvalidArgument",
-    breach: None,
-};
-const EXPIRED: Refused = Refused {
-    status: 403,
-    code: "AccessDenied",
-    breach: None,
-};
+const NO_SUCH_UPLOAD: Refused = Refused { status: 404, code: "NoSuchUpload", breach: None };
+const NO_SUCH_SLICE: Refused = Refused { status: 400, code: "InvalidArgument", breach: None };
+const EXPIRED: Refused = Refused { status: 403, code: "AccessDenied", breach: None };
 
 impl Refused {
     fn breach(status: u16, code: &'static str, what: impl Into<String>) -> Refused {
-        Refused {
-            status,
-            code,
-            breach: Some(what.into()),
-        }
+        Refused { status, code, breach: Some(what.into()) }
     }
 
     fn answer(self, server: &Server) -> Reply {
@@ -118,10 +92,7 @@ fn admit(server: &Server, head: &Head) -> Result<(String, u64), Refused> {
     let length = check_headers(head)?;
     let (key, slice) = check_signature(server, head)?;
     let mut uploads = lock(&server.uploads);
-    let upload = uploads
-        .by_key(&key)
-        .filter(|upload| upload.is_open())
-        .ok_or(NO_SUCH_UPLOAD)?;
+    let upload = uploads.by_key(&key).filter(|upload| upload.is_open()).ok_or(NO_SUCH_UPLOAD)?;
     let expected = upload.slice_len(slice).ok_or(NO_SUCH_SLICE)?;
     if length != expected {
         let what = format!("slice {slice} has {length} bytes, not {expected}");

@@ -21,22 +21,15 @@ impl Store {
     /// A place for a slice of `len` bytes.
     pub(crate) fn sink(&self, len: u64) -> io::Result<Sink> {
         let target = match self {
-            Store::Memory => Target::Memory(Vec::with_capacity(
-                usize::try_from(len).map_err(io::Error::other)?,
-            )),
+            Store::Memory => {
+                Target::Memory(Vec::with_capacity(usize::try_from(len).map_err(io::Error::other)?))
+            }
             Store::Folder(folder) => {
                 let path = folder.join(digest::key());
-                Target::File {
-                    file: File::create_new(&path)?,
-                    path,
-                }
+                Target::File { file: File::create_new(&path)?, path }
             }
         };
-        Ok(Sink {
-            target,
-            hasher: Hasher::default(),
-            len: 0,
-        })
+        Ok(Sink { target, hasher: Hasher::default(), len: 0 })
     }
 
     /// Keeps bytes that are all there.
@@ -96,15 +89,8 @@ impl Sink {
     pub(crate) fn finish(self) -> Stored {
         let slice = match self.target {
             Target::Memory(memory) => Slice::Memory(Bytes::from(memory)),
-            Target::File { path, .. } => Slice::File {
-                path,
-                len: self.len,
-            },
+            Target::File { path, .. } => Slice::File { path, len: self.len },
         };
-        Stored {
-            slice,
-            md5: self.hasher.finish(),
-            size: self.len,
-        }
+        Stored { slice, md5: self.hasher.finish(), size: self.len }
     }
 }

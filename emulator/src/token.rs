@@ -26,9 +26,7 @@ impl Tokens {
 
     pub(crate) fn is_live(&self, token: &str) -> bool {
         let now = Instant::now();
-        self.live
-            .iter()
-            .any(|(live, end)| live == token && *end > now)
+        self.live.iter().any(|(live, end)| live == token && *end > now)
     }
 
     /// Ends every live token.

@@ -18,11 +18,7 @@ pub(crate) struct Place {
 
 impl Place {
     fn of(node: &Node) -> Place {
-        Place {
-            id: Arc::clone(&node.id),
-            name: Arc::clone(&node.name),
-            number: node.number,
-        }
+        Place { id: Arc::clone(&node.id), name: Arc::clone(&node.name), number: node.number }
     }
 }
 
@@ -90,38 +86,26 @@ impl Tree {
     pub(crate) fn child(&self, folder: &str, name: &str) -> Option<&Node> {
         let held = &self.folders.get(folder)?.by_name;
         let (key, id) = held.range((Arc::from(name), 0)..).next()?;
-        if *key.0 == *name {
-            self.nodes.get(id)
-        } else {
-            None
-        }
+        if *key.0 == *name { self.nodes.get(id) } else { None }
     }
 
     /// What a folder holds, by name.
     pub(crate) fn children(&self, folder: &str) -> impl Iterator<Item = &Node> {
         let held = self.folders.get(folder).into_iter();
-        held.flat_map(|folder| folder.by_name.values())
-            .filter_map(|id| self.nodes.get(id))
+        held.flat_map(|folder| folder.by_name.values()).filter_map(|id| self.nodes.get(id))
     }
 
     /// The node at a path of names with `/` between them; the empty path is the root.
     pub(crate) fn resolve(&self, path: &str) -> Option<&Node> {
         let names = path.split('/').filter(|name| !name.is_empty());
-        names.fold(self.nodes.get(&self.root), |node, name| {
-            self.child(&node?.id, name)
-        })
+        names.fold(self.nodes.get(&self.root), |node, name| self.child(&node?.id, name))
     }
 
     /// The path of a node, with `/` between names; the root's is empty.
     pub(crate) fn path(&self, id: &str) -> String {
         let mut names = Vec::new();
         let mut at = self.nodes.get(id);
-        while let Some(Node {
-            parent: Some(parent),
-            name,
-            ..
-        }) = at
-        {
+        while let Some(Node { parent: Some(parent), name, .. }) = at {
             names.push(name.as_ref());
             at = self.nodes.get(parent);
         }
@@ -136,28 +120,19 @@ impl Tree {
             if *node.id == *folder {
                 return true;
             }
-            at = node
-                .parent
-                .as_ref()
-                .and_then(|parent| self.nodes.get(parent));
+            at = node.parent.as_ref().and_then(|parent| self.nodes.get(parent));
         }
         false
     }
 
     /// The place of a row that is, or was, in a listing.
     pub(crate) fn place(&self, id: &str) -> Option<Place> {
-        self.nodes
-            .get(id)
-            .map(Place::of)
-            .or_else(|| self.gone.get(id).cloned())
+        self.nodes.get(id).map(Place::of).or_else(|| self.gone.get(id).cloned())
     }
 
     /// What a folder holds, in some order, from a place on, which is included.
     pub(crate) fn listing(
-        &self,
-        folder: &str,
-        order: ListOrder,
-        from: Option<Place>,
+        &self, folder: &str, order: ListOrder, from: Option<Place>,
     ) -> Box<dyn Iterator<Item = &Node> + '_> {
         let Some(held) = self.folders.get(folder) else {
             return Box::new(std::iter::empty());
@@ -170,12 +145,7 @@ impl Tree {
             }
             ListOrder::NewestFirst => {
                 let start = number.map_or(Unbounded, Included);
-                Box::new(
-                    held.by_number
-                        .range((Unbounded, start))
-                        .rev()
-                        .map(|(_, id)| id),
-                )
+                Box::new(held.by_number.range((Unbounded, start)).rev().map(|(_, id)| id))
             }
             ListOrder::OldestFirst => {
                 let start = number.map_or(Unbounded, Included);
@@ -196,8 +166,7 @@ impl Tree {
         if let Some(parent) = &node.parent {
             let held = self.folders.entry(Arc::clone(parent)).or_default();
             held.by_number.insert(node.number, Arc::clone(&node.id));
-            held.by_name
-                .insert((Arc::clone(&node.name), node.number), Arc::clone(&node.id));
+            held.by_name.insert((Arc::clone(&node.name), node.number), Arc::clone(&node.id));
             held.by_id.insert(Arc::clone(&node.id));
         }
         if node.is_folder() {
@@ -209,10 +178,7 @@ impl Tree {
 
     /// Removes a node and all below it, and gives their IDs, the deepest first.
     pub(crate) fn remove(&mut self, id: &str) -> Vec<Id> {
-        let below: Vec<Id> = self
-            .children(id)
-            .map(|child| Arc::clone(&child.id))
-            .collect();
+        let below: Vec<Id> = self.children(id).map(|child| Arc::clone(&child.id)).collect();
         let mut removed: Vec<Id> = below.iter().flat_map(|child| self.remove(child)).collect();
         if let Some(node) = self.detach(id) {
             self.folders.remove(id);
@@ -226,11 +192,7 @@ impl Tree {
     fn detach(&mut self, id: &str) -> Option<Node> {
         let node = self.nodes.remove(id)?;
         self.used -= node.size();
-        if let Some(held) = node
-            .parent
-            .as_ref()
-            .and_then(|parent| self.folders.get_mut(parent))
-        {
+        if let Some(held) = node.parent.as_ref().and_then(|parent| self.folders.get_mut(parent)) {
             held.by_number.remove(&node.number);
             held.by_name.remove(&(Arc::clone(&node.name), node.number));
             held.by_id.remove(&node.id);

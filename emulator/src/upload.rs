@@ -34,11 +34,7 @@ enum State {
     /// `upload_complete` is at work.
     Completing,
     /// The service checks it.
-    Checking {
-        polls_left: u32,
-        polled: Option<Instant>,
-        content: Content,
-    },
+    Checking { polls_left: u32, polled: Option<Instant>, content: Content },
     /// It is there, under that ID.
     Done(Id),
     /// It will never be there.
@@ -120,9 +116,7 @@ impl Upload {
         }
         self.state = State::Completing;
         let slices = std::mem::take(&mut self.slices);
-        Ok(Content::new(
-            slices.into_values().map(|stored| stored.slice).collect(),
-        ))
+        Ok(Content::new(slices.into_values().map(|stored| stored.slice).collect()))
     }
 
     /// The md5 of all slices, where that is known without reading them again.
@@ -136,11 +130,7 @@ impl Upload {
 
     /// Begins the checking that polls wait for.
     pub(crate) fn check(&mut self, polls: u32, content: Content) {
-        self.state = State::Checking {
-            polls_left: polls,
-            polled: None,
-            content,
-        };
+        self.state = State::Checking { polls_left: polls, polled: None, content };
     }
 
     /// Counts a poll.
@@ -148,9 +138,7 @@ impl Upload {
         match &mut self.state {
             State::Open => Err(Refusal::generic("upload is not completed")),
             State::Completing => Ok(Poll::Pending),
-            State::Checking {
-                polls_left, polled, ..
-            } => {
+            State::Checking { polls_left, polled, .. } => {
                 if polled.is_some_and(|last| last.elapsed() < POLL) {
                     return Err(Refusal::breach("polled again within a second"));
                 }

@@ -70,9 +70,7 @@ impl Wire {
             return Ok(None);
         }
         if std::mem::take(&mut self.owes_continue) {
-            self.stream
-                .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
-                .await?;
+            self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
         if self.read.is_empty() && self.fill().await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -95,14 +93,9 @@ impl Wire {
 
     /// Writes an answer, of which `with_body` is false for HEAD.
     pub(crate) async fn send(
-        &mut self,
-        reply: &Reply,
-        with_body: bool,
-        keeps_alive: bool,
+        &mut self, reply: &Reply, with_body: bool, keeps_alive: bool,
     ) -> io::Result<()> {
-        self.stream
-            .write_all(reply.head(keeps_alive).as_bytes())
-            .await?;
+        self.stream.write_all(reply.head(keeps_alive).as_bytes()).await?;
         let whole = if with_body { reply.body.len() } else { 0 };
         let (length, stalls) = match reply.end {
             End::Whole => (whole, false),
@@ -127,11 +120,8 @@ impl Wire {
             if chunk.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            let chunk = if reply.is_corrupt {
-                chunk.iter().map(|byte| !byte).collect()
-            } else {
-                chunk
-            };
+            let chunk =
+                if reply.is_corrupt { chunk.iter().map(|byte| !byte).collect() } else { chunk };
             self.write(&chunk, &reply.meter).await?;
             sent += chunk.len() as u64;
         }
@@ -173,9 +163,6 @@ impl Wire {
     async fn fill(&mut self) -> io::Result<usize> {
         let room = self.pace.step();
         self.read.reserve(room);
-        (&mut self.stream)
-            .take(room as u64)
-            .read_buf(&mut self.read)
-            .await
+        (&mut self.stream).take(room as u64).read_buf(&mut self.read).await
     }
 }

@@ -47,22 +47,13 @@ enum Spelling {
 impl Client {
     /// A client; no request is sent yet. Settings that cannot be used are an error.
     pub fn new(settings: Settings) -> Result<Self, Error> {
-        let shared = Shared {
-            sender: Sender::new(settings)?,
-            mkdir_spelling: Mutex::new(None),
-        };
-        Ok(Self {
-            shared: Arc::new(shared),
-            priority: Priority::Foreground,
-        })
+        let shared = Shared { sender: Sender::new(settings)?, mkdir_spelling: Mutex::new(None) };
+        Ok(Self { shared: Arc::new(shared), priority: Priority::Foreground })
     }
 
     /// The same client, whose calls wait while foreground calls to the same endpoint wait.
     pub fn background(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            priority: Priority::Background,
-        }
+        Self { shared: Arc::clone(&self.shared), priority: Priority::Background }
     }
 
     /// Has, or gets, a token that is valid by its expiry time.
@@ -79,16 +70,13 @@ impl Client {
             r#type: 1,
         };
         let call = Call::post(Endpoint::List, &about(folder), &request);
-        self.send(&call, |answer: ListAnswer| Page::read(answer, folder))
-            .await
+        self.send(&call, |answer: ListAnswer| Page::read(answer, folder)).await
     }
 
     /// All rows of a folder, each ID once: complete or an error. `each` is shown the new rows of
     /// every page as it comes.
     pub async fn list_all(
-        &self,
-        folder: &FileId,
-        mut each: impl FnMut(&[Entry]),
+        &self, folder: &FileId, mut each: impl FnMut(&[Entry]),
     ) -> Result<Vec<Entry>, Error> {
         let mut walk = Walk::default();
         let mut cursor: Option<String> = None;
@@ -139,36 +127,23 @@ impl Client {
     }
 
     async fn mkdir_as(
-        &self,
-        spelling: Spelling,
-        parent: &FileId,
-        name: &str,
+        &self, spelling: Spelling, parent: &FileId, name: &str,
     ) -> Result<FileId, Error> {
         let about = format!("{name:?} in {}", about(parent));
         let (parent_id, r#type) = (parent.as_str(), 1);
         let call = match spelling {
             Spelling::Text => {
-                let request = MkdirRequest {
-                    name,
-                    parent_id,
-                    r#type,
-                };
+                let request = MkdirRequest { name, parent_id, r#type };
                 Call::post(Endpoint::Mkdir, &about, &request)
             }
             Spelling::List => {
-                let request = MkdirRequest {
-                    name: [name],
-                    parent_id,
-                    r#type,
-                };
+                let request = MkdirRequest { name: [name], parent_id, r#type };
                 Call::post(Endpoint::Mkdir, &about, &request)
             }
         };
         let made = |answer: MkdirAnswer| {
             let first = answer.list.into_iter().next();
-            first
-                .map(|made| FileId::new(made.dir_id))
-                .ok_or_else(|| Garbage::field("dirID"))
+            first.map(|made| FileId::new(made.dir_id)).ok_or_else(|| Garbage::field("dirID"))
         };
         let id = self.send(&call, made).await?;
         *self.mkdir_spelling() = Some(spelling);
@@ -182,11 +157,7 @@ impl Client {
 
     /// Begins a file of `size` bytes. If the answer is lost the error [`Error::may_be_done`].
     pub async fn create(
-        &self,
-        parent: &FileId,
-        name: &str,
-        md5: Md5,
-        size: u64,
+        &self, parent: &FileId, name: &str, md5: Md5, size: u64,
     ) -> Result<Created, Error> {
         let request = CreateRequest {
             parent_file_id: parent.as_str(),
@@ -202,17 +173,12 @@ impl Client {
 
     /// Where to PUT slice `slice`, counted from 1. The URL carries a signature: not to be shown.
     pub async fn get_upload_url(&self, preupload: &str, slice: u32) -> Result<String, Error> {
-        let request = UploadUrlRequest {
-            preupload_id: preupload,
-            slice_no: slice,
-        };
+        let request = UploadUrlRequest { preupload_id: preupload, slice_no: slice };
         let about = format!("for slice {slice} of {}", upload(preupload));
         let call = Call::post(Endpoint::GetUploadUrl, &about, &request);
-        self.send(&call, |answer: UploadUrlAnswer| {
-            match Url::parse(&answer.presigned_url) {
-                Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(answer.presigned_url),
-                _ => Err(Garbage::field("presignedURL")),
-            }
+        self.send(&call, |answer: UploadUrlAnswer| match Url::parse(&answer.presigned_url) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(answer.presigned_url),
+            _ => Err(Garbage::field("presignedURL")),
         })
         .await
     }
@@ -223,14 +189,7 @@ impl Client {
     /// time. [`Error::is_expired`] asks for a new URL.
     pub async fn put_slice(&self, url: &str, slice: Slice) -> Result<(), Error> {
         let sender = &self.shared.sender;
-        slice
-            .put(
-                &sender.http.foreign,
-                url,
-                sender.attempt_timeout,
-                sender.deadline,
-            )
-            .await
+        slice.put(&sender.http.foreign, url, sender.attempt_timeout, sender.deadline).await
     }
 
     /// The slices that the storage has; none for a file of a single slice (`003`: 文件比对).
@@ -257,9 +216,7 @@ impl Client {
     pub async fn delete(&self, ids: &[FileId]) -> Result<(), Error> {
         assert!(ids.iter().all(|id| !id.is_root()), "the root stays");
         for batch in ids.chunks(MOST_IDS) {
-            let request = DeleteRequest {
-                file_ids: batch.iter().map(FileId::as_str).collect(),
-            };
+            let request = DeleteRequest { file_ids: batch.iter().map(FileId::as_str).collect() };
             let call = Call::post(Endpoint::Delete, &about_all(batch), &request);
             self.send(&call, |_: IgnoredAny| Ok(())).await?;
         }
@@ -301,20 +258,14 @@ impl Client {
     }
 
     async fn send<A: DeserializeOwned, T>(
-        &self,
-        call: &Call<'_>,
-        read: impl Fn(A) -> Result<T, Garbage>,
+        &self, call: &Call<'_>, read: impl Fn(A) -> Result<T, Garbage>,
     ) -> Result<T, Error> {
         self.shared.sender.send(call, self.priority, read).await
     }
 }
 
 fn about(id: &FileId) -> String {
-    if id.is_root() {
-        "the root".into()
-    } else {
-        format!("{:?}", id.as_str())
-    }
+    if id.is_root() { "the root".into() } else { format!("{:?}", id.as_str()) }
 }
 
 fn about_all(ids: &[FileId]) -> String {
@@ -332,9 +283,7 @@ fn upload(preupload: &str) -> String {
 }
 
 fn upload_call(endpoint: Endpoint, preupload: &str) -> Call<'_> {
-    let request = PreuploadRequest {
-        preupload_id: preupload,
-    };
+    let request = PreuploadRequest { preupload_id: preupload };
     Call::post(endpoint, &upload(preupload), &request)
 }
 
@@ -342,9 +291,7 @@ fn upload_call(endpoint: Endpoint, preupload: &str) -> Call<'_> {
 fn may_mean_the_spelling(error: &Error) -> bool {
     let names_a_conflict = |reply: &Reply| {
         let message = reply.message.to_lowercase();
-        ["重名", "同名", "存在", "exist", "duplicate"]
-            .iter()
-            .any(|word| message.contains(word))
+        ["重名", "同名", "存在", "exist", "duplicate"].iter().any(|word| message.contains(word))
     };
     match error {
         Error::Refused { reply, .. } => !names_a_conflict(reply),

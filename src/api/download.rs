@@ -33,10 +33,7 @@ impl Download {
     /// Asks for the first and the last byte of `range`, or for all; `stall` is how long nothing
     /// may come, here and in the body.
     pub(super) async fn begin(
-        http: &Client,
-        url: &str,
-        range: Option<(u64, u64)>,
-        stall: Duration,
+        http: &Client, url: &str, range: Option<(u64, u64)>, stall: Duration,
     ) -> Result<Self, Error> {
         let mut url = Url::parse(url).map_err(|_| Error::Garbled {
             what: "read a link".into(),
@@ -59,10 +56,7 @@ impl Download {
 
     fn of(response: Response, what: String, stall: Duration) -> Result<Self, Error> {
         let status = response.status();
-        let garbled = |cause: &str| Error::Garbled {
-            what: what.clone(),
-            cause: cause.to_owned(),
-        };
+        let garbled = |cause: &str| Error::Garbled { what: what.clone(), cause: cause.to_owned() };
         let encoding = response.headers().get(CONTENT_ENCODING);
         if encoding.is_some_and(|encoding| encoding.as_bytes() != b"identity") {
             return Err(garbled("the bytes come encoded, which was not asked for"));
@@ -92,21 +86,16 @@ impl Download {
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         match timeout(self.stall, self.response.chunk()).await {
             Ok(Ok(chunk)) => Ok(chunk),
-            Ok(Err(error)) => Err(Error::Unavailable {
-                what: self.what.clone(),
-                cause: scrub::transport(error),
-            }),
+            Ok(Err(error)) => {
+                Err(Error::Unavailable { what: self.what.clone(), cause: scrub::transport(error) })
+            }
             Err(_) => Err(stalled(&self.what, self.stall)),
         }
     }
 }
 
 async fn get(
-    http: &Client,
-    url: &Url,
-    range: Option<(u64, u64)>,
-    stall: Duration,
-    what: &str,
+    http: &Client, url: &Url, range: Option<(u64, u64)>, stall: Duration, what: &str,
 ) -> Result<Response, Error> {
     let mut request = http.get(url.clone());
     if let Some((first, last)) = range {
@@ -135,10 +124,7 @@ fn target(response: &Response, from: &Url, what: &str) -> Result<Option<Url>, Er
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
-    let garbled = |cause: &str| Error::Garbled {
-        what: what.to_owned(),
-        cause: cause.to_owned(),
-    };
+    let garbled = |cause: &str| Error::Garbled { what: what.to_owned(), cause: cause.to_owned() };
     let next = response
         .headers()
         .get(LOCATION)
@@ -154,15 +140,10 @@ fn target(response: &Response, from: &Url, what: &str) -> Result<Option<Url>, Er
 fn refused(status: StatusCode, what: String, url: &Url) -> Error {
     match status.as_u16() {
         status @ (401 | 403 | 410) => Error::Expired { what, status },
-        404 => Error::NotFound {
-            what,
-            cause: "HTTP status 404".into(),
-        },
-        status => Error::Status {
-            what,
-            host: url.host_str().unwrap_or_default().to_owned(),
-            status,
-        },
+        404 => Error::NotFound { what, cause: "HTTP status 404".into() },
+        status => {
+            Error::Status { what, host: url.host_str().unwrap_or_default().to_owned(), status }
+        }
     }
 }
 

@@ -46,11 +46,7 @@ impl Envelope {
             let text = answer.get(field).and_then(tolerant::text);
             scrub(&text.unwrap_or_default(), secrets)
         };
-        let reply = Reply {
-            code,
-            message: shown("message"),
-            trace_id: shown("x-traceID"),
-        };
+        let reply = Reply { code, message: shown("message"), trace_id: shown("x-traceID") };
         let data = answer.get_mut("data").map(Value::take).unwrap_or_default();
         Some(Self { reply, data })
     }
@@ -64,10 +60,9 @@ impl Answer {
     pub(super) fn judge(self, asking: &Asking<'_>) -> Result<Value, Failure> {
         let status = self.status;
         let envelope = Envelope::read(&self.body, asking.secrets);
-        let reply = envelope.as_ref().map_or_else(
-            || Reply::of_status(status.as_u16()),
-            |envelope| envelope.reply.clone(),
-        );
+        let reply = envelope
+            .as_ref()
+            .map_or_else(|| Reply::of_status(status.as_u16()), |envelope| envelope.reply.clone());
         let cause = match envelope {
             Some(_) => format!("HTTP status {}, {reply}", status.as_u16()),
             None => format!("HTTP status {}, no envelope of JSON", status.as_u16()),
@@ -95,11 +90,7 @@ impl Answer {
     }
 
     fn failure(&self, kind: FailureKind, cause: String) -> Failure {
-        Failure {
-            kind,
-            cause,
-            wait: self.retry_after.unwrap_or_default(),
-        }
+        Failure { kind, cause, wait: self.retry_after.unwrap_or_default() }
     }
 }
 
@@ -107,15 +98,8 @@ impl Answer {
 fn refusal(asking: &Asking<'_>, reply: Reply, cause: String) -> Failure {
     let what = asking.what.to_owned();
     match reply.code {
-        20103 => Failure {
-            kind: FailureKind::NotDone,
-            cause,
-            wait: CHECKING,
-        },
-        404 | 5066 => Failure::last_word(Error::NotFound {
-            what,
-            cause: reply.to_string(),
-        }),
+        20103 => Failure { kind: FailureKind::NotDone, cause, wait: CHECKING },
+        404 | 5066 => Failure::last_word(Error::NotFound { what, cause: reply.to_string() }),
         _ => Failure::last_word(Error::Refused { what, reply }),
     }
 }
@@ -130,11 +114,7 @@ mod tests {
             retry_after: None,
             body: body.into(),
         };
-        answer.judge(&Asking {
-            what: "it",
-            host: "http://host",
-            secrets: &["T0K"],
-        })
+        answer.judge(&Asking { what: "it", host: "http://host", secrets: &["T0K"] })
     }
 
     fn word(status: u16, body: &str) -> Option<Error> {
@@ -194,9 +174,6 @@ mod tests {
     fn messages_hold_the_trace_and_no_secret() {
         let body = r#"{"code":1,"message":"bad T0K","data":null,"x-traceID":"t-9"}"#;
         let message = word(200, body).expect("refused").to_string();
-        assert_eq!(
-            message,
-            r#"it: refused by the service (code 1, "bad ***", trace ID t-9)"#
-        );
+        assert_eq!(message, r#"it: refused by the service (code 1, "bad ***", trace ID t-9)"#);
     }
 }

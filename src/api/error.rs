@@ -17,11 +17,7 @@ pub struct Reply {
 impl Reply {
     /// What stands for an envelope where only an HTTP status came.
     pub(super) fn of_status(status: u16) -> Self {
-        Self {
-            code: status.into(),
-            message: String::new(),
-            trace_id: String::new(),
-        }
+        Self { code: status.into(), message: String::new(), trace_id: String::new() }
     }
 }
 
@@ -211,11 +207,7 @@ mod tests {
     fn a_message_names_everything() {
         let error = Error::Refused {
             what: "create \"a.jpg\"".into(),
-            reply: Reply {
-                code: 1,
-                message: "重名".into(),
-                trace_id: "t-1".into(),
-            },
+            reply: Reply { code: 1, message: "重名".into(), trace_id: "t-1".into() },
         };
         assert_eq!(
             error.to_string(),

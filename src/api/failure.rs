@@ -46,11 +46,7 @@ pub(super) enum FailureKind {
 impl Failure {
     /// A failure without a wish to be left alone.
     pub(super) fn new(kind: FailureKind, cause: impl Into<String>) -> Self {
-        Self {
-            kind,
-            cause: cause.into(),
-            wait: Duration::ZERO,
-        }
+        Self { kind, cause: cause.into(), wait: Duration::ZERO }
     }
 
     /// The service's last word.
@@ -60,10 +56,7 @@ impl Failure {
 
     /// Whether the request may have been done.
     pub(super) fn is_unsure(&self) -> bool {
-        matches!(
-            self.kind,
-            FailureKind::Unanswered | FailureKind::Broken | FailureKind::Garbled
-        )
+        matches!(self.kind, FailureKind::Unanswered | FailureKind::Broken | FailureKind::Garbled)
     }
 }
 
@@ -157,25 +150,18 @@ impl<'a> Tries<'a> {
         if !self.may_be_done {
             return error;
         }
-        Error::Lost {
-            what: self.what.to_owned(),
-            cause: error.to_string(),
-        }
+        Error::Lost { what: self.what.to_owned(), cause: error.to_string() }
     }
 
     /// Waits for what the next try needs, as long as the deadline leaves time for the try.
     pub(super) async fn within<T>(
-        &mut self,
-        need: &str,
-        future: impl Future<Output = T>,
+        &mut self, need: &str, future: impl Future<Output = T>,
     ) -> Result<T, Error> {
         let time = self.left().saturating_sub(LEAST_TRY);
-        timeout(time, future)
-            .await
-            .map_err(|_| match self.last.take() {
-                Some(failure) => self.end(failure),
-                None => self.out_of_time(format!("the time ran out waiting for {need}")),
-            })
+        timeout(time, future).await.map_err(|_| match self.last.take() {
+            Some(failure) => self.end(failure),
+            None => self.out_of_time(format!("the time ran out waiting for {need}")),
+        })
     }
 }
 
@@ -188,18 +174,12 @@ mod tests {
     }
 
     fn ends(repeat: Repeat, kind: FailureKind) -> Option<Error> {
-        tries(repeat, Duration::from_secs(60))
-            .after(Failure::new(kind, "why"))
-            .err()
+        tries(repeat, Duration::from_secs(60)).after(Failure::new(kind, "why")).err()
     }
 
     #[test]
     fn what_may_have_been_done_is_not_repeated() {
-        for kind in [
-            FailureKind::Unanswered,
-            FailureKind::Broken,
-            FailureKind::Garbled,
-        ] {
+        for kind in [FailureKind::Unanswered, FailureKind::Broken, FailureKind::Garbled] {
             let error = ends(Repeat::Never, kind).expect("the end");
             assert!(matches!(error, Error::Lost { .. }) && error.may_be_done());
         }
@@ -212,9 +192,7 @@ mod tests {
     #[test]
     fn the_deadline_ends_the_tries() {
         let end = |repeat, kind| {
-            tries(repeat, Duration::ZERO)
-                .after(Failure::new(kind, "why"))
-                .expect_err("the end")
+            tries(repeat, Duration::ZERO).after(Failure::new(kind, "why")).expect_err("the end")
         };
         use FailureKind as Kind;
         assert!(end(Repeat::Harmless, Kind::Unanswered).is_timed_out());

@@ -45,25 +45,14 @@ impl Http {
 
     /// A request to the API host with the documented headers (`003`: 公共请求头).
     pub(super) fn request(
-        &self,
-        endpoint: Endpoint,
-        query: &[(&str, &str)],
-        token: Option<&Secret>,
+        &self, endpoint: Endpoint, query: &[(&str, &str)], token: Option<&Secret>,
     ) -> RequestBuilder {
         let mut url = self.base.clone();
-        url.set_path(&format!(
-            "{}{}",
-            self.base.path().trim_end_matches('/'),
-            endpoint.path()
-        ));
+        url.set_path(&format!("{}{}", self.base.path().trim_end_matches('/'), endpoint.path()));
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        assert_eq!(
-            url.origin(),
-            self.base.origin(),
-            "secrets go to the API host"
-        );
+        assert_eq!(url.origin(), self.base.origin(), "secrets go to the API host");
         let request = self
             .api
             .request(endpoint.method(), url)
@@ -127,31 +116,20 @@ mod tests {
 
     #[test]
     fn a_bad_endpoint_is_an_error_that_hides_its_password() {
-        for bad in [
-            "",
-            "open-api.123pan.com",
-            "ftp://a.b",
-            "https://u:hunter2@a.b",
-            "https://a.b?c",
-        ] {
+        for bad in
+            ["", "open-api.123pan.com", "ftp://a.b", "https://u:hunter2@a.b", "https://a.b?c"]
+        {
             assert!(base(bad).is_err(), "{bad}");
         }
-        let message = base("https://u:hunter2@a.b")
-            .expect_err("refused")
-            .to_string();
+        let message = base("https://u:hunter2@a.b").expect_err("refused").to_string();
         assert!(!message.contains("hunter2"), "{message}");
     }
 
     #[test]
     fn a_path_in_the_endpoint_is_kept() {
         let http = Http::new("http://a.b/proxy/", Duration::from_secs(1)).expect("a client");
-        let request = http
-            .request(Endpoint::Detail, &[("fileID", "a&b")], None)
-            .build()
-            .expect("a request");
-        assert_eq!(
-            request.url().as_str(),
-            "http://a.b/proxy/api/v1/oss/file/detail?fileID=a%26b"
-        );
+        let request =
+            http.request(Endpoint::Detail, &[("fileID", "a&b")], None).build().expect("a request");
+        assert_eq!(request.url().as_str(), "http://a.b/proxy/api/v1/oss/file/detail?fileID=a%26b");
     }
 }

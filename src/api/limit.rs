@@ -158,10 +158,9 @@ impl Pace {
         self.recover(now);
         self.forget(now);
         let free = match self.slowed {
-            Some(rate) => self
-                .starts
-                .back()
-                .map(|last| *last + Duration::from_secs_f64(1.0 / rate)),
+            Some(rate) => {
+                self.starts.back().map(|last| *last + Duration::from_secs_f64(1.0 / rate))
+            }
             None => self.window_opens(),
         };
         match free {

@@ -28,9 +28,7 @@ impl Page {
     /// `-1` is the end. No cursor, or `0`, is the end too, but only of a page that is not full.
     pub(super) fn read(answer: ListAnswer, folder: &FileId) -> Result<Self, Garbage> {
         let rows = answer.file_list.into_iter();
-        let entries: Vec<Entry> = rows
-            .map(|row| row.entry(folder))
-            .collect::<Result<_, _>>()?;
+        let entries: Vec<Entry> = rows.map(|row| row.entry(folder)).collect::<Result<_, _>>()?;
         let next = match answer.last_file_id.as_str() {
             "-1" => None,
             "" | "0" if entries.len() < PAGE => None,
@@ -55,8 +53,7 @@ impl Walk {
     pub(super) fn add(&mut self, page: Page) -> Result<&[Entry], Garbage> {
         let known = self.entries.len();
         let new = page.entries.into_iter();
-        self.entries
-            .extend(new.filter(|entry| self.ids.insert(entry.id.clone())));
+        self.entries.extend(new.filter(|entry| self.ids.insert(entry.id.clone())));
         self.barren = match self.entries.len() {
             len if len == known => self.barren + 1,
             _ => 0,
@@ -90,10 +87,7 @@ mod tests {
     }
 
     fn page(ids: impl IntoIterator<Item = usize>, next: &str) -> Page {
-        Page {
-            entries: ids.into_iter().map(entry).collect(),
-            next: Some(next.to_owned()),
-        }
+        Page { entries: ids.into_iter().map(entry).collect(), next: Some(next.to_owned()) }
     }
 
     #[test]

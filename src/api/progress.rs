@@ -28,10 +28,7 @@ impl Created {
         }
         match answer.slice_size {
             None | Some(0) => Err(Garbage::field("sliceSize")),
-            Some(slice_size) => Ok(Self::Upload {
-                preupload: answer.preupload_id,
-                slice_size,
-            }),
+            Some(slice_size) => Ok(Self::Upload { preupload: answer.preupload_id, slice_size }),
         }
     }
 }
@@ -55,9 +52,7 @@ impl Completed {
         if !is_done {
             return Ok(Self::Pending);
         }
-        file_id(answer.file_id)
-            .map(Self::Done)
-            .ok_or_else(|| Garbage::field("fileID"))
+        file_id(answer.file_id).map(Self::Done).ok_or_else(|| Garbage::field("fileID"))
     }
 }
 
@@ -102,16 +97,10 @@ mod tests {
     #[test]
     fn what_create_began() {
         let read = |answer: Value| Created::read(from_value(answer).expect("an object")).ok();
-        assert_eq!(
-            read(json!({"reuse": 1, "fileID": ""})),
-            Some(Created::Reused(None))
-        );
+        assert_eq!(read(json!({"reuse": 1, "fileID": ""})), Some(Created::Reused(None)));
         assert_eq!(
             read(json!({"reuse": false, "preuploadID": "p", "sliceSize": "64"})),
-            Some(Created::Upload {
-                preupload: "p".into(),
-                slice_size: 64
-            })
+            Some(Created::Upload { preupload: "p".into(), slice_size: 64 })
         );
         assert_eq!(read(json!({"reuse": false, "preuploadID": "p"})), None);
         assert_eq!(read(json!({})), None);

@@ -14,16 +14,12 @@ pub struct QpsTable {
 impl QpsTable {
     /// The documented rates (`003`: 限流处理), those of the siblings where none is documented.
     pub fn documented() -> Self {
-        Self {
-            rates: Endpoint::ALL.map(|endpoint| Some(endpoint.documented_rate())),
-        }
+        Self { rates: Endpoint::ALL.map(|endpoint| Some(endpoint.documented_rate())) }
     }
 
     /// No limit at all, for a stand-in of the service.
     pub fn unlimited() -> Self {
-        Self {
-            rates: Endpoint::ALL.map(|_| None),
-        }
+        Self { rates: Endpoint::ALL.map(|_| None) }
     }
 
     /// Calls a second, `None` for no limit.
@@ -32,9 +28,7 @@ impl QpsTable {
     }
 
     fn set(&mut self, item: &str) -> Result<(), NotQps> {
-        let (name, rate) = item
-            .split_once('=')
-            .ok_or_else(|| NotQps::Form(item.into()))?;
+        let (name, rate) = item.split_once('=').ok_or_else(|| NotQps::Form(item.into()))?;
         let name = name.trim();
         let endpoint = Endpoint::ALL
             .into_iter()
@@ -92,9 +86,7 @@ mod tests {
 
     #[test]
     fn reads_items_over_the_documented_rates() {
-        let table: QpsTable = "create=5, list=unlimited,user/info=10"
-            .parse()
-            .expect("a table");
+        let table: QpsTable = "create=5, list=unlimited,user/info=10".parse().expect("a table");
         assert_eq!(table.rate(Endpoint::Create), Some(5));
         assert_eq!(table.rate(Endpoint::List), None);
         assert_eq!(table.rate(Endpoint::UserInfo), Some(10));

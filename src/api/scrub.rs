@@ -13,10 +13,8 @@ pub(super) fn scrub(text: &str, secrets: &[&str]) -> String {
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
         clean = clean.replace(secret, "***");
     }
-    let line: String = without_queries(&clean)
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let line: String =
+        without_queries(&clean).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     match line.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
@@ -41,10 +39,7 @@ fn without_queries(text: &str) -> String {
 /// Where a URL leads, without user, query and fragment: those may carry signatures.
 pub(super) fn place(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
-    let port = url
-        .port()
-        .map(|port| format!(":{port}"))
-        .unwrap_or_default();
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{host}{port}{}", url.scheme(), url.path())
 }
 
@@ -75,10 +70,7 @@ mod tests {
 
     #[test]
     fn long_text_is_cut_between_characters() {
-        assert_eq!(
-            scrub(&"图".repeat(400), &[]),
-            format!("{}…", "图".repeat(300))
-        );
+        assert_eq!(scrub(&"图".repeat(400), &[]), format!("{}…", "图".repeat(300)));
     }
 
     #[test]

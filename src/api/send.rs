@@ -40,10 +40,7 @@ impl<'a> Call<'a> {
     /// A call with a JSON body; `about` names the file or folder.
     pub(super) fn post(endpoint: Endpoint, about: &str, body: &impl Serialize) -> Self {
         let body = serde_json::to_vec(body).expect("texts and numbers are always JSON");
-        Self {
-            body: Some(body),
-            ..Self::get(endpoint, about, &[])
-        }
+        Self { body: Some(body), ..Self::get(endpoint, about, &[]) }
     }
 
     /// A call with its parameters in the query.
@@ -92,10 +89,7 @@ impl Sender {
     /// Sends the call until it succeeds, may not be repeated, or its deadline runs out, which is
     /// counted from its first start: the queue before that moves at the limiter's rate.
     pub(super) async fn send<A: DeserializeOwned, T>(
-        &self,
-        call: &Call<'_>,
-        priority: Priority,
-        read: impl Fn(A) -> Result<T, Garbage>,
+        &self, call: &Call<'_>, priority: Priority, read: impl Fn(A) -> Result<T, Garbage>,
     ) -> Result<T, Error> {
         // Before the start, so that getting a token does not put the request off after it.
         self.check_token().await?;
@@ -173,10 +167,7 @@ impl Sender {
 
     /// One request and its answer.
     async fn attempt<A: DeserializeOwned, T>(
-        &self,
-        call: &Call<'_>,
-        token: Option<&Token>,
-        left: Duration,
+        &self, call: &Call<'_>, token: Option<&Token>, left: Duration,
         read: impl Fn(A) -> Result<T, Garbage>,
     ) -> Result<T, Failure> {
         Counts::add(&self.counts[call.endpoint.index()].calls);
@@ -191,10 +182,7 @@ impl Sender {
             Failure::new(FailureKind::Unanswered, cause)
         })??;
         tracing::debug!(endpoint = call.endpoint.name(), status = %answer.status, "answered");
-        let secrets = [
-            self.credentials.client_secret.reveal(),
-            access.map_or("", Secret::reveal),
-        ];
+        let secrets = [self.credentials.client_secret.reveal(), access.map_or("", Secret::reveal)];
         let data = answer.judge(&Asking {
             what: &call.what,
             host: &self.http.host(),
@@ -226,12 +214,7 @@ impl Sender {
 
     fn tries<'a>(&self, call: &'a Call<'_>) -> Tries<'a> {
         let endpoint = call.endpoint;
-        Tries::new(
-            &call.what,
-            endpoint.repeat(),
-            endpoint.pause(),
-            self.deadline,
-        )
+        Tries::new(&call.what, endpoint.repeat(), endpoint.pause(), self.deadline)
     }
 }
 

@@ -36,9 +36,7 @@ pub struct Settings {
 impl Settings {
     /// Settings with the documented rates, 15 s for a try and 60 s for a call.
     pub fn new(
-        endpoint: impl Into<String>,
-        credentials: Credentials,
-        token_dir: impl Into<PathBuf>,
+        endpoint: impl Into<String>, credentials: Credentials, token_dir: impl Into<PathBuf>,
     ) -> Self {
         Self {
             endpoint: endpoint.into(),
@@ -57,10 +55,8 @@ mod tests {
 
     #[test]
     fn debug_hides_secrets() {
-        let credentials = Credentials {
-            client_id: "id".into(),
-            client_secret: Secret::new("hunter2"),
-        };
+        let credentials =
+            Credentials { client_id: "id".into(), client_secret: Secret::new("hunter2") };
         assert!(!format!("{credentials:?}").contains("hunter2"));
     }
 }

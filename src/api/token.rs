@@ -46,10 +46,7 @@ pub(super) struct Token {
 impl Token {
     /// A token that the service has just given.
     pub(super) fn given(answer: &TokenAnswer) -> Self {
-        Self {
-            got: Some(Instant::now()),
-            ..Self::kept(answer)
-        }
+        Self { got: Some(Instant::now()), ..Self::kept(answer) }
     }
 
     fn kept(answer: &TokenAnswer) -> Self {
@@ -62,10 +59,7 @@ impl Token {
 
     fn is_over(&self) -> bool {
         let is_new = self.got.is_some_and(|got| got.elapsed() < NEW);
-        !is_new
-            && self
-                .ends
-                .is_some_and(|ends| ends.duration_since(Timestamp::now()) < MARGIN)
+        !is_new && self.ends.is_some_and(|ends| ends.duration_since(Timestamp::now()) < MARGIN)
     }
 
     /// Whether it can be used by someone to whom the token `refused` was of no use.
@@ -105,10 +99,7 @@ impl Tokens {
     /// The token kept in the folder `dir`, if these credentials got it.
     pub(super) fn new(dir: PathBuf, credentials: &Credentials) -> Self {
         Self {
-            file: TokenFile {
-                dir,
-                owner: fingerprint(credentials),
-            },
+            file: TokenFile { dir, owner: fingerprint(credentials) },
             turn: Semaphore::new(1),
             held: Mutex::default(),
         }
@@ -117,9 +108,7 @@ impl Tokens {
     /// A token that may be valid and is not `refused`: the one held, the one on disk, or the one
     /// that `ask` gets, which is not started unless it is needed.
     pub(super) async fn get(
-        &self,
-        refused: Option<&Token>,
-        ask: impl Future<Output = Result<Token, Error>>,
+        &self, refused: Option<&Token>, ask: impl Future<Output = Result<Token, Error>>,
     ) -> Result<Token, Error> {
         let since = Instant::now();
         if let Some(answer) = self.held().answer(refused, since) {
@@ -150,21 +139,14 @@ impl Tokens {
     /// The service refused a token that it had just given: everybody gets `error` for a while.
     pub(super) fn give_up(&self, token: &Token, error: &Error) {
         let mut held = self.held();
-        if held
-            .token
-            .as_ref()
-            .is_some_and(|held| held.access == token.access)
-        {
+        if held.token.as_ref().is_some_and(|held| held.access == token.access) {
             held.token = None;
         }
         held.failure = Some((Instant::now(), error.clone()));
     }
 
     fn hold(&self, token: &Token) {
-        *self.held() = Held {
-            token: Some(token.clone()),
-            failure: None,
-        };
+        *self.held() = Held { token: Some(token.clone()), failure: None };
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -191,11 +173,7 @@ struct Kept {
 
 /// Tells credentials apart, and is too short to tell what they are.
 fn fingerprint(credentials: &Credentials) -> String {
-    let text = format!(
-        "{}\n{}",
-        credentials.client_id,
-        credentials.client_secret.reveal()
-    );
+    let text = format!("{}\n{}", credentials.client_id, credentials.client_secret.reveal());
     let sum = Md5::new(Hasher::digest(text.as_bytes()).into());
     sum.to_string()[..8].to_owned()
 }
@@ -255,9 +233,7 @@ impl TokenFile {
         let written = blocking(move || {
             let json = serde_json::to_vec(&kept)?;
             // A named temporary file has mode 0600.
-            let mut file = tempfile::Builder::new()
-                .prefix(".token")
-                .tempfile_in(&dir)?;
+            let mut file = tempfile::Builder::new().prefix(".token").tempfile_in(&dir)?;
             file.write_all(&json)?;
             file.persist(dir.join("token.json"))?;
             Ok(())

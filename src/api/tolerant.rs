@@ -84,10 +84,9 @@ where
 {
     match Value::deserialize(from)? {
         Value::Null => Ok(Vec::new()),
-        Value::Array(items) => items
-            .into_iter()
-            .map(|item| T::deserialize(item).map_err(de::Error::custom))
-            .collect(),
+        Value::Array(items) => {
+            items.into_iter().map(|item| T::deserialize(item).map_err(de::Error::custom)).collect()
+        }
         _ => Err(D::Error::custom("a list is wanted")),
     }
 }

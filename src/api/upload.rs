@@ -33,11 +33,7 @@ impl Slice {
     /// PUTs the slice (`003`: 上传分片). `stall` is how long nothing may move; once all bytes are
     /// handed to the system, they and the answer have `last_wait` to get through.
     pub(super) async fn put(
-        self,
-        http: &Client,
-        url: &str,
-        stall: Duration,
-        last_wait: Duration,
+        self, http: &Client, url: &str, stall: Duration, last_wait: Duration,
     ) -> Result<(), Error> {
         let url = Url::parse(url).map_err(|_| Error::Garbled {
             what: "put a slice".into(),
@@ -71,20 +67,15 @@ impl Slice {
         if self.len == 0 {
             return Body::default();
         }
-        Body::wrap_stream(stream::try_unfold(
-            (self, progress),
-            |(rest, progress)| async move {
-                if rest.len == 0 {
-                    return Ok(None);
-                }
-                let (chunk, rest) = rest
-                    .take_chunk()
-                    .await
-                    .inspect_err(|error| progress.read_failed(error))?;
-                progress.moved(chunk.len() as u64);
-                Ok::<_, io::Error>(Some((chunk, (rest, progress))))
-            },
-        ))
+        Body::wrap_stream(stream::try_unfold((self, progress), |(rest, progress)| async move {
+            if rest.len == 0 {
+                return Ok(None);
+            }
+            let (chunk, rest) =
+                rest.take_chunk().await.inspect_err(|error| progress.read_failed(error))?;
+            progress.moved(chunk.len() as u64);
+            Ok::<_, io::Error>(Some((chunk, (rest, progress))))
+        }))
     }
 
     /// The first bytes, and the slice without them.
@@ -94,11 +85,7 @@ impl Slice {
         let read = move || {
             let mut chunk = vec![0; size as usize];
             file.read_exact_at(&mut chunk, offset)?;
-            let rest = Self {
-                file,
-                offset: offset + size,
-                len: len - size,
-            };
+            let rest = Self { file, offset: offset + size, len: len - size };
             Ok((chunk, rest))
         };
         spawn_blocking(read).await.map_err(io::Error::other)?
@@ -119,12 +106,7 @@ struct Moved {
 
 impl Progress {
     fn new(len: u64) -> Self {
-        Self(Mutex::new(Moved {
-            last: Instant::now(),
-            sent: 0,
-            len,
-            read_error: None,
-        }))
+        Self(Mutex::new(Moved { last: Instant::now(), sent: 0, len, read_error: None }))
     }
 
     fn moved(&self, bytes: u64) {
@@ -142,11 +124,7 @@ impl Progress {
         loop {
             let (due, sent) = {
                 let moved = self.lock();
-                let patience = if moved.sent == moved.len {
-                    last_wait.max(stall)
-                } else {
-                    stall
-                };
+                let patience = if moved.sent == moved.len { last_wait.max(stall) } else { stall };
                 (moved.last + patience, moved.sent)
             };
             if due <= Instant::now() {
@@ -162,11 +140,7 @@ impl Progress {
         }
         let is_connect = error.is_connect();
         let cause = scrub::transport(error);
-        if is_connect {
-            Error::Unavailable { what, cause }
-        } else {
-            Error::Lost { what, cause }
-        }
+        if is_connect { Error::Unavailable { what, cause } } else { Error::Lost { what, cause } }
     }
 
     fn lock(&self) -> MutexGuard<'_, Moved> {
@@ -178,10 +152,8 @@ fn judge(status: StatusCode, what: String, url: &Url) -> Result<(), Error> {
     match status.as_u16() {
         200..=299 => Ok(()),
         status @ (401 | 403 | 410) => Err(Error::Expired { what, status }),
-        status => Err(Error::Status {
-            what,
-            host: url.host_str().unwrap_or_default().to_owned(),
-            status,
-        }),
+        status => {
+            Err(Error::Status { what, host: url.host_str().unwrap_or_default().to_owned(), status })
+        }
     }
 }

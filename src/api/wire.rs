@@ -78,20 +78,12 @@ pub(super) struct CreateRequest<'a> {
 pub(super) struct CreateAnswer {
     #[serde(rename = "fileID", default, deserialize_with = "tolerant::any_text")]
     pub(super) file_id: String,
-    #[serde(
-        rename = "preuploadID",
-        default,
-        deserialize_with = "tolerant::any_text"
-    )]
+    #[serde(rename = "preuploadID", default, deserialize_with = "tolerant::any_text")]
     pub(super) preupload_id: String,
     #[serde(default, deserialize_with = "tolerant::any_truth")]
     pub(super) reuse: Option<bool>,
     /// Bytes.
-    #[serde(
-        rename = "sliceSize",
-        default,
-        deserialize_with = "tolerant::any_count"
-    )]
+    #[serde(rename = "sliceSize", default, deserialize_with = "tolerant::any_count")]
     pub(super) slice_size: Option<u64>,
 }
 
@@ -192,11 +184,7 @@ pub(super) struct Row {
     file_id: String,
     #[serde(deserialize_with = "tolerant::named")]
     filename: String,
-    #[serde(
-        rename = "parentFileId",
-        default,
-        deserialize_with = "tolerant::any_text"
-    )]
+    #[serde(rename = "parentFileId", default, deserialize_with = "tolerant::any_text")]
     parent_file_id: String,
     /// 0 file, 1 folder.
     #[serde(deserialize_with = "tolerant::number")]
@@ -211,23 +199,11 @@ pub(super) struct Row {
     create_at: String,
     #[serde(rename = "updateAt", default, deserialize_with = "tolerant::any_text")]
     update_at: String,
-    #[serde(
-        rename = "downloadURL",
-        default,
-        deserialize_with = "tolerant::any_text"
-    )]
+    #[serde(rename = "downloadURL", default, deserialize_with = "tolerant::any_text")]
     download_url: String,
-    #[serde(
-        rename = "userSelfURL",
-        default,
-        deserialize_with = "tolerant::any_text"
-    )]
+    #[serde(rename = "userSelfURL", default, deserialize_with = "tolerant::any_text")]
     user_self_url: String,
-    #[serde(
-        rename = "totalTraffic",
-        default,
-        deserialize_with = "tolerant::any_count"
-    )]
+    #[serde(rename = "totalTraffic", default, deserialize_with = "tolerant::any_count")]
     total_traffic: Option<u64>,
 }
 
@@ -263,47 +239,27 @@ impl Row {
 
 /// Where the bytes are; `None` where the row does not tell it.
 fn link(download: String, own: String) -> Option<Link> {
-    (!download.is_empty()).then(|| Link {
-        own: (own != download).then(|| own.into()),
-        download: download.into(),
-    })
+    (!download.is_empty())
+        .then(|| Link { own: (own != download).then(|| own.into()), download: download.into() })
 }
 
 /// `GET user/info`, which is in newer pages of the documentation only. Bytes.
 #[derive(Deserialize)]
 pub(super) struct UserInfo {
-    #[serde(
-        rename = "spaceUsed",
-        default,
-        deserialize_with = "tolerant::any_count"
-    )]
+    #[serde(rename = "spaceUsed", default, deserialize_with = "tolerant::any_count")]
     space_used: Option<u64>,
-    #[serde(
-        rename = "spacePermanent",
-        default,
-        deserialize_with = "tolerant::any_count"
-    )]
+    #[serde(rename = "spacePermanent", default, deserialize_with = "tolerant::any_count")]
     space_permanent: Option<u64>,
-    #[serde(
-        rename = "spaceTemp",
-        default,
-        deserialize_with = "tolerant::any_count"
-    )]
+    #[serde(rename = "spaceTemp", default, deserialize_with = "tolerant::any_count")]
     space_temp: Option<u64>,
-    #[serde(
-        rename = "directTraffic",
-        default,
-        deserialize_with = "tolerant::any_count"
-    )]
+    #[serde(rename = "directTraffic", default, deserialize_with = "tolerant::any_count")]
     direct_traffic: Option<u64>,
 }
 
 impl UserInfo {
     /// The account in our words.
     pub(super) fn account(self) -> Result<Account, Garbage> {
-        let permanent = self
-            .space_permanent
-            .ok_or_else(|| Garbage::field("spacePermanent"))?;
+        let permanent = self.space_permanent.ok_or_else(|| Garbage::field("spacePermanent"))?;
         Ok(Account {
             space_used: self.space_used.ok_or_else(|| Garbage::field("spaceUsed"))?,
             space_total: permanent.saturating_add(self.space_temp.unwrap_or_default()),
@@ -386,10 +342,7 @@ mod tests {
     #[test]
     fn a_listing_needs_both_fields() {
         let read = |answer: Value| ListAnswer::deserialize(answer).map(|list| list.last_file_id);
-        assert_eq!(
-            read(json!({"lastFileId": -1, "fileList": null})).ok(),
-            Some("-1".into())
-        );
+        assert_eq!(read(json!({"lastFileId": -1, "fileList": null})).ok(), Some("-1".into()));
         assert!(read(json!({"lastFileId": "-1"})).is_err());
         assert!(read(json!({"fileList": null})).is_err());
         assert!(read(json!({"lastFileId": null, "fileList": []})).is_err());

@@ -49,11 +49,8 @@ pub(super) async fn remove(client: &Client, id: &FileId) -> Result<(), Error> {
     let Err(error) = client.delete(std::slice::from_ref(id)).await else {
         return Ok(());
     };
-    let gone = error.is_not_found()
-        || client
-            .detail(id)
-            .await
-            .is_err_and(|error| error.is_not_found());
+    let gone =
+        error.is_not_found() || client.detail(id).await.is_err_and(|error| error.is_not_found());
     if gone { Ok(()) } else { Err(error.into()) }
 }
 
@@ -75,11 +72,7 @@ impl Bed {
     /// not, a new folder is made, the content moved over, and the old one deleted when empty. A
     /// failure on the way leaves both, with nothing lost.
     pub async fn rename_folder(
-        &self,
-        id: &FileId,
-        name: &str,
-        to: &Target,
-        remade: &mut Vec<Remade>,
+        &self, id: &FileId, name: &str, to: &Target, remade: &mut Vec<Remade>,
     ) -> Result<(), Error> {
         if name == to.name && self.move_folder(id, &to.folder).await? {
             return Ok(());
@@ -104,10 +97,7 @@ impl Bed {
     }
 
     async fn rebuild(
-        &self,
-        id: &FileId,
-        to: &Target,
-        remade: &mut Vec<Remade>,
+        &self, id: &FileId, to: &Target, remade: &mut Vec<Remade>,
     ) -> Result<(), Error> {
         let new = make(&self.client, &to.folder, &to.name).await?;
         for _ in 0..REPEATS {
@@ -115,10 +105,7 @@ impl Bed {
             match remove(&self.client, id).await {
                 Err(Error::NotEmpty) => {}
                 Ok(()) => {
-                    remade.push(Remade {
-                        old: id.clone(),
-                        new,
-                    });
+                    remade.push(Remade { old: id.clone(), new });
                     return Ok(());
                 }
                 Err(error) => return Err(error),
@@ -129,25 +116,17 @@ impl Bed {
 
     /// Moves everything of one folder into another.
     async fn pour(
-        &self,
-        from: &FileId,
-        to: &FileId,
-        remade: &mut Vec<Remade>,
+        &self, from: &FileId, to: &FileId, remade: &mut Vec<Remade>,
     ) -> Result<(), Error> {
         let rows = self.client.list_all(from, |_| {}).await?;
-        let (folders, files): (Vec<_>, Vec<_>) = rows
-            .into_iter()
-            .partition(|row| row.kind == EntryKind::Folder);
+        let (folders, files): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|row| row.kind == EntryKind::Folder);
         let files: Vec<FileId> = files.into_iter().map(|row| row.id).collect();
         for batch in files.chunks(BATCH) {
             self.move_batch(batch, to).await?;
         }
         for row in folders {
-            let to = Target {
-                folder: to.clone(),
-                name: row.name.to_string(),
-                old: None,
-            };
+            let to = Target { folder: to.clone(), name: row.name.to_string(), old: None };
             Box::pin(self.rename_folder(&row.id, &row.name, &to, remade)).await?;
         }
         Ok(())

@@ -41,12 +41,7 @@ pub(super) struct Spot {
 
 impl Scratch {
     pub(super) fn new(client: Client) -> Self {
-        Self {
-            client,
-            slots: Arc::default(),
-            junk: Mutex::default(),
-            making: Semaphore::new(1),
-        }
+        Self { client, slots: Arc::default(), junk: Mutex::default(), making: Semaphore::new(1) }
     }
 
     /// A place for an object of this name.
@@ -54,11 +49,7 @@ impl Scratch {
         if let Some(spot) = self.free_spot(name) {
             return Ok(spot);
         }
-        let _turn = self
-            .making
-            .acquire()
-            .await
-            .expect("the semaphore is never closed");
+        let _turn = self.making.acquire().await.expect("the semaphore is never closed");
         if let Some(spot) = self.free_spot(name) {
             return Ok(spot);
         }
@@ -66,15 +57,8 @@ impl Scratch {
         let folder_name = format!("{SCRATCH_PREFIX}{:08x}", random as u32);
         let folder = folder::make(&self.client, &FileId::root(), &folder_name).await?;
         let taken = HashSet::from([name.to_owned()]);
-        lock(&self.slots).push(Slot {
-            folder: folder.clone(),
-            taken,
-        });
-        Ok(Spot {
-            slots: self.slots.clone(),
-            folder,
-            name: name.to_owned(),
-        })
+        lock(&self.slots).push(Slot { folder: folder.clone(), taken });
+        Ok(Spot { slots: self.slots.clone(), folder, name: name.to_owned() })
     }
 
     fn free_spot(&self, name: &str) -> Option<Spot> {
@@ -82,19 +66,12 @@ impl Scratch {
         let slot = slots.iter_mut().find(|slot| !slot.taken.contains(name))?;
         slot.taken.insert(name.to_owned());
         let folder = slot.folder.clone();
-        Some(Spot {
-            slots: self.slots.clone(),
-            folder,
-            name: name.to_owned(),
-        })
+        Some(Spot { slots: self.slots.clone(), folder, name: name.to_owned() })
     }
 
     /// Remembers an object that lies there for nothing.
     pub(super) fn add_junk(&self, id: &FileId) {
-        self.junk
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(id.clone());
+        self.junk.lock().unwrap_or_else(PoisonError::into_inner).push(id.clone());
     }
 
     /// Deletes what lies there for nothing, and the folders in which nothing lies then.

@@ -43,11 +43,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
     })?;
     emulator.stop();
-    Ok(if leftovers.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if leftovers.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Nothing of the user's own configuration or state is touched.

@@ -23,12 +23,7 @@ pub(super) struct Args {
 /// Serves until SIGINT or SIGTERM.
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let listen = args.listen;
-    let options = Options {
-        listen,
-        data: args.data,
-        control: true,
-        ..Options::default()
-    };
+    let options = Options { listen, data: args.data, control: true, ..Options::default() };
     let (id, secret) = (options.client_id.clone(), options.client_secret.clone());
     let emulator =
         Emulator::start(options).map_err(|error| format!("listening on {listen}: {error}"))?;
@@ -36,9 +31,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     println!("export BEDFS_ENDPOINT={}", emulator.base_url());
     println!("export BEDFS_CLIENT_ID={id}");
     println!("export BEDFS_CLIENT_SECRET={secret}");
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;

@@ -65,10 +65,7 @@ pub(super) fn plan(config: &Config, wishes: Wishes, mountpoint: PathBuf) -> Resu
 
 /// The same, with the state in a folder of the caller's choice.
 pub(super) fn plan_in(
-    config: &Config,
-    wishes: Wishes,
-    mountpoint: PathBuf,
-    state: &Path,
+    config: &Config, wishes: Wishes, mountpoint: PathBuf, state: &Path,
 ) -> Result<Plan, Failure> {
     let wishes = wishes.or(config.wishes.clone());
     make_private(state)?;
@@ -77,24 +74,12 @@ pub(super) fn plan_in(
         client_id: config.client_id.clone(),
         client_secret: config.client_secret.clone(),
     };
-    let api = Settings {
-        qps,
-        ..Settings::new(config.endpoint.clone(), credentials, state)
-    };
-    Ok(Plan {
-        mountpoint,
-        state: state.to_owned(),
-        api,
-        wishes,
-    })
+    let api = Settings { qps, ..Settings::new(config.endpoint.clone(), credentials, state) };
+    Ok(Plan { mountpoint, state: state.to_owned(), api, wishes })
 }
 
 fn log_file(state: &Path) -> std::io::Result<std::fs::File> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(state.join("bedfs.log"))
+    OpenOptions::new().create(true).append(true).mode(0o600).open(state.join("bedfs.log"))
 }
 
 /// Tells what is not at the service.
@@ -102,15 +87,8 @@ fn report(leftovers: &[Leftover], to: &mut dyn Write) -> ExitCode {
     for leftover in leftovers {
         let Leftover { path, staged } = leftover;
         // Nothing can be done about a log that cannot be written.
-        let _unwritten = writeln!(
-            to,
-            "bedfs: {path} is not uploaded; its bytes are in {}",
-            staged.display()
-        );
+        let _unwritten =
+            writeln!(to, "bedfs: {path} is not uploaded; its bytes are in {}", staged.display());
     }
-    if leftovers.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if leftovers.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -45,9 +45,7 @@ pub(super) fn spell_out(typed: Vec<OsString>, commands: &[String]) -> Vec<OsStri
     let is_command =
         |word: &OsString| commands.iter().any(|name| word == name.as_str()) || word == "help";
     let called_by_mount = rest.len() >= 2
-        && rest
-            .first()
-            .is_some_and(|first| !is_command(first) && !is_option(first))
+        && rest.first().is_some_and(|first| !is_command(first) && !is_option(first))
         && rest.get(1).is_some_and(|second| !is_option(second));
     if called_by_mount {
         rest[0] = "mount".into();
@@ -78,10 +76,7 @@ fn is_option(word: &OsString) -> bool {
 /// `a,b=c` as `--a` and `--b=c`. A comma inside a value is written `\,`.
 fn split(options: &OsStr) -> Vec<OsString> {
     let text = options.to_string_lossy().replace("\\,", "\0");
-    let items = text
-        .split(',')
-        .map(str::trim)
-        .filter(|item| !item.is_empty());
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     let ours = items.filter(|item| {
         let name = item.split('=').next().unwrap_or_default();
         !FOR_OTHERS.contains(&name) && !name.starts_with("x-") && !name.starts_with('_')
@@ -111,10 +106,7 @@ mod tests {
         let commands = ["mount".to_owned(), "umount".to_owned()];
         let typed = typed.iter().map(OsString::from).collect();
         let words = spell_out(typed, &commands);
-        words
-            .into_iter()
-            .map(|word| word.to_string_lossy().into_owned())
-            .collect()
+        words.into_iter().map(|word| word.to_string_lossy().into_owned()).collect()
     }
 
     #[test]
@@ -127,14 +119,7 @@ mod tests {
                 "ro,dir_ttl=5,allow_other,nofail,x-systemd.automount",
                 "/m"
             ]),
-            [
-                "bedfs",
-                "mount",
-                "--read-only",
-                "--dir-ttl=5",
-                "--allow-other",
-                "/m"
-            ]
+            ["bedfs", "mount", "--read-only", "--dir-ttl=5", "--allow-other", "/m"]
         );
         assert_eq!(
             spelled(&["bedfs", "mount", "/m", r"-oqps=create=5\,list=4,rw"]),

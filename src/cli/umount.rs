@@ -49,10 +49,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let left = wait_for_uploads(&full, deadline);
     for file in &left {
         let why = file.error.as_deref().unwrap_or(&file.state);
-        eprintln!(
-            "bedfs: {} ({} bytes) is not uploaded: {why}",
-            file.path, file.size
-        );
+        eprintln!("bedfs: {} ({} bytes) is not uploaded: {why}", file.path, file.size);
     }
     // A dead mount answers nothing and holds nothing: out of sight with it.
     mountpoint::unmount(&full, status.is_none())?;

@@ -77,10 +77,7 @@ impl Fs {
             What::File(Some(entry)) => (entry.size(), entry.created, entry.updated, 0o666),
             What::File(None) => (0, 0, 0, 0o666),
         };
-        let staged = self
-            .locals
-            .get(info.ino)
-            .and_then(|local| local.state().staged.clone());
+        let staged = self.locals.get(info.ino).and_then(|local| local.state().staged.clone());
         let set = &info.attributes;
         let time = |seconds: i64| match u64::try_from(seconds) {
             Ok(seconds) if seconds > 0 => UNIX_EPOCH + Duration::from_secs(seconds),
@@ -137,11 +134,7 @@ impl Fs {
             self.touch(ino);
         }
         let unwatched = local.state().writers == 0;
-        let published = if unwatched {
-            self.publish(&local).await
-        } else {
-            Ok(())
-        };
+        let published = if unwatched { self.publish(&local).await } else { Ok(()) };
         self.settle(ino).await;
         published
     }
@@ -149,8 +142,7 @@ impl Fs {
     /// The content changed now.
     pub(super) fn touch(&self, ino: Ino) {
         let now = Some(SystemTime::now());
-        self.tree
-            .set_attributes(ino, |set| (set.mtime, set.ctime) = (now, now));
+        self.tree.set_attributes(ino, |set| (set.mtime, set.ctime) = (now, now));
     }
 
     /// The account's space, as last known: never waits.
@@ -162,11 +154,7 @@ impl Fs {
                 free: account.space_total.saturating_sub(account.space_used),
                 inodes,
             },
-            None => Space {
-                total: UNKNOWN_SPACE,
-                free: UNKNOWN_SPACE,
-                inodes,
-            },
+            None => Space { total: UNKNOWN_SPACE, free: UNKNOWN_SPACE, inodes },
         }
     }
 }

@@ -45,16 +45,8 @@ impl Fs {
 
     pub(super) fn control_attr(&self, ino: Ino) -> Result<Attr> {
         let is_folder = ino == FOLDER;
-        let size = if is_folder {
-            0
-        } else {
-            self.control_content(ino)?.len() as u64
-        };
-        let now = if is_folder {
-            self.born
-        } else {
-            std::time::SystemTime::now()
-        };
+        let size = if is_folder { 0 } else { self.control_content(ino)?.len() as u64 };
+        let now = if is_folder { self.born } else { std::time::SystemTime::now() };
         Ok(Attr {
             ino,
             is_folder,
@@ -85,10 +77,7 @@ impl Fs {
             return Err(Error::IsAFolder);
         }
         let content = self.control_content(ino)?;
-        Ok(Opened {
-            handle: self.handles.add_snapshot(content),
-            is_stream: true,
-        })
+        Ok(Opened { handle: self.handles.add_snapshot(content), is_stream: true })
     }
 
     fn control_content(&self, ino: Ino) -> Result<Vec<u8>> {
@@ -108,10 +97,7 @@ impl Fs {
         let locals = self.locals.all();
         let pending = locals.iter().filter_map(|local| {
             let state = local.state();
-            let size = state
-                .dirty()
-                .map(|staged| staged.size())
-                .filter(|size| *size > 0)?;
+            let size = state.dirty().map(|staged| staged.size()).filter(|size| *size > 0)?;
             let (name, open) = (state.name(), state.opens > 0);
             let error = state.error.as_ref().map(|(_, error)| error.to_string());
             drop(state);
@@ -125,13 +111,9 @@ impl Fs {
         let pending = self.pending();
         let count = |state: &str| {
             let all = pending.as_array().map_or(&[][..], Vec::as_slice);
-            all.iter()
-                .filter(|file| state.is_empty() || file["state"] == state)
-                .count()
+            all.iter().filter(|file| state.is_empty() || file["state"] == state).count()
         };
-        let since = jiff::Timestamp::try_from(self.born)
-            .map(|at| at.to_string())
-            .ok();
+        let since = jiff::Timestamp::try_from(self.born).map(|at| at.to_string()).ok();
         let up = self.born.elapsed().unwrap_or_default().as_secs();
         json!({
             "version": env!("CARGO_PKG_VERSION"),

@@ -67,11 +67,7 @@ impl Fs {
             true => Ino::ROOT,
             false => self.tree.info(ino)?.parent.unwrap_or(ino),
         };
-        let dot = |ino, name: &str| DirEntry {
-            ino,
-            name: name.into(),
-            is_folder: true,
-        };
+        let dot = |ino, name: &str| DirEntry { ino, name: name.into(), is_folder: true };
         let mut names = vec![dot(ino, "."), dot(parent, "..")];
         if control::is_control(ino) {
             names.extend(self.control_names());

@@ -40,10 +40,7 @@ impl Fs {
             self.writable()?;
         }
         let handle = self.open_file(ino, writable, pid);
-        Ok(Opened {
-            handle,
-            is_stream: false,
-        })
+        Ok(Opened { handle, is_stream: false })
     }
 
     fn open_file(&self, ino: Ino, writable: bool, pid: u32) -> u64 {
@@ -53,22 +50,12 @@ impl Fs {
         });
         let opener = process::thread_group(pid);
         let wrote = AtomicBool::new(false);
-        self.handles.add_file(FileHandle {
-            local,
-            writable,
-            opener,
-            wrote,
-        })
+        self.handles.add_file(FileHandle { local, writable, opener, wrote })
     }
 
     /// Makes a file that exists only here until it is closed with bytes in it, and opens it.
     pub async fn create(
-        &self,
-        parent: Ino,
-        name: &OsStr,
-        mode: u32,
-        flags: i32,
-        pid: u32,
+        &self, parent: Ino, name: &OsStr, mode: u32, flags: i32, pid: u32,
     ) -> Result<(Attr, Opened)> {
         self.writable()?;
         let name = self.new_name(parent, name)?;
@@ -81,13 +68,7 @@ impl Fs {
         let attr = self.entry(ino)?;
         let writable = flags & libc::O_ACCMODE != libc::O_RDONLY;
         let handle = self.open_file(ino, writable, pid);
-        Ok((
-            attr,
-            Opened {
-                handle,
-                is_stream: false,
-            },
-        ))
+        Ok((attr, Opened { handle, is_stream: false }))
     }
 
     /// Makes a file without opening it. It stays here until it has bytes.
@@ -125,11 +106,7 @@ impl Fs {
             return;
         }
         self.tree.set_staged(ino, false);
-        if self
-            .tree
-            .info(ino)
-            .is_ok_and(|info| !info.is_folder() && info.entry().is_none())
-        {
+        if self.tree.info(ino).is_ok_and(|info| !info.is_folder() && info.entry().is_none()) {
             // Neither here nor at the service any more: it was removed elsewhere while open.
             self.tree.remove(ino);
         }
@@ -147,9 +124,7 @@ impl Fs {
     /// Reads what can be read without the network; `None` if that is not enough.
     pub fn read_here(&self, handle: u64, offset: u64, len: usize) -> Option<Result<Vec<u8>>> {
         if let Some(bytes) = self.handles.snapshot(handle) {
-            let from = bytes
-                .len()
-                .min(usize::try_from(offset).unwrap_or(usize::MAX));
+            let from = bytes.len().min(usize::try_from(offset).unwrap_or(usize::MAX));
             let to = bytes.len().min(from.saturating_add(len));
             return Some(Ok(bytes[from..to].to_vec()));
         }
@@ -174,10 +149,7 @@ impl Fs {
         };
         if let Some(staged) = staged {
             let base = self.with_link(file.local.ino, base).await?;
-            return Ok(self
-                .bed
-                .read_staged(&staged, base.as_ref(), offset, len)
-                .await?);
+            return Ok(self.bed.read_staged(&staged, base.as_ref(), offset, len).await?);
         }
         let entry = self.tree.info(file.local.ino)?.entry().cloned();
         match self.with_link(file.local.ino, entry).await? {
@@ -191,16 +163,10 @@ impl Fs {
 
     /// The entry with its link, which is not known right after an upload.
     pub(super) async fn with_link(
-        &self,
-        ino: Ino,
-        entry: Option<Arc<Entry>>,
+        &self, ino: Ino, entry: Option<Arc<Entry>>,
     ) -> Result<Option<Arc<Entry>>> {
         match entry {
-            Some(entry)
-                if entry
-                    .picture()
-                    .is_some_and(|picture| picture.link.is_none()) =>
-            {
+            Some(entry) if entry.picture().is_some_and(|picture| picture.link.is_none()) => {
                 let fresh = Arc::new(self.bed.detail(&entry.id).await?);
                 self.tree.update_entry(ino, fresh.clone());
                 Ok(Some(fresh))
@@ -281,10 +247,7 @@ impl Fs {
             file.writable && state.writers == 0 && !state.failed_as_it_is()
         };
         if last_writer && let Err(error) = self.publish(&file.local).await {
-            tracing::error!(
-                "{:?} is not uploaded: {error}",
-                self.tree.path(file.local.ino)
-            );
+            tracing::error!("{:?} is not uploaded: {error}", self.tree.path(file.local.ino));
         }
         let ino = file.local.ino;
         drop(file);
@@ -299,11 +262,7 @@ impl Fs {
         let info = self.tree.info(ino);
         let set_aside = {
             let mut state = local.state();
-            if state.opens > 0 {
-                None
-            } else {
-                state.set_aside.take()
-            }
+            if state.opens > 0 { None } else { state.set_aside.take() }
         };
         drop(local);
         if let Some(id) = set_aside

@@ -41,9 +41,7 @@ pub(super) struct State {
 impl State {
     /// The staged file if the bed has not got its present content.
     pub(super) fn dirty(&self) -> Option<&Arc<StagedFile>> {
-        self.staged
-            .as_ref()
-            .filter(|staged| self.published != Some(staged.generation()))
+        self.staged.as_ref().filter(|staged| self.published != Some(staged.generation()))
     }
 
     /// Whether the last upload failed and nothing was written since.
@@ -70,11 +68,7 @@ impl State {
 
 impl LocalFile {
     fn new(ino: Ino) -> Self {
-        Self {
-            ino,
-            turn: Semaphore::new(1),
-            state: Mutex::default(),
-        }
+        Self { ino, turn: Semaphore::new(1), state: Mutex::default() }
     }
 
     /// The state, for a short section. Lock order: `LocalFiles` before a state, a state before the
@@ -85,10 +79,7 @@ impl LocalFile {
 
     /// The staged file, made over `base` if there is none.
     pub(super) fn stage(
-        &self,
-        dir: &Path,
-        name: &str,
-        base: impl FnOnce() -> Option<Arc<Entry>>,
+        &self, dir: &Path, name: &str, base: impl FnOnce() -> Option<Arc<Entry>>,
     ) -> std::io::Result<Arc<StagedFile>> {
         let mut state = self.state();
         if let Some(staged) = &state.staged {
@@ -123,10 +114,7 @@ impl LocalFiles {
     /// The local file, made if there is none (`made` is then called), with `change` applied before
     /// anyone can drop it.
     pub(super) fn get_or_make(
-        &self,
-        ino: Ino,
-        made: impl FnOnce(),
-        change: impl FnOnce(&mut State),
+        &self, ino: Ino, made: impl FnOnce(), change: impl FnOnce(&mut State),
     ) -> Arc<LocalFile> {
         let mut files = self.files();
         let file = files.entry(ino).or_insert_with(|| {

@@ -56,10 +56,7 @@ impl Fs {
 
     /// One try, and the generation that it published.
     async fn publish_once(
-        &self,
-        local: &LocalFile,
-        staged: &Arc<StagedFile>,
-        copy: bool,
+        &self, local: &LocalFile, staged: &Arc<StagedFile>, copy: bool,
     ) -> Result<u64> {
         let _permit = turn(&self.structure).await;
         let base = local.state().base.clone();
@@ -68,11 +65,7 @@ impl Fs {
         {
             self.bed.fill(staged, &base).await?;
         }
-        let source = if copy {
-            self.snapshot(staged).await?
-        } else {
-            staged.clone()
-        };
+        let source = if copy { self.snapshot(staged).await? } else { staged.clone() };
         let sum = {
             let source = source.clone();
             blocking(move || source.sum()).await?
@@ -80,15 +73,10 @@ impl Fs {
         let info = self.tree.info(local.ino)?;
         // Its folder may have been removed elsewhere.
         let parent = info.parent.ok_or(tree::Error::NotFound)?;
-        let name = info
-            .entry()
-            .map_or_else(|| info.name.to_string(), |entry| entry.name.to_string());
+        let name =
+            info.entry().map_or_else(|| info.name.to_string(), |entry| entry.name.to_string());
         let folder = self.tree.folder_id(parent)?;
-        let target = Target {
-            folder,
-            name,
-            old: info.entry().cloned(),
-        };
+        let target = Target { folder, name, old: info.entry().cloned() };
         let entry = self.bed.store(&target, &source, sum).await?;
         self.tree.set_entry(local.ino, Arc::new(entry));
         Ok(sum.generation)
@@ -128,11 +116,7 @@ impl Fs {
 
     /// Leaves what the bed has not got on disk, and tells where.
     pub fn leave_behind(&self) -> Vec<Leftover> {
-        self.locals
-            .all()
-            .iter()
-            .filter_map(|local| self.leave_file(local))
-            .collect()
+        self.locals.all().iter().filter_map(|local| self.leave_file(local)).collect()
     }
 
     /// Keeps the staged bytes on disk when the value goes.

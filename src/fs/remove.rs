@@ -65,11 +65,7 @@ impl Fs {
                 return Err(Error::NotEmpty);
             }
         }
-        match self
-            .bed
-            .remove_folder(&self.tree.folder_id(info.ino)?)
-            .await
-        {
+        match self.bed.remove_folder(&self.tree.folder_id(info.ino)?).await {
             Ok(()) => {}
             Err(error) => {
                 self.tree.expire(info.ino);

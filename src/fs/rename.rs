@@ -20,12 +20,7 @@ struct Rename<'a> {
 impl Fs {
     /// Renames; what has the new name is replaced unless `exclusive`.
     pub async fn rename(
-        &self,
-        from: Ino,
-        name: &OsStr,
-        to: Ino,
-        new_name: &OsStr,
-        exclusive: bool,
+        &self, from: Ino, name: &OsStr, to: Ino, new_name: &OsStr, exclusive: bool,
     ) -> Result<()> {
         self.writable()?;
         // What keeps its name may keep one that nobody could give it.
@@ -41,12 +36,7 @@ impl Fs {
             Some(ino) => Some(self.tree.info(ino)?),
             None => None,
         };
-        let rename = Rename {
-            what,
-            to,
-            name: new_name,
-            over,
-        };
+        let rename = Rename { what, to, name: new_name, over };
         match rename.what.is_folder() {
             true => self.rename_folder(rename).await,
             false => self.rename_file(rename).await,
@@ -54,12 +44,7 @@ impl Fs {
     }
 
     async fn rename_file(&self, rename: Rename<'_>) -> Result<()> {
-        let Rename {
-            what,
-            to,
-            name,
-            over,
-        } = rename;
+        let Rename { what, to, name, over } = rename;
         if over.as_ref().is_some_and(Info::is_folder) {
             return Err(Error::IsAFolder);
         }
@@ -86,11 +71,7 @@ impl Fs {
 
     /// The file is not being uploaded, and will not be until this is done.
     async fn rename_settled(
-        &self,
-        ino: Ino,
-        to: Ino,
-        name: &str,
-        over: Option<&Info>,
+        &self, ino: Ino, to: Ino, name: &str, over: Option<&Info>,
     ) -> Result<()> {
         let old = over.and_then(Info::entry).cloned();
         let entry = self.tree.info(ino)?.entry().cloned();
@@ -105,14 +86,9 @@ impl Fs {
             }
             return Ok(());
         };
-        let open = over
-            .and_then(|over| self.locals.get(over.ino))
-            .filter(|local| local.state().opens > 0);
-        let name_there = if *name == *self.tree.info(ino)?.name {
-            &*entry.name
-        } else {
-            name
-        };
+        let open =
+            over.and_then(|over| self.locals.get(over.ino)).filter(|local| local.state().opens > 0);
+        let name_there = if *name == *self.tree.info(ino)?.name { &*entry.name } else { name };
         let target = Target {
             folder: self.tree.folder_id(to)?,
             name: name_there.to_owned(),
@@ -141,12 +117,7 @@ impl Fs {
     }
 
     async fn rename_folder(&self, rename: Rename<'_>) -> Result<()> {
-        let Rename {
-            what,
-            to,
-            name,
-            over,
-        } = rename;
+        let Rename { what, to, name, over } = rename;
         if self.tree.is_within(to, what.ino) {
             return Err(Error::IntoItself);
         }
@@ -157,21 +128,14 @@ impl Fs {
             self.remove_empty(over).await?;
         }
         let id = self.tree.folder_id(what.ino)?;
-        let target = Target {
-            folder: self.tree.folder_id(to)?,
-            name: name.to_owned(),
-            old: None,
-        };
+        let target = Target { folder: self.tree.folder_id(to)?, name: name.to_owned(), old: None };
         let mut remade = Vec::new();
         let renamed = {
             // Held against every upload: where the service cannot move the folder, it is poured
             // into a new one, and what arrived in the old one meanwhile would go with it.
             let all = self.structure.acquire_many(STRUCTURE).await;
             let _all = all.expect("the semaphores are never closed");
-            let renamed = self
-                .bed
-                .rename_folder(&id, &what.name, &target, &mut remade)
-                .await;
+            let renamed = self.bed.rename_folder(&id, &what.name, &target, &mut remade).await;
             for Remade { old, new } in &remade {
                 self.tree.remade(old, new);
             }
@@ -189,9 +153,7 @@ impl Fs {
         if !self.tree.children(folder.ino)?.is_empty() {
             return Err(Error::NotEmpty);
         }
-        self.bed
-            .remove_folder(&self.tree.folder_id(folder.ino)?)
-            .await?;
+        self.bed.remove_folder(&self.tree.folder_id(folder.ino)?).await?;
         self.tree.remove(folder.ino);
         Ok(())
     }

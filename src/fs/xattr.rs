@@ -27,11 +27,7 @@ const OF_FILES: &[&str] = &[
     "state",
 ];
 const OF_FOLDERS: &[&str] = &["id", "traffic", "files"];
-const OF_ACCOUNT: &[&str] = &[
-    "account.space_used",
-    "account.space_total",
-    "account.traffic_left",
-];
+const OF_ACCOUNT: &[&str] = &["account.space_used", "account.space_total", "account.traffic_left"];
 
 /// These want the link, which is not known right after an upload.
 const OF_LINKS: &[&str] = &["url", "download_url", "self_url", "markdown", "html"];
@@ -81,16 +77,12 @@ impl Fs {
             };
         }
         let entry = self.with_link(ino, info.entry().cloned()).await?;
-        self.file_attribute(&info, entry.as_deref(), name)
-            .unwrap_or(Err(Error::NoAttribute))
+        self.file_attribute(&info, entry.as_deref(), name).unwrap_or(Err(Error::NoAttribute))
     }
 
     /// `None` where the link is wanted and not known.
     fn file_attribute(
-        &self,
-        info: &Info,
-        entry: Option<&Entry>,
-        name: &str,
+        &self, info: &Info, entry: Option<&Entry>, name: &str,
     ) -> Option<Result<Vec<u8>>> {
         if matches!(name, "state" | "error") {
             return Some(self.local_attribute(info.ino, entry, name));
@@ -128,9 +120,7 @@ impl Fs {
             return Ok(text(files.count()));
         }
         let entries = files.filter_map(|child| self.tree.info(child.ino).ok()?.entry().cloned());
-        let traffic: u64 = entries
-            .filter_map(|e: Arc<Entry>| Some(e.picture()?.traffic))
-            .sum();
+        let traffic: u64 = entries.filter_map(|e: Arc<Entry>| Some(e.picture()?.traffic)).sum();
         Ok(text(traffic))
     }
 
@@ -158,11 +148,7 @@ impl Fs {
         if ino == Ino::ROOT {
             names.extend(OF_ACCOUNT);
         }
-        if self
-            .locals
-            .get(ino)
-            .is_some_and(|local| local.state().error.is_some())
-        {
+        if self.locals.get(ino).is_some_and(|local| local.state().error.is_some()) {
             names.push("error");
         }
         // What can be told at once and has no value is left out.
@@ -170,10 +156,7 @@ impl Fs {
             let full = format!("{PREFIX}{name}");
             !matches!(self.getxattr_here(ino, OsStr::new(&full)), Some(Err(_)))
         });
-        Ok(names
-            .iter()
-            .flat_map(|name| format!("{PREFIX}{name}\0").into_bytes())
-            .collect())
+        Ok(names.iter().flat_map(|name| format!("{PREFIX}{name}\0").into_bytes()).collect())
     }
 
     /// Setting `user.bedfs.refresh` lists the folder anew; nothing else can be set.
@@ -182,11 +165,7 @@ impl Fs {
             return Err(Error::NotSupported);
         }
         let info = self.tree.info(ino)?;
-        let folder = if info.is_folder() {
-            Some(ino)
-        } else {
-            info.parent
-        };
+        let folder = if info.is_folder() { Some(ino) } else { info.parent };
         match folder {
             Some(folder) => Ok(self.tree.refresh(folder).await?),
             None => Ok(()),
@@ -195,9 +174,7 @@ impl Fs {
 }
 
 fn ours(name: &OsStr) -> Option<&str> {
-    std::str::from_utf8(name.as_bytes())
-        .ok()?
-        .strip_prefix(PREFIX)
+    std::str::from_utf8(name.as_bytes()).ok()?.strip_prefix(PREFIX)
 }
 
 fn text(value: impl ToString) -> Vec<u8> {
@@ -227,9 +204,7 @@ fn picture_attribute(entry: &Entry, picture: &Picture, attribute: &str) -> Resul
 
 /// RFC 3339 with the service's own offset.
 fn created(entry: &Entry) -> Option<Vec<u8>> {
-    let at = jiff::Timestamp::from_second(entry.created)
-        .ok()
-        .filter(|_| entry.created > 0)?;
+    let at = jiff::Timestamp::from_second(entry.created).ok().filter(|_| entry.created > 0)?;
     let offset = jiff::tz::Offset::constant(SERVICE_HOURS);
     Some(text(at.display_with_offset(offset)))
 }

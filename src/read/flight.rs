@@ -61,36 +61,14 @@ impl Drop for Flight {
 impl Flight {
     /// Starts to bring the blocks of the plan.
     pub(super) fn start(
-        client: Client,
-        cache: Arc<BlockCache>,
-        file: Arc<Entry>,
-        plan: Plan,
+        client: Client, cache: Arc<BlockCache>, file: Arc<Entry>, plan: Plan,
     ) -> Self {
         let (limit, limits) = watch::channel(plan.first + 1);
-        let (progress, progressed) = watch::channel(Progress {
-            next: plan.first,
-            failed: None,
-        });
-        let pilot = Pilot {
-            client,
-            cache,
-            file,
-            link: None,
-            end: plan.end,
-            limits,
-            progress,
-        };
+        let (progress, progressed) = watch::channel(Progress { next: plan.first, failed: None });
+        let pilot = Pilot { client, cache, file, link: None, end: plan.end, limits, progress };
         let task = tokio::spawn(pilot.fly()).abort_handle();
         let Plan { first, end, widest } = plan;
-        let mut flight = Self {
-            first,
-            end,
-            window: 1,
-            widest,
-            limit,
-            progress: progressed,
-            task,
-        };
+        let mut flight = Self { first, end, window: 1, widest, limit, progress: progressed, task };
         flight.ask_for(first);
         flight
     }
@@ -190,8 +168,7 @@ impl Pilot {
             };
             let error = self.rejected().unwrap_or(error);
             tracing::warn!("{error}");
-            self.progress
-                .send_modify(|progress| progress.failed = Some(error));
+            self.progress.send_modify(|progress| progress.failed = Some(error));
             return;
         }
     }
@@ -229,16 +206,11 @@ impl Pilot {
 
     /// Puts a chunk that begins at `position` into blocks, and full blocks into the cache.
     async fn land(
-        &mut self,
-        chunk: Bytes,
-        position: &mut u64,
-        block: &mut BytesMut,
+        &mut self, chunk: Bytes, position: &mut u64, block: &mut BytesMut,
     ) -> Result<(), Ended> {
         let mut chunk = chunk;
         // A server that knows no ranges sends from the start: what comes before is let go.
-        let skip = (self.next() * BLOCK)
-            .saturating_sub(*position)
-            .min(chunk.len() as u64);
+        let skip = (self.next() * BLOCK).saturating_sub(*position).min(chunk.len() as u64);
         if block.is_empty() && skip > 0 {
             let _before = chunk.split_to(skip as usize);
             *position += skip;
@@ -250,8 +222,7 @@ impl Pilot {
             *position += part.len() as u64;
             block.extend_from_slice(&part);
             if block.len() == size {
-                self.cache
-                    .put(&self.file.id, number, block.split().freeze());
+                self.cache.put(&self.file.id, number, block.split().freeze());
                 self.progress.send_modify(|progress| progress.next += 1);
                 self.go_on().await?;
             }
@@ -282,11 +253,8 @@ impl Pilot {
         let first = self.next() * BLOCK;
         let last = (self.end * BLOCK).min(picture.size) - 1;
         let range = Some((first, last));
-        let download = self
-            .client
-            .download(&link.download, range)
-            .await
-            .map_err(|error| self.ended(error))?;
+        let download =
+            self.client.download(&link.download, range).await.map_err(|error| self.ended(error))?;
         let served = match download.total {
             Some(total) => Some(total),
             None if !download.status_is_partial => download.length,
@@ -295,11 +263,7 @@ impl Pilot {
         match served {
             Some(served) if served != picture.size => {
                 let name = self.file.name.clone();
-                Err(Ended::Failed(Error::Mismatch {
-                    name,
-                    served,
-                    listed: picture.size,
-                }))
+                Err(Ended::Failed(Error::Mismatch { name, served, listed: picture.size }))
             }
             _ if download.first > first => Err(Ended::Broken(self.short())),
             _ => Ok(download),
@@ -332,36 +296,22 @@ impl Pilot {
     }
 
     fn fetch(&self, error: api::Error) -> Error {
-        Error::Fetch {
-            name: self.file.name.clone(),
-            source: Arc::new(error),
-        }
+        Error::Fetch { name: self.file.name.clone(), source: Arc::new(error) }
     }
 
     fn short(&self) -> Error {
-        Error::Short {
-            name: self.file.name.clone(),
-            at: self.next() * BLOCK,
-        }
+        Error::Short { name: self.file.name.clone(), at: self.next() * BLOCK }
     }
 
     fn no_link(&self) -> Error {
-        Error::NoLink {
-            name: self.file.name.clone(),
-        }
+        Error::NoLink { name: self.file.name.clone() }
     }
 
     /// The reason behind every failure to read what moderation took away.
     fn rejected(&self) -> Option<Error> {
-        let picture = self
-            .file
-            .picture()
-            .filter(|picture| picture.is_rejected())?;
+        let picture = self.file.picture().filter(|picture| picture.is_rejected())?;
         let name = self.file.name.clone();
-        Some(Error::Rejected {
-            name,
-            status: picture.status,
-        })
+        Some(Error::Rejected { name, status: picture.status })
     }
 }
 

@@ -37,15 +37,8 @@ impl Tree {
             self.learn_root_id(&rows);
         }
         let kept = self.confirm_recent(ino, &rows, began).await?;
-        let rows = rows
-            .into_iter()
-            .filter(|row| !(id.is_root() && is_scratch(row)))
-            .collect();
-        let reserved: &[&str] = if ino == Ino::ROOT {
-            &[CONTROL_NAME]
-        } else {
-            &[]
-        };
+        let rows = rows.into_iter().filter(|row| !(id.is_root() && is_scratch(row))).collect();
+        let reserved: &[&str] = if ino == Ino::ROOT { &[CONTROL_NAME] } else { &[] };
         let named = names::assign(rows, reserved);
         let mut table = self.table();
         merge(&mut table, ino, named, &kept, began)
@@ -54,10 +47,7 @@ impl Tree {
     /// Which of the objects that this mount made a moment ago, and that the listing lacks, exist
     /// all the same.
     async fn confirm_recent(
-        &self,
-        ino: Ino,
-        rows: &[Entry],
-        began: Instant,
+        &self, ino: Ino, rows: &[Entry], began: Instant,
     ) -> Result<Vec<FileId>, Error> {
         let listed: std::collections::HashSet<_> = rows.iter().map(|row| &row.id).collect();
         let doubtful: Vec<FileId> = {
@@ -96,11 +86,7 @@ fn is_scratch(row: &Entry) -> bool {
 
 /// Makes the folder's children what the listing says, inode numbers kept by file ID.
 fn merge(
-    table: &mut Table,
-    ino: Ino,
-    named: Vec<(Arc<str>, Entry)>,
-    kept: &[FileId],
-    began: Instant,
+    table: &mut Table, ino: Ino, named: Vec<(Arc<str>, Entry)>, kept: &[FileId], began: Instant,
 ) -> Result<(), Error> {
     let folder = table.folder_mut(ino)?;
     folder.gone.retain(|_, since| *since + LAG > began);
@@ -110,10 +96,7 @@ fn merge(
         .iter()
         .filter_map(|child| Some((table.get(*child).ok()?.kind.id()?.clone(), *child)))
         .collect();
-    let named: Vec<_> = named
-        .into_iter()
-        .filter(|(_, row)| !gone.contains_key(&row.id))
-        .collect();
+    let named: Vec<_> = named.into_iter().filter(|(_, row)| !gone.contains_key(&row.id)).collect();
     let listed: std::collections::HashSet<FileId> =
         named.iter().map(|(_, row)| row.id.clone()).collect();
     for child in children {
@@ -121,10 +104,7 @@ fn merge(
     }
     for (name, row) in named {
         // An inode that lost its name to another row above may be forgotten by now.
-        match by_id
-            .get(&row.id)
-            .filter(|child| table.get(**child).is_ok())
-        {
+        match by_id.get(&row.id).filter(|child| table.get(**child).is_ok()) {
             Some(child) => update(table, *child, ino, name, row)?,
             None => adopt(table, ino, name, row),
         }
@@ -138,10 +118,7 @@ fn merge(
 /// Takes a child out of view that the service no longer has. What is held here stays, as a file
 /// that the service has not got.
 fn drop_if_vanished(
-    table: &mut Table,
-    child: Ino,
-    listed: &std::collections::HashSet<FileId>,
-    kept: &[FileId],
+    table: &mut Table, child: Ino, listed: &std::collections::HashSet<FileId>, kept: &[FileId],
     began: Instant,
 ) {
     let Ok(node) = table.get_mut(child) else {
@@ -160,11 +137,7 @@ fn drop_if_vanished(
 
 /// A row of a known object: its inode takes the row, and the name if that changed.
 fn update(
-    table: &mut Table,
-    child: Ino,
-    ino: Ino,
-    name: Arc<str>,
-    row: Entry,
+    table: &mut Table, child: Ino, ino: Ino, name: Arc<str>, row: Entry,
 ) -> Result<(), Error> {
     let node = table.get_mut(child)?;
     match &mut node.kind {
@@ -198,10 +171,7 @@ fn adopt(table: &mut Table, ino: Ino, name: Arc<str>, row: Entry) {
 
 /// Makes the name free for another inode.
 fn clear(table: &mut Table, ino: Ino, name: &str) {
-    let found = table
-        .folder(ino)
-        .ok()
-        .and_then(|folder| folder.children.get(name).copied());
+    let found = table.folder(ino).ok().and_then(|folder| folder.children.get(name).copied());
     if let Some(old) = found {
         table.orphan(old);
     }

@@ -65,9 +65,7 @@ pub(super) struct Folder {
 
 impl std::fmt::Debug for Folder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Folder")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("Folder").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -98,14 +96,8 @@ pub(super) struct Table {
 impl Table {
     /// A table that knows the root, a folder of this ID.
     pub(super) fn new(root: FileId) -> Self {
-        let mut table = Self {
-            nodes: HashMap::new(),
-            next: Ino::ROOT.0,
-        };
-        let folder = Folder {
-            id: Some(root),
-            ..Folder::default()
-        };
+        let mut table = Self { nodes: HashMap::new(), next: Ino::ROOT.0 };
+        let folder = Folder { id: Some(root), ..Folder::default() };
         let root = table.add(None, "".into(), Kind::Folder(Box::new(folder)));
         debug_assert_eq!(root, Ino::ROOT);
         table
@@ -175,10 +167,7 @@ impl Table {
             return;
         };
         let name = node.name.clone();
-        if let Some(folder) = node
-            .parent
-            .take()
-            .and_then(|parent| self.folder_mut(parent).ok())
+        if let Some(folder) = node.parent.take().and_then(|parent| self.folder_mut(parent).ok())
             && folder.children.get(&name) == Some(&ino)
         {
             folder.children.remove(&name);
@@ -189,10 +178,7 @@ impl Table {
     /// Names the inode `name` in `parent`. What was there must be gone.
     pub(super) fn rename(&mut self, ino: Ino, parent: Ino, name: Arc<str>) -> Result<(), Error> {
         let node = self.get_mut(ino)?;
-        let old = (
-            node.parent.replace(parent),
-            std::mem::replace(&mut node.name, name.clone()),
-        );
+        let old = (node.parent.replace(parent), std::mem::replace(&mut node.name, name.clone()));
         if let (Some(parent), old_name) = old
             && let Ok(folder) = self.folder_mut(parent)
         {
@@ -214,11 +200,7 @@ impl Table {
                 continue;
             }
             let node = self.nodes.remove(&ino);
-            if let Some(Node {
-                kind: Kind::Folder(folder),
-                ..
-            }) = node
-            {
+            if let Some(Node { kind: Kind::Folder(folder), .. }) = node {
                 for child in folder.children.into_values() {
                     if let Some(node) = self.nodes.get_mut(&child) {
                         node.parent = None;

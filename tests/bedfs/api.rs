@@ -40,10 +40,7 @@ impl World {
 
     /// A world without limits on either side.
     fn fast() -> Self {
-        Self::new(Options {
-            qps: Qps::Unlimited,
-            ..Options::default()
-        })
+        Self::new(Options { qps: Qps::Unlimited, ..Options::default() })
     }
 
     fn settings(&self) -> Settings {
@@ -57,12 +54,7 @@ impl World {
     /// A client with the documented limits.
     fn documented(&self) -> Client {
         let qps = QpsTable::documented();
-        Client::new(Settings {
-            qps,
-            deadline: DEADLINE * 5,
-            ..self.settings()
-        })
-        .expect("a client")
+        Client::new(Settings { qps, deadline: DEADLINE * 5, ..self.settings() }).expect("a client")
     }
 
     fn run<T>(&self, future: impl Future<Output = T>) -> T {
@@ -101,11 +93,7 @@ fn settings(endpoint: &str, dir: &TempDir) -> Settings {
 fn slice(bytes: &[u8], offset: u64, len: u64) -> Slice {
     let mut file = tempfile::tempfile().expect("a file");
     file.write_all(bytes).expect("written");
-    Slice {
-        file: Arc::new(file),
-        offset,
-        len,
-    }
+    Slice { file: Arc::new(file), offset, len }
 }
 
 fn md5(hex: &str) -> Md5 {
@@ -118,9 +106,7 @@ fn root() -> FileId {
 
 fn figures(client: &Client, endpoint: &str) -> Figures {
     let all = client.figures();
-    *all.iter()
-        .find(|one| one.endpoint == endpoint)
-        .expect("known")
+    *all.iter().find(|one| one.endpoint == endpoint).expect("known")
 }
 
 async fn bytes(mut download: Download) -> Result<Vec<u8>, Error> {
@@ -148,11 +134,7 @@ fn names(world: &World, client: &Client) -> Vec<String> {
 async fn upload(client: &Client, folder: &FileId, name: &str, content: &[u8], sum: Md5) -> FileId {
     let size = content.len() as u64;
     let created = client.create(folder, name, sum, size).await;
-    let Ok(Created::Upload {
-        preupload,
-        slice_size: 0x10_0000,
-    }) = created
-    else {
+    let Ok(Created::Upload { preupload, slice_size: 0x10_0000 }) = created else {
         panic!("{created:?}");
     };
     let slices = size.div_ceil(0x10_0000) as u32;
@@ -180,17 +162,11 @@ async fn upload(client: &Client, folder: &FileId, name: &str, content: &[u8], su
 
 #[test]
 fn an_upload_in_slices_from_create_to_delete() {
-    let world = World::new(Options {
-        slice_size: 1 << 20,
-        async_polls: 1,
-        ..Options::default()
-    });
+    let world = World::new(Options { slice_size: 1 << 20, async_polls: 1, ..Options::default() });
     let content: Vec<u8> = (0..2_500_000u32).map(|n| (n % 251) as u8).collect();
     world.emulator.put("copy.jpg", &content);
     let sum = md5(&world.emulator.row("copy.jpg").expect("a row").md5);
-    world
-        .emulator
-        .change(|options| options.answers.instant_upload = InstantUpload::Never);
+    world.emulator.change(|options| options.answers.instant_upload = InstantUpload::Never);
     let client = world.documented();
     world.run(async {
         let album = client.mkdir(&root(), "album").await.expect("made");
@@ -221,10 +197,7 @@ fn an_upload_the_service_has_the_bytes_of() {
     let Ok(Created::Reused(Some(id))) = created else {
         panic!("{created:?}");
     };
-    assert_eq!(
-        id.as_str(),
-        world.emulator.row("new.jpg").expect("a row").id
-    );
+    assert_eq!(id.as_str(), world.emulator.row("new.jpg").expect("a row").id);
     world.assert_clean();
 }
 
@@ -297,14 +270,9 @@ fn a_broken_listing_is_an_error_and_never_an_empty_folder() {
         let world = World::fast();
         world.emulator.put("a.jpg", b"hello");
         world.fail_always("list", kind.clone());
-        let client = Client::new(Settings {
-            deadline: Duration::from_secs(1),
-            ..world.settings()
-        })
-        .expect("a client");
-        let error = world
-            .run(client.list_all(&root(), |_| ()))
-            .expect_err("odd");
+        let client = Client::new(Settings { deadline: Duration::from_secs(1), ..world.settings() })
+            .expect("a client");
+        let error = world.run(client.list_all(&root(), |_| ())).expect_err("odd");
         assert!(!error.is_not_found(), "{kind:?}: {error}");
         assert!(!error.may_be_done(), "{kind:?}: {error}");
     }
@@ -363,31 +331,21 @@ fn a_create_whose_answer_was_lost_is_not_repeated() {
         world.fail("create", kind.clone());
         let lost = world.run(client.create(&root(), "a.jpg", md5(HELLO), 5));
         let error = lost.expect_err("lost");
-        assert!(
-            error.may_be_done() && error.is_transient(),
-            "{kind:?}: {error}"
-        );
+        assert!(error.may_be_done() && error.is_transient(), "{kind:?}: {error}");
         assert_eq!(world.emulator.count("create"), 1, "{kind:?}");
     }
 }
 
 #[test]
 fn a_create_that_was_certainly_not_done_is_repeated() {
-    for kind in [
-        FaultKind::Status(429),
-        refusal(429),
-        refusal(20103),
-        refusal(401),
-        FaultKind::Status(401),
-    ] {
+    for kind in
+        [FaultKind::Status(429), refusal(429), refusal(20103), refusal(401), FaultKind::Status(401)]
+    {
         let world = World::fast();
         let client = world.client();
         world.fail("create", kind.clone());
         let created = world.run(client.create(&root(), "a.jpg", md5(HELLO), 5));
-        assert!(
-            matches!(created, Ok(Created::Upload { .. })),
-            "{kind:?}: {created:?}"
-        );
+        assert!(matches!(created, Ok(Created::Upload { .. })), "{kind:?}: {created:?}");
     }
 }
 
@@ -404,9 +362,8 @@ fn a_delete_is_repeated() {
 fn a_refusal_is_told_as_it_is() {
     let world = World::fast();
     world.fail_always("create", refusal(5113));
-    let error = world
-        .run(world.client().create(&root(), "a.jpg", md5(HELLO), 5))
-        .expect_err("refused");
+    let error =
+        world.run(world.client().create(&root(), "a.jpg", md5(HELLO), 5)).expect_err("refused");
     assert!(error.is_refused() && !error.may_be_done());
     let reply = error.refusal().expect("a reply");
     assert_eq!((reply.code, &*reply.message), (5113, "不行"));
@@ -420,25 +377,18 @@ fn a_refusal_is_told_as_it_is() {
 #[test]
 fn the_deadline_ends_everything() {
     let world = World::fast();
-    let client = Client::new(Settings {
-        deadline: Duration::from_secs(2),
-        ..world.settings()
-    })
-    .expect("a client");
+    let client = Client::new(Settings { deadline: Duration::from_secs(2), ..world.settings() })
+        .expect("a client");
     world.run(client.check_credentials()).expect("a token");
     for kind in [FaultKind::Hang, FaultKind::Status(503), refusal(429)] {
         world.emulator.clear_faults();
         world.fail_always("create", kind.clone());
         world.fail_always("list", kind.clone());
         let begin = Instant::now();
-        let error = world
-            .run(client.list_all(&root(), |_| ()))
-            .expect_err("never");
+        let error = world.run(client.list_all(&root(), |_| ())).expect_err("never");
         assert!(begin.elapsed() < Duration::from_secs(3), "{kind:?}");
         assert_eq!(error.is_timed_out(), kind == FaultKind::Hang, "{error}");
-        let error = world
-            .run(client.create(&root(), "a.jpg", md5(HELLO), 5))
-            .expect_err("never");
+        let error = world.run(client.create(&root(), "a.jpg", md5(HELLO), 5)).expect_err("never");
         assert_eq!(error.may_be_done(), kind != refusal(429), "{error}");
     }
 }
@@ -455,9 +405,8 @@ fn nobody_at_home_is_unavailable_and_certainly_not_done() {
     })
     .expect("a client");
     let runtime = Runtime::new().expect("a runtime");
-    let error = runtime
-        .block_on(client.create(&root(), "a.jpg", md5(HELLO), 5))
-        .expect_err("nobody");
+    let error =
+        runtime.block_on(client.create(&root(), "a.jpg", md5(HELLO), 5)).expect_err("nobody");
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
 }
 
@@ -564,9 +513,7 @@ fn a_token_that_ended_is_renewed_once_for_all() {
         for task in 0..20 {
             let client = clients[task % 2].clone();
             tasks.spawn(async move {
-                client
-                    .create(&root(), &format!("{task}.jpg"), md5(HELLO), 5)
-                    .await
+                client.create(&root(), &format!("{task}.jpg"), md5(HELLO), 5).await
             });
         }
         for result in tasks.join_all().await {
@@ -602,9 +549,7 @@ fn wrong_credentials_are_asked_about_once() {
         let error = world.run(client.check_credentials()).expect_err("refused");
         assert!(error.is_unauthorized(), "{error}");
         assert!(!error.to_string().contains("wrong-secret"));
-        let error = world
-            .run(client.detail(&FileId::new("1")))
-            .expect_err("refused");
+        let error = world.run(client.detail(&FileId::new("1"))).expect_err("refused");
         assert!(error.is_unauthorized(), "{error}");
     }
     assert_eq!(world.emulator.count("access_token"), 1);
@@ -616,9 +561,7 @@ fn a_new_token_that_is_refused_ends_the_asking() {
     let client = world.client();
     world.fail_always("list", refusal(401));
     for _ in 0..3 {
-        let error = world
-            .run(client.list_all(&root(), |_| ()))
-            .expect_err("refused");
+        let error = world.run(client.list_all(&root(), |_| ())).expect_err("refused");
         assert!(error.is_unauthorized(), "{error}");
     }
     assert_eq!(world.emulator.count("access_token"), 2);
@@ -643,9 +586,7 @@ fn a_token_is_got_through_faults_but_not_asked_for_without_end() {
 
     let world = World::fast();
     world.fail_always("access_token", FaultKind::GarbageAfter);
-    let error = world
-        .run(world.client().check_credentials())
-        .expect_err("garbage");
+    let error = world.run(world.client().check_credentials()).expect_err("garbage");
     assert!(!error.may_be_done(), "{error}");
     assert_eq!(world.emulator.count("access_token"), 3);
 }
@@ -660,21 +601,13 @@ fn a_download_in_whole_and_in_part() {
     let url = link(&world, "a.jpg");
     world.run(async {
         let whole = client.download(&url, None).await.expect("begun");
-        assert_eq!(
-            (whole.status_is_partial, whole.first, whole.total),
-            (false, 0, Some(5))
-        );
+        assert_eq!((whole.status_is_partial, whole.first, whole.total), (false, 0, Some(5)));
         assert_eq!(bytes(whole).await.as_deref(), Ok(&b"hello"[..]));
         let part = client.download(&url, Some((1, 3))).await.expect("begun");
-        assert_eq!(
-            (part.status_is_partial, part.first, part.total),
-            (true, 1, Some(5))
-        );
+        assert_eq!((part.status_is_partial, part.first, part.total), (true, 1, Some(5)));
         assert_eq!(part.length, Some(3));
         assert_eq!(bytes(part).await.as_deref(), Ok(&b"ell"[..]));
-        world
-            .emulator
-            .change(|options| options.answers.range = RangeAnswer::Ignore);
+        world.emulator.change(|options| options.answers.range = RangeAnswer::Ignore);
         let whole = client.download(&url, Some((1, 3))).await.expect("begun");
         assert_eq!((whole.status_is_partial, whole.first), (false, 0));
         assert_eq!(bytes(whole).await.as_deref(), Ok(&b"hello"[..]));
@@ -686,9 +619,7 @@ fn a_download_in_whole_and_in_part() {
 fn a_redirect_is_followed_without_secrets() {
     let world = World::fast();
     world.emulator.put("a.jpg", b"hello");
-    world
-        .emulator
-        .change(|options| options.answers.redirect = Redirect::OtherHost);
+    world.emulator.change(|options| options.answers.redirect = Redirect::OtherHost);
     let client = world.client();
     names(&world, &client);
     let url = link(&world, "a.jpg");
@@ -714,13 +645,8 @@ fn a_redirect_of_the_api_host_is_an_error() {
     let client = world.client();
     world.run(client.check_credentials()).expect("a token");
     world.fail_always("list", FaultKind::Status(302));
-    let error = world
-        .run(client.list_page(&root(), None))
-        .expect_err("moved");
-    assert!(
-        matches!(error, Error::Status { status: 302, .. }),
-        "{error:?}"
-    );
+    let error = world.run(client.list_page(&root(), None)).expect_err("moved");
+    assert!(matches!(error, Error::Status { status: 302, .. }), "{error:?}");
 }
 
 #[test]
@@ -748,10 +674,7 @@ fn a_download_that_fails_says_how() {
 
 #[test]
 fn a_slice_may_take_longer_than_an_attempt() {
-    let world = World::new(Options {
-        bandwidth: Some(500_000),
-        ..Options::default()
-    });
+    let world = World::new(Options { bandwidth: Some(500_000), ..Options::default() });
     let client = world.client();
     let len = 1_000_000;
     world.run(async {
@@ -769,9 +692,7 @@ fn a_slice_may_take_longer_than_an_attempt() {
     let put = requests.iter().find(|request| request.endpoint == "put");
     let has = |name: &str| {
         let headers = put.into_iter().flat_map(|put| &put.headers);
-        headers
-            .filter(|(header, _)| header.eq_ignore_ascii_case(name))
-            .count()
+        headers.filter(|(header, _)| header.eq_ignore_ascii_case(name)).count()
     };
     assert_eq!((has("content-length"), has("transfer-encoding")), (1, 0));
     world.assert_clean();
@@ -821,28 +742,19 @@ fn no_message_holds_a_secret_or_a_signature() {
     };
     let kept = std::fs::read_to_string(world.dir.path().join("token.json")).expect("kept");
     let token = kept.split('"').nth(3).expect("a token").to_owned();
-    let url = world
-        .run(client.get_upload_url(&preupload, 1))
-        .expect("a URL");
+    let url = world.run(client.get_upload_url(&preupload, 1)).expect("a URL");
     let (_, query) = url.split_once('?').expect("a signature");
     let mut errors = Vec::new();
     world.fail_always(
         "list",
-        FaultKind::Refuse {
-            code: 1,
-            message: format!("{token} emulator-secret {url}"),
-        },
+        FaultKind::Refuse { code: 1, message: format!("{token} emulator-secret {url}") },
     );
     errors.push(world.run(client.list_page(&root(), None)).map(drop));
     for kind in [FaultKind::Expired, FaultKind::Reset, FaultKind::Status(500)] {
         world.fail("put", kind);
         errors.push(world.run(client.put_slice(&url, slice(b"hello", 0, 5))));
     }
-    errors.push(
-        world
-            .run(client.download(&format!("{url}&x"), None))
-            .map(drop),
-    );
+    errors.push(world.run(client.download(&format!("{url}&x"), None)).map(drop));
     for error in errors {
         let error = error.expect_err("failed");
         let message = format!("{error} {error:?}");
@@ -853,8 +765,5 @@ fn no_message_holds_a_secret_or_a_signature() {
 }
 
 fn refusal(code: i64) -> FaultKind {
-    FaultKind::Refuse {
-        code,
-        message: "不行".into(),
-    }
+    FaultKind::Refuse { code, message: "不行".into() }
 }

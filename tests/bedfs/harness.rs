@@ -24,10 +24,7 @@ pub(crate) struct Mount {
 
 /// An emulator without rate limits: what most tests want. Tests of the limits say otherwise.
 pub(crate) fn fast() -> Options {
-    Options {
-        qps: Qps::Unlimited,
-        ..Options::default()
-    }
+    Options { qps: Qps::Unlimited, ..Options::default() }
 }
 
 impl Mount {
@@ -47,17 +44,9 @@ impl Mount {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("mnt");
         fs::create_dir(&path).expect("a mount point");
-        let mount = Self {
-            emulator,
-            dir,
-            path,
-        };
+        let mount = Self { emulator, dir, path };
         let output = mount.mount(args);
-        assert!(
-            output.status.success(),
-            "bedfs mount: {}",
-            text(&output.stderr)
-        );
+        assert!(output.status.success(), "bedfs mount: {}", text(&output.stderr));
         mount
     }
 
@@ -92,36 +81,22 @@ impl Mount {
 
     /// Unmounts by `bedfs umount`; it must succeed.
     pub(crate) fn unmount(&self) {
-        let output = self
-            .bedfs("umount")
-            .arg(&self.path)
-            .output()
-            .expect("bedfs runs");
-        assert!(
-            output.status.success(),
-            "bedfs umount: {}",
-            text(&output.stderr)
-        );
+        let output = self.bedfs("umount").arg(&self.path).output().expect("bedfs runs");
+        assert!(output.status.success(), "bedfs umount: {}", text(&output.stderr));
     }
 
     /// Unmounts and mounts again.
     pub(crate) fn remount(&self, args: &[&str]) {
         self.unmount();
         let output = self.mount(args);
-        assert!(
-            output.status.success(),
-            "bedfs mount: {}",
-            text(&output.stderr)
-        );
+        assert!(output.status.success(), "bedfs mount: {}", text(&output.stderr));
     }
 
     /// Whether the kernel shows a mount on the mount point.
     pub(crate) fn is_mounted(&self) -> bool {
         let mounts = fs::read_to_string("/proc/self/mounts").expect("the mount table");
         let path = self.path.to_str().expect("a UTF-8 path");
-        mounts
-            .lines()
-            .any(|line| line.split(' ').nth(1) == Some(path))
+        mounts.lines().any(|line| line.split(' ').nth(1) == Some(path))
     }
 
     /// The log of a mount in the background.
@@ -141,11 +116,7 @@ impl Drop for Mount {
         }
         for attempt in ["", "-l"] {
             if self.is_mounted() {
-                let flags = if attempt.is_empty() {
-                    vec![]
-                } else {
-                    vec![attempt]
-                };
+                let flags = if attempt.is_empty() { vec![] } else { vec![attempt] };
                 let _unmounted = Command::new("umount")
                     .args(flags)
                     .arg(&self.path)
@@ -176,11 +147,7 @@ pub(crate) fn bedfs(home: &Path, endpoint: &str) -> Command {
 /// Runs a program and gives what it says; it must succeed.
 pub(crate) fn run<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = A>) -> String {
     let output = attempt(program, args);
-    assert!(
-        output.status.success(),
-        "{program}: {}",
-        text(&output.stderr)
-    );
+    assert!(output.status.success(), "{program}: {}", text(&output.stderr));
     text(&output.stdout)
 }
 
@@ -188,9 +155,7 @@ pub(crate) fn run<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item =
 pub(crate) fn attempt<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = A>) -> Output {
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null()).env("LC_ALL", "C");
-    command
-        .output()
-        .unwrap_or_else(|error| panic!("{program} cannot be run: {error}"))
+    command.output().unwrap_or_else(|error| panic!("{program} cannot be run: {error}"))
 }
 
 /// Bytes as text.
@@ -201,12 +166,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 /// An extended attribute of a file; `None` if it has none of that name.
 pub(crate) fn xattr(path: &Path, name: &str) -> Option<String> {
     let full = format!("user.bedfs.{name}");
-    let args = [
-        OsStr::new("--only-values"),
-        OsStr::new("-n"),
-        OsStr::new(&full),
-        path.as_os_str(),
-    ];
+    let args = [OsStr::new("--only-values"), OsStr::new("-n"), OsStr::new(&full), path.as_os_str()];
     let output = attempt("getfattr", args);
     match output.status.success() {
         true => Some(text(&output.stdout)),

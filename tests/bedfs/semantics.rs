@@ -73,10 +73,7 @@ fn written_bytes_are_read_back_before_and_after_the_upload() {
     assert_eq!(fs::read(&path).expect("read after the upload"), bytes);
     mount.remount(&[]);
     assert_eq!(fs::read(&path).expect("read after a remount"), bytes);
-    assert_eq!(
-        run("stat", ["-c".as_ref(), "%s".as_ref(), path.as_os_str()]),
-        "300001\n"
-    );
+    assert_eq!(run("stat", ["-c".as_ref(), "%s".as_ref(), path.as_os_str()]), "300001\n");
     no_violations(&mount);
 }
 
@@ -86,16 +83,10 @@ fn writes_land_at_any_offset_of_new_and_of_remote_files() {
     let mount = bed(|bed| drop(bed.put("old.jpg", &model)));
     let path = mount.at("old.jpg");
     let file = open_rw(&path);
-    for (seed, (offset, len)) in [
-        (0, 1),
-        (131_071, 2),
-        (699_990, 20),
-        (300_000, 131_072),
-        (299_999, 3),
-        (900_000, 10),
-    ]
-    .into_iter()
-    .enumerate()
+    for (seed, (offset, len)) in
+        [(0, 1), (131_071, 2), (699_990, 20), (300_000, 131_072), (299_999, 3), (900_000, 10)]
+            .into_iter()
+            .enumerate()
     {
         let bytes = noise(seed as u64 + 10, len);
         file.write_all_at(&bytes, offset as u64).expect("written");
@@ -125,14 +116,8 @@ fn a_file_is_cut_and_lengthened_by_name_and_by_descriptor() {
     let path = mount.at("a.jpg");
     // By name, without a descriptor: uploaded when the call returns.
     python("import os,sys; os.truncate(sys.argv[1], 100000)", &[&path]);
-    assert_eq!(
-        mount.emulator.read("a.jpg"),
-        Some(bytes[..100_000].to_vec())
-    );
-    run(
-        "truncate",
-        ["-s".as_ref(), "150000".as_ref(), path.as_os_str()],
-    );
+    assert_eq!(mount.emulator.read("a.jpg"), Some(bytes[..100_000].to_vec()));
+    run("truncate", ["-s".as_ref(), "150000".as_ref(), path.as_os_str()]);
     let mut model = bytes[..100_000].to_vec();
     model.resize(150_000, 0);
     assert_eq!(mount.emulator.read("a.jpg"), Some(model.clone()));
@@ -154,25 +139,10 @@ fn a_file_is_cut_and_lengthened_by_name_and_by_descriptor() {
 #[test]
 fn a_cut_to_nothing_and_new_bytes_make_one_new_version() {
     let mount = bed(|bed| drop(bed.put("a.jpg", &noise(4, 50_000))));
-    run(
-        "sh",
-        [
-            "-c",
-            "echo new > \"$0\"",
-            mount.at("a.jpg").to_str().expect("a path"),
-        ],
-    );
+    run("sh", ["-c", "echo new > \"$0\"", mount.at("a.jpg").to_str().expect("a path")]);
     assert_eq!(mount.emulator.read("a.jpg").as_deref(), Some(&b"new\n"[..]));
     assert_eq!(mount.emulator.count("cdn"), 0);
-    assert_eq!(
-        mount
-            .emulator
-            .list("")
-            .iter()
-            .filter(|row| !row.is_folder)
-            .count(),
-        1
-    );
+    assert_eq!(mount.emulator.list("").iter().filter(|row| !row.is_folder).count(), 1);
     no_violations(&mount);
 }
 
@@ -184,10 +154,7 @@ fn appends_go_to_the_end() {
         let script = format!("echo {word} >> \"$0\"");
         run("sh", ["-c".as_ref(), script.as_ref(), path.as_os_str()]);
     }
-    assert_eq!(
-        mount.emulator.read("log.txt").as_deref(),
-        Some(&b"a\nb\nc\n"[..])
-    );
+    assert_eq!(mount.emulator.read("log.txt").as_deref(), Some(&b"a\nb\nc\n"[..]));
     mount.remount(&[]);
     let mut one = OpenOptions::new().append(true).open(&path).expect("opens");
     let mut two = OpenOptions::new().append(true).open(&path).expect("opens");
@@ -243,17 +210,11 @@ fn fsync_returns_when_the_service_has_the_bytes() {
     assert_eq!(mount.emulator.read("a.png").as_deref(), Some(&b"first"[..]));
     file.write_all(b" second").expect("written");
     file.sync_data().expect("synced");
-    assert_eq!(
-        mount.emulator.read("a.png").as_deref(),
-        Some(&b"first second"[..])
-    );
+    assert_eq!(mount.emulator.read("a.png").as_deref(), Some(&b"first second"[..]));
     mount.emulator.forget_requests();
     drop(file);
     assert_eq!(mount.emulator.count("create"), 0);
-    assert_eq!(
-        xattr(&mount.at("a.png"), "state").as_deref(),
-        Some("remote")
-    );
+    assert_eq!(xattr(&mount.at("a.png"), "state").as_deref(), Some("remote"));
     no_violations(&mount);
 }
 
@@ -265,15 +226,10 @@ fn an_overwrite_in_part_fetches_only_what_it_needs() {
     let new = noise(7, 8 * MIB);
     let source = mount.local("source", &new);
     // What is overwritten, in MiB, and what is needed of the old version, in MiB.
-    for (case, (skip, count, keep, needed)) in [
-        (0, 8, 8, 0),
-        (0, 4, 8, 4),
-        (6, 2, 8, 6),
-        (2, 4, 8, 4),
-        (0, 0, 1, 1),
-    ]
-    .into_iter()
-    .enumerate()
+    for (case, (skip, count, keep, needed)) in
+        [(0, 8, 8, 0), (0, 4, 8, 4), (6, 2, 8, 6), (2, 4, 8, 4), (0, 0, 1, 1)]
+            .into_iter()
+            .enumerate()
     {
         let name = format!("{case}.jpg");
         let mut model = old.clone();
@@ -283,13 +239,7 @@ fn an_overwrite_in_part_fetches_only_what_it_needs() {
         mount.emulator.put(&name, &model);
         run(
             "setfattr",
-            [
-                "-n",
-                "user.bedfs.refresh",
-                "-v",
-                "1",
-                mount.path.to_str().expect("a path"),
-            ],
+            ["-n", "user.bedfs.refresh", "-v", "1", mount.path.to_str().expect("a path")],
         );
         mount.emulator.forget_requests();
         let path = mount.at(&name);
@@ -304,28 +254,13 @@ fn an_overwrite_in_part_fetches_only_what_it_needs() {
             model[part.clone()].copy_from_slice(&new[part]);
         }
         if keep < 8 {
-            python(
-                &format!("import os,sys; os.truncate(sys.argv[1], {})", keep * MIB),
-                &[&path],
-            );
+            python(&format!("import os,sys; os.truncate(sys.argv[1], {})", keep * MIB), &[&path]);
             model.truncate(keep * MIB);
         }
-        assert!(
-            mount.emulator.read(&name).as_ref() == Some(&model),
-            "case {case}: other bytes"
-        );
-        let (fetched, most) = (
-            fetched(&mount),
-            if needed == 0 {
-                0
-            } else {
-                needed * MIB + MIB / 2
-            },
-        );
-        assert!(
-            fetched <= most as u64,
-            "case {case}: {fetched} bytes fetched where {most} do"
-        );
+        assert!(mount.emulator.read(&name).as_ref() == Some(&model), "case {case}: other bytes");
+        let (fetched, most) =
+            (fetched(&mount), if needed == 0 { 0 } else { needed * MIB + MIB / 2 });
+        assert!(fetched <= most as u64, "case {case}: {fetched} bytes fetched where {most} do");
     }
     no_violations(&mount);
 }
@@ -343,10 +278,7 @@ fn reads_give_the_bytes_asked_for_at_any_offset() {
         assert_eq!(part[..count], bytes[offset..end][..count], "at {offset}");
         assert!(count > 0, "nothing at {offset}");
     }
-    assert_eq!(
-        file.read_at(&mut [0; 10], 3_000_001).expect("at the end"),
-        0
-    );
+    assert_eq!(file.read_at(&mut [0; 10], 3_000_001).expect("at the end"), 0);
     assert_eq!(file.read_at(&mut [0; 10], 9_000_000).expect("beyond"), 0);
     let mut whole = Vec::new();
     (&file).read_to_end(&mut whole).expect("read whole");
@@ -364,15 +296,9 @@ fn an_empty_file_lives_here_until_it_has_bytes() {
     assert_eq!(run("ls", [&mount.path]), "empty.png\n");
     run("mv", [&path, &moved]);
     assert_eq!(run("ls", [&mount.path]), "moved.png\n");
-    assert_eq!(
-        (mount.emulator.count("create"), mount.emulator.count("move")),
-        (0, 0)
-    );
+    assert_eq!((mount.emulator.count("create"), mount.emulator.count("move")), (0, 0));
     fs::write(&moved, b"bytes").expect("written");
-    assert_eq!(
-        mount.emulator.read("moved.png").as_deref(),
-        Some(&b"bytes"[..])
-    );
+    assert_eq!(mount.emulator.read("moved.png").as_deref(), Some(&b"bytes"[..]));
     run("touch", [&path]);
     run("rm", [&path]);
     assert_eq!(run("ls", [&mount.path]), "moved.png\n");
@@ -401,66 +327,26 @@ fn archives_are_unpacked_and_trees_are_copied_with_their_times_and_modes() {
     let mount = Mount::new();
     let from = mount.dir.path().join("from");
     fs::create_dir_all(from.join("sub/deep")).expect("folders");
-    for (number, name) in ["a.png", "sub/b c.jpg", "sub/deep/图.gif"]
-        .iter()
-        .enumerate()
-    {
-        fs::write(
-            from.join(name),
-            noise(20 + number as u64, 10_000 * (number + 1)),
-        )
-        .expect("a file");
+    for (number, name) in ["a.png", "sub/b c.jpg", "sub/deep/图.gif"].iter().enumerate() {
+        fs::write(from.join(name), noise(20 + number as u64, 10_000 * (number + 1)))
+            .expect("a file");
         run(
             "touch",
-            [
-                "-d",
-                "2019-03-04 05:06:07.123456789",
-                from.join(name).to_str().expect("a path"),
-            ],
+            ["-d", "2019-03-04 05:06:07.123456789", from.join(name).to_str().expect("a path")],
         );
         run("chmod", ["640".as_ref(), from.join(name).as_os_str()]);
     }
     let tar = mount.dir.path().join("tar.tar");
-    run(
-        "tar",
-        [
-            "-C".as_ref(),
-            from.as_os_str(),
-            "-cf".as_ref(),
-            tar.as_os_str(),
-            ".".as_ref(),
-        ],
-    );
+    run("tar", ["-C".as_ref(), from.as_os_str(), "-cf".as_ref(), tar.as_os_str(), ".".as_ref()]);
     for folder in ["cp", "rsync", "tar"] {
         fs::create_dir(mount.at(folder)).expect("a folder");
     }
     let all = format!("{}/.", from.display());
-    run(
-        "cp",
-        ["-rp".as_ref(), all.as_ref(), mount.at("cp").as_os_str()],
-    );
-    run(
-        "rsync",
-        ["-a".as_ref(), all.as_ref(), mount.at("rsync").as_os_str()],
-    );
-    run(
-        "tar",
-        [
-            "-C".as_ref(),
-            mount.at("tar").as_os_str(),
-            "-xf".as_ref(),
-            tar.as_os_str(),
-        ],
-    );
+    run("cp", ["-rp".as_ref(), all.as_ref(), mount.at("cp").as_os_str()]);
+    run("rsync", ["-a".as_ref(), all.as_ref(), mount.at("rsync").as_os_str()]);
+    run("tar", ["-C".as_ref(), mount.at("tar").as_os_str(), "-xf".as_ref(), tar.as_os_str()]);
     for folder in ["cp", "rsync", "tar"] {
-        run(
-            "diff",
-            [
-                "-r".as_ref(),
-                from.as_os_str(),
-                mount.at(folder).as_os_str(),
-            ],
-        );
+        run("diff", ["-r".as_ref(), from.as_os_str(), mount.at(folder).as_os_str()]);
         let copied = fs::metadata(mount.at(folder).join("sub/b c.jpg")).expect("stat");
         let original = fs::metadata(from.join("sub/b c.jpg")).expect("stat");
         assert_eq!(copied.mode() & 0o777, 0o640, "{folder}");
@@ -470,21 +356,10 @@ fn archives_are_unpacked_and_trees_are_copied_with_their_times_and_modes() {
         assert_eq!(copied.mtime_nsec(), nanoseconds, "{folder}");
     }
     mount.emulator.forget_requests();
-    run(
-        "rsync",
-        ["-a".as_ref(), all.as_ref(), mount.at("rsync").as_os_str()],
-    );
+    run("rsync", ["-a".as_ref(), all.as_ref(), mount.at("rsync").as_os_str()]);
     let calls = ["create", "move", "delete", "cdn"].map(|endpoint| mount.emulator.count(endpoint));
     assert_eq!(calls, [0; 4], "a second rsync sends nothing");
-    assert_eq!(
-        mount
-            .emulator
-            .tree()
-            .iter()
-            .filter(|(_, row)| !row.is_folder)
-            .count(),
-        9
-    );
+    assert_eq!(mount.emulator.tree().iter().filter(|(_, row)| !row.is_folder).count(), 9);
     no_violations(&mount);
 }
 
@@ -493,10 +368,7 @@ fn locks_and_preallocation_do_not_stand_in_a_programs_way() {
     let mount = Mount::new();
     fs::write(mount.at("a.png"), b"bytes").expect("written");
     run("flock", [mount.at("a.png").as_os_str(), "true".as_ref()]);
-    let output = attempt(
-        "fallocate",
-        ["-l", "100", mount.at("a.png").to_str().expect("a path")],
-    );
+    let output = attempt("fallocate", ["-l", "100", mount.at("a.png").to_str().expect("a path")]);
     assert!(!output.status.success(), "preallocation is not promised");
     assert_eq!(mount.emulator.read("a.png").as_deref(), Some(&b"bytes"[..]));
     no_violations(&mount);

@@ -13,10 +13,7 @@ use crate::semantics::{bed, bed_with, errno, no_violations, open_rw, python};
 
 /// A mount of a filled bed that answers so when folders are moved.
 fn moving(folders: MoveFolder, fill: impl FnOnce(&Emulator)) -> Mount {
-    let answers = Answers {
-        move_folder: folders,
-        ..Answers::default()
-    };
+    let answers = Answers { move_folder: folders, ..Answers::default() };
     bed_with(Options { answers, ..fast() }, &[], fill)
 }
 
@@ -24,30 +21,18 @@ fn refresh(path: &Path) {
     let path = path.as_os_str();
     run(
         "setfattr",
-        [
-            "-n".as_ref(),
-            "user.bedfs.refresh".as_ref(),
-            "-v".as_ref(),
-            "1".as_ref(),
-            path,
-        ],
+        ["-n".as_ref(), "user.bedfs.refresh".as_ref(), "-v".as_ref(), "1".as_ref(), path],
     );
 }
 
 /// The ID of each file of the bed, by path.
 fn ids(mount: &Mount) -> BTreeMap<String, String> {
     let files = mount.emulator.tree().into_iter();
-    files
-        .filter(|(_, row)| !row.is_folder)
-        .map(|(path, row)| (path, row.id))
-        .collect()
+    files.filter(|(_, row)| !row.is_folder).map(|(path, row)| (path, row.id)).collect()
 }
 
 fn names(path: &Path) -> Vec<String> {
-    run("ls", ["-A".as_ref(), path.as_os_str()])
-        .lines()
-        .map(str::to_owned)
-        .collect()
+    run("ls", ["-A".as_ref(), path.as_os_str()]).lines().map(str::to_owned).collect()
 }
 
 #[test]
@@ -65,10 +50,7 @@ fn a_file_moved_to_another_folder_keeps_its_id_and_its_link() {
     assert_eq!(mount.emulator.row("b/p.jpg").expect("moved").id, id);
     assert_eq!(xattr(&mount.at("b/p.jpg"), "url"), Some(link.clone()));
     assert_eq!(fs::read(mount.at("b/p.jpg")).expect("read"), bytes);
-    assert_eq!(
-        (mount.emulator.count("move"), mount.emulator.count("create")),
-        (1, 0)
-    );
+    assert_eq!((mount.emulator.count("move"), mount.emulator.count("create")), (1, 0));
     // Into the root and out of it.
     run("mv", [mount.at("b/p.jpg"), mount.path.clone()]);
     assert_eq!(mount.emulator.row("p.jpg").expect("moved").id, id);
@@ -95,10 +77,7 @@ fn a_renamed_file_is_made_anew_without_sending_a_byte() {
     run("mv", [mount.at("a/q.jpg"), mount.at("b/r.jpg")]);
     assert_eq!(ids(&mount).into_keys().collect::<Vec<_>>(), ["b/r.jpg"]);
     assert_eq!(fs::read(mount.at("b/r.jpg")).expect("read"), bytes);
-    assert_eq!(
-        (mount.emulator.count("create"), mount.emulator.count("put")),
-        (2, 0)
-    );
+    assert_eq!((mount.emulator.count("create"), mount.emulator.count("put")), (2, 0));
     assert!(!mount.at("a/p.jpg").exists() && !mount.at("a/q.jpg").exists());
     no_violations(&mount);
 }
@@ -106,11 +85,7 @@ fn a_renamed_file_is_made_anew_without_sending_a_byte() {
 #[test]
 fn a_rename_over_a_file_replaces_it() {
     let mount = Mount::new();
-    for (from, to) in [
-        ("p.jpg", "q.jpg"),
-        ("a/p.jpg", "b/p.jpg"),
-        ("a/p.jpg", "b/q.jpg"),
-    ] {
+    for (from, to) in [("p.jpg", "q.jpg"), ("a/p.jpg", "b/p.jpg"), ("a/p.jpg", "b/q.jpg")] {
         mount.emulator.put(from, b"new");
         mount.emulator.put(to, b"old");
         mount.emulator.mkdir("b");
@@ -121,11 +96,7 @@ fn a_rename_over_a_file_replaces_it() {
             }
         }
         run("mv", ["-f".into(), mount.at(from), mount.at(to)]);
-        assert_eq!(
-            mount.emulator.read(to).as_deref(),
-            Some(&b"new"[..]),
-            "{from} to {to}"
-        );
+        assert_eq!(mount.emulator.read(to).as_deref(), Some(&b"new"[..]), "{from} to {to}");
         assert_eq!(fs::read(mount.at(to)).expect("read"), b"new");
         assert_eq!(mount.emulator.row(from), None);
         assert!(!mount.at(from).exists());
@@ -149,34 +120,17 @@ fn a_folder_renamed_and_moved_keeps_the_ids_of_all_its_pictures() {
         run("mv", [mount.at("d"), mount.at("e")]);
         run("mv", [mount.at("e"), mount.at("else/where")]);
         let moved = |path: String| format!("else/where/e{}", path.strip_prefix('d').expect("in d"));
-        let expected: BTreeMap<_, _> = before
-            .into_iter()
-            .map(|(path, id)| (moved(path), id))
-            .collect();
+        let expected: BTreeMap<_, _> =
+            before.into_iter().map(|(path, id)| (moved(path), id)).collect();
         assert_eq!(ids(&mount), expected, "{folders:?}");
-        assert_eq!(
-            (mount.emulator.count("create"), mount.emulator.count("cdn")),
-            (0, 0)
-        );
+        assert_eq!((mount.emulator.count("create"), mount.emulator.count("cdn")), (0, 0));
         let deep = mount.at("else/where/e/sub/deep");
-        assert_eq!(
-            xattr(&deep.join("pic-000001.jpg"), "url"),
-            Some(link),
-            "{folders:?}"
-        );
+        assert_eq!(xattr(&deep.join("pic-000001.jpg"), "url"), Some(link), "{folders:?}");
         let there = fs::read(deep.join("pic-000001.jpg")).expect("read");
-        assert_eq!(
-            Some(there),
-            mount.emulator.read("else/where/e/sub/deep/pic-000001.jpg")
-        );
+        assert_eq!(Some(there), mount.emulator.read("else/where/e/sub/deep/pic-000001.jpg"));
         assert_eq!(names(&mount.path), ["else"]);
         assert_eq!(names(&mount.at("else/where/e")).len(), 131);
-        let folders_left = mount
-            .emulator
-            .tree()
-            .iter()
-            .filter(|(_, row)| row.is_folder)
-            .count();
+        let folders_left = mount.emulator.tree().iter().filter(|(_, row)| row.is_folder).count();
         assert_eq!(folders_left, 5, "no folder is left over");
         no_violations(&mount);
     }
@@ -192,21 +146,14 @@ fn what_is_only_here_goes_with_a_folder_that_is_rebuilt() {
     let path = mount.at("d/sub/open.jpg");
     fs::write(&path, b"").expect("an empty file");
     let file = open_rw(&path);
-    file.write_all_at(b"written before and after", 0)
-        .expect("written");
+    file.write_all_at(b"written before and after", 0).expect("written");
     run("mv", [mount.at("d"), mount.at("to/e")]);
     file.write_all_at(b"WRITTEN", 0).expect("written");
     drop(file);
     assert_eq!(names(&mount.at("to/e/sub")), ["empty", "open.jpg", "p.jpg"]);
     let wanted = b"WRITTEN before and after";
-    assert_eq!(
-        mount.emulator.read("to/e/sub/open.jpg").as_deref(),
-        Some(&wanted[..])
-    );
-    assert_eq!(
-        fs::read(mount.at("to/e/sub/open.jpg")).expect("read"),
-        wanted
-    );
+    assert_eq!(mount.emulator.read("to/e/sub/open.jpg").as_deref(), Some(&wanted[..]));
+    assert_eq!(fs::read(mount.at("to/e/sub/open.jpg")).expect("read"), wanted);
     no_violations(&mount);
 }
 
@@ -217,15 +164,9 @@ fn a_shell_in_a_renamed_folder_goes_on_working() {
             bed.put("d/p.jpg", b"bytes");
         });
         let script = "cd \"$0/d\" && mv ../d ../e && cat p.jpg && echo new > q.jpg && ls";
-        let said = run(
-            "sh",
-            ["-c".as_ref(), script.as_ref(), mount.path.as_os_str()],
-        );
+        let said = run("sh", ["-c".as_ref(), script.as_ref(), mount.path.as_os_str()]);
         assert_eq!(said, "bytesp.jpg\nq.jpg\n");
-        assert_eq!(
-            ids(&mount).into_keys().collect::<Vec<_>>(),
-            ["e/p.jpg", "e/q.jpg"]
-        );
+        assert_eq!(ids(&mount).into_keys().collect::<Vec<_>>(), ["e/p.jpg", "e/q.jpg"]);
         no_violations(&mount);
     }
 }
@@ -245,18 +186,12 @@ fn renames_that_posix_forbids_are_refused_and_change_nothing() {
     assert_eq!(errno(fs::rename(at("d"), at("f.jpg"))), libc::ENOTDIR);
     assert_eq!(errno(fs::rename(at("f.jpg"), at("empty"))), libc::EISDIR);
     assert_eq!(errno(fs::rename(at("none"), at("f.jpg"))), libc::ENOENT);
-    assert_eq!(
-        errno(fs::rename(at("f.jpg"), at("none/f.jpg"))),
-        libc::ENOENT
-    );
+    assert_eq!(errno(fs::rename(at("f.jpg"), at("none/f.jpg"))), libc::ENOENT);
     fs::rename(at("f.jpg"), at("f.jpg")).expect("onto itself");
     run("mv", ["-n".into(), at("f.jpg"), at("d/p.jpg")]);
     assert_eq!(mount.emulator.tree(), before);
     fs::rename(at("d"), at("empty")).expect("over an empty folder");
-    assert_eq!(
-        ids(&mount).into_keys().collect::<Vec<_>>(),
-        ["empty/p.jpg", "f.jpg", "full/q.jpg"]
-    );
+    assert_eq!(ids(&mount).into_keys().collect::<Vec<_>>(), ["empty/p.jpg", "f.jpg", "full/q.jpg"]);
     no_violations(&mount);
 }
 
@@ -293,11 +228,7 @@ fn a_full_folder_is_not_removed_also_when_it_was_filled_elsewhere() {
     mount.emulator.put("filled/q.jpg", b"q");
     mount.emulator.mkdir("own/sub");
     for folder in ["full", "filled", "own", "local"] {
-        assert_eq!(
-            errno(fs::remove_dir(mount.at(folder))),
-            libc::ENOTEMPTY,
-            "{folder}"
-        );
+        assert_eq!(errno(fs::remove_dir(mount.at(folder))), libc::ENOTEMPTY, "{folder}");
         assert!(mount.emulator.row(folder).is_some());
     }
     assert_eq!(mount.emulator.count("delete"), 0);
@@ -316,21 +247,12 @@ fn a_folder_of_250_is_listed_whole_and_shows_every_change_at_once() {
     let mount = bed(|bed| {
         bed.fill("d", 250, 100);
     });
-    let expected: Vec<_> = (0..250)
-        .map(|number| format!("pic-{number:06}.jpg"))
-        .collect();
+    let expected: Vec<_> = (0..250).map(|number| format!("pic-{number:06}.jpg")).collect();
     assert_eq!(names(&mount.at("d")), expected);
-    assert_eq!(
-        mount.emulator.count("list"),
-        1 + 3,
-        "the root, then three pages"
-    );
+    assert_eq!(mount.emulator.count("list"), 1 + 3, "the root, then three pages");
     fs::write(mount.at("d/new.jpg"), b"new").expect("written");
     run("rm", [mount.at("d/pic-000100.jpg")]);
-    run(
-        "mv",
-        [mount.at("d/pic-000101.jpg"), mount.at("d/other.jpg")],
-    );
+    run("mv", [mount.at("d/pic-000101.jpg"), mount.at("d/other.jpg")]);
     fs::create_dir(mount.at("d/sub")).expect("a folder");
     let mut changed: Vec<_> = expected
         .iter()
@@ -373,12 +295,7 @@ fn a_tree_is_removed_whole_and_nothing_beside_it() {
     fs::write(mount.at("d/b/empty"), b"").expect("an empty file");
     run("rm", ["-r".into(), mount.at("d")]);
     assert_eq!(names(&mount.path), ["keep"]);
-    let left: Vec<_> = mount
-        .emulator
-        .tree()
-        .into_iter()
-        .map(|(path, _)| path)
-        .collect();
+    let left: Vec<_> = mount.emulator.tree().into_iter().map(|(path, _)| path).collect();
     assert_eq!(left, ["keep", "keep/p.jpg"]);
     let output = attempt("rmdir", [&mount.path]);
     assert!(!output.status.success(), "{}", text(&output.stdout));

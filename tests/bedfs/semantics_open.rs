@@ -32,18 +32,8 @@ fn is_tidy_after_unmounting(mount: &Mount) -> bool {
 fn two_programs_that_write_to_one_descriptor_make_one_upload() {
     let mount = Mount::new();
     let script = "(echo a; /bin/echo b; echo c) > \"$0\"";
-    run(
-        "sh",
-        [
-            "-c".as_ref(),
-            script.as_ref(),
-            mount.at("f.txt").as_os_str(),
-        ],
-    );
-    assert_eq!(
-        mount.emulator.read("f.txt").as_deref(),
-        Some(&b"a\nb\nc\n"[..])
-    );
+    run("sh", ["-c".as_ref(), script.as_ref(), mount.at("f.txt").as_os_str()]);
+    assert_eq!(mount.emulator.read("f.txt").as_deref(), Some(&b"a\nb\nc\n"[..]));
     assert_eq!(mount.emulator.count("create"), 1);
     no_violations(&mount);
 }
@@ -60,10 +50,7 @@ os.write(fd, b'three')
 os.close(fd)
 ";
     python(script, &[&mount.at("f.txt")]);
-    assert_eq!(
-        mount.emulator.read("f.txt").as_deref(),
-        Some(&b"one two three"[..])
-    );
+    assert_eq!(mount.emulator.read("f.txt").as_deref(), Some(&b"one two three"[..]));
     assert_eq!(mount.emulator.count("create"), 1);
     no_violations(&mount);
 }
@@ -202,27 +189,15 @@ fn a_file_renamed_while_it_is_written_is_uploaded_under_its_new_name() {
         let path = mount.at("f.jpg");
         run(
             "setfattr",
-            [
-                "-n",
-                "user.bedfs.refresh",
-                "-v",
-                "1",
-                mount.path.to_str().expect("a path"),
-            ],
+            ["-n", "user.bedfs.refresh", "-v", "1", mount.path.to_str().expect("a path")],
         );
         let file = open_rw(&path);
         file.write_all_at(b"one two", 0).expect("written");
         fs::rename(&path, mount.at("d/g.jpg")).expect("renamed");
         file.write_all_at(b" three", 7).expect("written");
         drop(file);
-        assert_eq!(
-            files(&mount),
-            [("d/g.jpg".to_owned(), b"one two three".to_vec())]
-        );
-        assert_eq!(
-            fs::read(mount.at("d/g.jpg")).expect("read"),
-            b"one two three"
-        );
+        assert_eq!(files(&mount), [("d/g.jpg".to_owned(), b"one two three".to_vec())]);
+        assert_eq!(fs::read(mount.at("d/g.jpg")).expect("read"), b"one two three");
         assert!(is_tidy_after_unmounting(&mount));
         no_violations(&mount);
     }
@@ -239,10 +214,7 @@ fn an_editor_that_saves_beside_and_renames_over_leaves_one_file() {
         drop(file);
         fs::rename(&beside, &path).expect("renamed");
         assert_eq!(fs::read(&path).expect("read"), text.as_bytes());
-        assert_eq!(
-            files(&mount),
-            [("d/a.svg".to_owned(), text.as_bytes().to_vec())]
-        );
+        assert_eq!(files(&mount), [("d/a.svg".to_owned(), text.as_bytes().to_vec())]);
     }
     assert!(is_tidy_after_unmounting(&mount));
     no_violations(&mount);
@@ -254,11 +226,7 @@ fn a_file_renamed_before_its_first_close_replaces_the_one_of_that_name() {
     let mut file = File::create(mount.at("a.jpg")).expect("a new file");
     file.write_all(b"new").expect("written");
     fs::rename(mount.at("a.jpg"), mount.at("b.jpg")).expect("renamed");
-    assert_eq!(
-        mount.emulator.read("b.jpg").as_deref(),
-        Some(&b"old"[..]),
-        "until the close"
-    );
+    assert_eq!(mount.emulator.read("b.jpg").as_deref(), Some(&b"old"[..]), "until the close");
     drop(file);
     assert_eq!(files(&mount), [("b.jpg".to_owned(), b"new".to_vec())]);
     assert!(is_tidy_after_unmounting(&mount));

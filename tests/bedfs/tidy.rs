@@ -55,19 +55,14 @@ fn files() -> Vec<(String, PathBuf)> {
 }
 
 fn floor(room: &str) -> Option<u32> {
-    FLOORS
-        .iter()
-        .find(|(name, _)| *name == room)
-        .map(|(_, floor)| *floor)
+    FLOORS.iter().find(|(name, _)| *name == room).map(|(_, floor)| *floor)
 }
 
 /// The code of a file: no comments, and not its tests.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("a readable source");
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-    let lines = code
-        .lines()
-        .map(|line| line.split("//").next().unwrap_or_default());
+    let lines = code.lines().map(|line| line.split("//").next().unwrap_or_default());
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -78,10 +73,7 @@ fn every_room_has_a_floor() {
         assert!(known, "{} is in no room of the table", path.display());
     }
     for (room, _) in FLOORS {
-        assert!(
-            files().iter().any(|(name, _)| name == room),
-            "the room {room} is gone"
-        );
+        assert!(files().iter().any(|(name, _)| name == room), "the room {room} is gone");
     }
 }
 
@@ -92,23 +84,14 @@ fn arrows_point_down() {
         let Some(from) = floor(&room) else { continue };
         let code = code(&path);
         for part in code.split("crate::").skip(1) {
-            let to: String = part
-                .chars()
-                .take_while(|c| c.is_alphanumeric() || *c == '_')
-                .collect();
+            let to: String =
+                part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             let to_floor = floor(&to).unwrap_or_else(|| panic!("{}: no room {to}", path.display()));
-            assert!(
-                to_floor <= from,
-                "{} ({from}) uses {to} ({to_floor})",
-                path.display()
-            );
+            assert!(to_floor <= from, "{} ({from}) uses {to} ({to_floor})", path.display());
             arrows += 1;
         }
     }
-    assert!(
-        arrows > 50,
-        "only {arrows} arrows were found: does this test still read them?"
-    );
+    assert!(arrows > 50, "only {arrows} arrows were found: does this test still read them?");
 }
 
 #[test]
@@ -118,19 +101,13 @@ fn guests_stay_in_their_homes() {
         for (room, path) in files() {
             let code = code(&path);
             let here = code.match_indices(guest).any(|(at, _)| {
-                let (before, after) = (
-                    code[..at].chars().next_back(),
-                    code[at + guest.len()..].chars().next(),
-                );
+                let (before, after) =
+                    (code[..at].chars().next_back(), code[at + guest.len()..].chars().next());
                 let is_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
                 !is_word(before) && !is_word(after)
             });
             seen |= here;
-            assert!(
-                !here || homes.contains(&room.as_str()),
-                "{} has {guest}",
-                path.display()
-            );
+            assert!(!here || homes.contains(&room.as_str()), "{} has {guest}", path.display());
         }
         assert!(seen, "{guest} is nowhere");
     }
@@ -140,10 +117,6 @@ fn guests_stay_in_their_homes() {
 fn every_file_says_what_it_is() {
     for (_, path) in files() {
         let text = fs::read_to_string(&path).expect("a readable source");
-        assert!(
-            text.starts_with("//! "),
-            "{} does not begin by saying what it is",
-            path.display()
-        );
+        assert!(text.starts_with("//! "), "{} does not begin by saying what it is", path.display());
     }
 }

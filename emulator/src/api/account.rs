@@ -9,11 +9,7 @@ use crate::lock;
 use crate::refusal::Refusal;
 
 pub(super) fn access_token(call: &Call) -> Result<Value, Refusal> {
-    let Call {
-        server,
-        options,
-        fields,
-    } = call;
+    let Call { server, options, fields } = call;
     let known = (options.client_id.as_str(), options.client_secret.as_str());
     if (fields.text("clientID")?, fields.text("clientSecret")?) != known {
         return Err(Refusal::generic("clientID or clientSecret is wrong"));
@@ -23,9 +19,7 @@ pub(super) fn access_token(call: &Call) -> Result<Value, Refusal> {
 }
 
 pub(super) fn user_info(call: &Call) -> Result<Value, Refusal> {
-    let Call {
-        server, options, ..
-    } = call;
+    let Call { server, options, .. } = call;
     Ok(json!({
         "uid": UID,
         "nickname": "emulator",

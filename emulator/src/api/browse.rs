@@ -22,24 +22,15 @@ const LAST_PAGE: &str = "-1";
 pub(super) fn detail(call: &Call) -> Result<Value, Refusal> {
     let links = call.server.links(call.options);
     let bed = lock(&call.server.bed);
-    let node = bed
-        .tree()
-        .get(call.fields.text("fileID")?)
-        .ok_or_else(Refusal::no_such_file)?;
+    let node = bed.tree().get(call.fields.text("fileID")?).ok_or_else(Refusal::no_such_file)?;
     Ok(row(bed.tree(), node, &links)?)
 }
 
 pub(super) fn list(call: &Call) -> Result<Value, Refusal> {
-    let Call {
-        server,
-        options,
-        fields,
-    } = call;
+    let Call { server, options, fields } = call;
     let limit = fields.number("limit")?;
     if !(1..=LIMIT).contains(&limit) {
-        return Err(Refusal::breach(format!(
-            "limit is {limit}, not 1 to {LIMIT}"
-        )));
+        return Err(Refusal::breach(format!("limit is {limit}, not 1 to {LIMIT}")));
     }
     let bed = lock(&server.bed);
     let tree = bed.view();
@@ -49,9 +40,7 @@ pub(super) fn list(call: &Call) -> Result<Value, Refusal> {
         start: fields.optional_number("startTime")?,
         end: fields.optional_number("endTime")?,
     };
-    let last = fields
-        .optional_text("lastFileId")?
-        .filter(|last| !last.is_empty());
+    let last = fields.optional_text("lastFileId")?.filter(|last| !last.is_empty());
     let from = match last.map(|last| tree.place(last)) {
         Some(None) => return Err(Refusal::generic("lastFileId does not exist")),
         place => place.flatten(),
@@ -59,11 +48,7 @@ pub(super) fn list(call: &Call) -> Result<Value, Refusal> {
     let cursor = options.answers.cursor;
     let is_new = |node: &&Node| cursor == Cursor::NextFirst || last != Some(node.id.as_ref());
     let rows = tree.listing(&folder.id, options.answers.order, from);
-    let (page, last) = page(
-        rows.filter(is_new).filter(|node| times.hold(node)),
-        limit,
-        cursor,
-    );
+    let (page, last) = page(rows.filter(is_new).filter(|node| times.hold(node)), limit, cursor);
     let links = server.links(options);
     let rows = page.into_iter().map(|node| row(tree, node, &links));
     Ok(json!({"lastFileId": last, "fileList": rows.collect::<io::Result<Vec<_>>>()?}))
@@ -71,9 +56,7 @@ pub(super) fn list(call: &Call) -> Result<Value, Refusal> {
 
 /// A page of at most `limit` rows, and the `lastFileId` that belongs to it.
 fn page<'a>(
-    mut rows: impl Iterator<Item = &'a Node>,
-    limit: u64,
-    cursor: Cursor,
+    mut rows: impl Iterator<Item = &'a Node>, limit: u64, cursor: Cursor,
 ) -> (Vec<&'a Node>, &'a str) {
     let page: Vec<&Node> = rows.by_ref().take(limit as usize).collect();
     let shown = match (rows.next(), cursor) {

@@ -17,10 +17,8 @@ use crate::tree::Tree;
 pub(super) fn mkdir(call: &Call) -> Result<Value, Refusal> {
     let names = folder_names(call)?;
     let mut bed = lock(&call.server.bed);
-    let parent = bed
-        .tree()
-        .folder(call.fields.text("parentID")?)
-        .ok_or_else(Refusal::no_such_file)?;
+    let parent =
+        bed.tree().folder(call.fields.text("parentID")?).ok_or_else(Refusal::no_such_file)?;
     let parent = Id::clone(&parent.id);
     let mut seen = HashSet::new();
     for folder in &names {
@@ -73,10 +71,7 @@ fn check_deletable(tree: &Tree, id: &str, answers: &Answers) -> Result<(), Refus
     }
     if answers.delete_full_folder == DeleteFullFolder::Refuse && tree.children(id).next().is_some()
     {
-        return Err(Refusal::generic(format!(
-            "folder is not empty: {}",
-            node.name
-        )));
+        return Err(Refusal::generic(format!("folder is not empty: {}", node.name)));
     }
     Ok(())
 }
@@ -86,11 +81,7 @@ pub(super) fn relocate(call: &Call) -> Result<Value, Refusal> {
     let answers = &call.options.answers;
     let mut bed = lock(&call.server.bed);
     let tree = bed.tree();
-    let target = target(
-        tree,
-        call.fields.text("toParentFileID")?,
-        answers.move_to_root,
-    )?;
+    let target = target(tree, call.fields.text("toParentFileID")?, answers.move_to_root)?;
     let mut names = HashSet::new();
     for id in &ids {
         let node = tree.get(id).ok_or_else(Refusal::no_such_file)?;

@@ -43,23 +43,15 @@ impl Fields {
     }
 
     pub(super) fn value(&self, key: &str) -> Result<&Value, Refusal> {
-        self.0
-            .get(key)
-            .ok_or_else(|| Refusal::breach(format!("{key} is missing")))
+        self.0.get(key).ok_or_else(|| Refusal::breach(format!("{key} is missing")))
     }
 
     pub(super) fn text(&self, key: &str) -> Result<&str, Refusal> {
-        self.value(key)?
-            .as_str()
-            .ok_or_else(|| Refusal::breach(format!("{key} is not a string")))
+        self.value(key)?.as_str().ok_or_else(|| Refusal::breach(format!("{key} is not a string")))
     }
 
     pub(super) fn optional_text(&self, key: &str) -> Result<Option<&str>, Refusal> {
-        if self.0.contains_key(key) {
-            self.text(key).map(Some)
-        } else {
-            Ok(None)
-        }
+        if self.0.contains_key(key) { self.text(key).map(Some) } else { Ok(None) }
     }
 
     /// A whole number, not below 0.
@@ -70,20 +62,12 @@ impl Fields {
     }
 
     pub(super) fn optional_number(&self, key: &str) -> Result<Option<u64>, Refusal> {
-        if self.0.contains_key(key) {
-            self.number(key).map(Some)
-        } else {
-            Ok(None)
-        }
+        if self.0.contains_key(key) { self.number(key).map(Some) } else { Ok(None) }
     }
 
     pub(super) fn texts(&self, key: &str) -> Result<Vec<&str>, Refusal> {
-        let list = self
-            .value(key)?
-            .as_array()
-            .map(|list| list.iter().map(Value::as_str).collect());
-        list.flatten()
-            .ok_or_else(|| Refusal::breach(format!("{key} is not a list of strings")))
+        let list = self.value(key)?.as_array().map(|list| list.iter().map(Value::as_str).collect());
+        list.flatten().ok_or_else(|| Refusal::breach(format!("{key} is not a list of strings")))
     }
 
     /// A list of at least one and at most 100 IDs.
@@ -92,10 +76,7 @@ impl Fields {
         if (1..=IDS).contains(&ids.len()) {
             Ok(ids)
         } else {
-            Err(Refusal::breach(format!(
-                "{key} has {} IDs, not 1 to {IDS}",
-                ids.len()
-            )))
+            Err(Refusal::breach(format!("{key} has {} IDs, not 1 to {IDS}", ids.len())))
         }
     }
 }

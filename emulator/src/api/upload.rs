@@ -20,9 +20,7 @@ use crate::storage;
 use crate::upload::{Poll, Upload};
 
 /// The extensions of pictures, where only these are taken.
-const PICTURES: [&str; 9] = [
-    "png", "gif", "jpeg", "jpg", "tiff", "tif", "webp", "svg", "bmp",
-];
+const PICTURES: [&str; 9] = ["png", "gif", "jpeg", "jpg", "tiff", "tif", "webp", "svg", "bmp"];
 
 /// The code for an account that is full.
 const NO_SPACE_LEFT: i64 = 5103;
@@ -31,23 +29,14 @@ const NO_SPACE_LEFT: i64 = 5103;
 const UNPOLLED: Duration = Duration::from_secs(3);
 
 pub(super) fn create(call: &Call) -> Result<Value, Refusal> {
-    let Call {
-        server,
-        options,
-        fields,
-    } = call;
-    let (filename, etag, size) = (
-        fields.text("filename")?,
-        fields.text("etag")?,
-        fields.number("size")?,
-    );
+    let Call { server, options, fields } = call;
+    let (filename, etag, size) =
+        (fields.text("filename")?, fields.text("etag")?, fields.number("size")?);
     check_file(call, filename, etag, size)?;
     let mut uploads = lock(&server.uploads);
     let mut bed = lock(&server.bed);
-    let parent = bed
-        .tree()
-        .folder(fields.text("parentFileID")?)
-        .ok_or_else(Refusal::no_such_file)?;
+    let parent =
+        bed.tree().folder(fields.text("parentFileID")?).ok_or_else(Refusal::no_such_file)?;
     let parent = Id::clone(&parent.id);
     if options.answers.duplicate_create == DuplicateName::Refuse {
         name::check_new(bed.tree(), &parent, filename)?;
@@ -65,11 +54,7 @@ pub(super) fn create(call: &Call) -> Result<Value, Refusal> {
 
 /// Makes a file of bytes that the account knows, if it does, and gives the answer.
 fn reuse(
-    bed: &mut Bed,
-    options: &Options,
-    parent: &Id,
-    filename: &str,
-    (etag, size): (&str, u64),
+    bed: &mut Bed, options: &Options, parent: &Id, filename: &str, (etag, size): (&str, u64),
 ) -> Result<Option<Value>, Refusal> {
     let answers = &options.answers;
     if answers.instant_upload == InstantUpload::Never {
@@ -84,25 +69,19 @@ fn reuse(
         ReuseFileId::Given => &*id,
         ReuseFileId::Empty => "",
     };
-    Ok(Some(
-        json!({"fileID": shown, "reuse": true, "sliceSize": options.slice_size}),
-    ))
+    Ok(Some(json!({"fileID": shown, "reuse": true, "sliceSize": options.slice_size})))
 }
 
 /// Refuses a file that would be refused anywhere.
 fn check_file(call: &Call, filename: &str, etag: &str, size: u64) -> Result<(), Refusal> {
     name::check(filename)?;
     if !digest::is_md5(etag) {
-        return Err(Refusal::breach(format!(
-            "etag is not an md5 in lower case: {etag}"
-        )));
+        return Err(Refusal::breach(format!("etag is not an md5 in lower case: {etag}")));
     }
     let answers = &call.options.answers;
     let extension = node::extension(filename).to_ascii_lowercase();
     if answers.formats == Formats::PicturesOnly && !PICTURES.contains(&extension.as_str()) {
-        return Err(Refusal::generic(format!(
-            "format is not supported: {filename}"
-        )));
+        return Err(Refusal::generic(format!("format is not supported: {filename}")));
     }
     if answers.empty_file == EmptyFile::Refuse && size == 0 {
         return Err(Refusal::generic("file is empty"));
@@ -111,11 +90,7 @@ fn check_file(call: &Call, filename: &str, etag: &str, size: u64) -> Result<(), 
 }
 
 pub(super) fn get_upload_url(call: &Call) -> Result<Value, Refusal> {
-    let Call {
-        server,
-        options,
-        fields,
-    } = call;
+    let Call { server, options, fields } = call;
     let slice = fields.number("sliceNo")?;
     let mut uploads = lock(&server.uploads);
     let upload = uploads.get(fields.text("preuploadID")?)?;
@@ -159,20 +134,13 @@ pub(super) fn upload_complete(call: &Call) -> Result<Value, Refusal> {
         let file_id = finish(server, id)?;
         return Ok(json!({"async": false, "completed": true, "fileID": *file_id}));
     }
-    tokio::spawn(finish_unpolled(
-        Arc::clone(server),
-        id.to_owned(),
-        UNPOLLED * polls,
-    ));
+    tokio::spawn(finish_unpolled(Arc::clone(server), id.to_owned(), UNPOLLED * polls));
     Ok(later)
 }
 
 /// Compares the md5 of all bytes, `found` where it is known, with what was promised.
 fn verify(
-    options: &Options,
-    content: &Content,
-    found: Option<String>,
-    wanted: &str,
+    options: &Options, content: &Content, found: Option<String>, wanted: &str,
 ) -> Result<(), Refusal> {
     if !options.answers.verify_md5 {
         return Ok(());
@@ -181,9 +149,7 @@ fn verify(
     if found == wanted {
         return Ok(());
     }
-    Err(Refusal::generic(format!(
-        "md5 of the bytes is {found}, not {wanted}"
-    )))
+    Err(Refusal::generic(format!("md5 of the bytes is {found}, not {wanted}")))
 }
 
 /// Makes the file of an upload that nobody polls, after a while.
@@ -225,13 +191,7 @@ fn finish(server: &Server, id: &str) -> Result<Id, Refusal> {
         };
     };
     let file = FileData::with_md5(content.clone(), &upload.md5);
-    let outcome = name::place(
-        &mut lock(&server.bed),
-        &options,
-        &upload.parent,
-        &upload.name,
-        file,
-    );
+    let outcome = name::place(&mut lock(&server.bed), &options, &upload.parent, &upload.name, file);
     upload.end(&outcome);
     outcome
 }

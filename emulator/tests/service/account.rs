@@ -11,19 +11,12 @@ use crate::client::{ACCESS_TOKEN, Client, DETAIL, LIST, MKDIR, USER_INFO, breach
 #[test]
 fn a_token_is_given_for_the_right_secret_only() {
     let (emulator, client) = start(|_| ());
-    let answer = client.post(
-        ACCESS_TOKEN,
-        json!({"clientID": "emulator-id", "clientSecret": "wrong"}),
-    );
+    let answer =
+        client.post(ACCESS_TOKEN, json!({"clientID": "emulator-id", "clientSecret": "wrong"}));
     answer.refused(1);
-    let answer = client.post(
-        ACCESS_TOKEN,
-        json!({"clientID": "emulator-id", "clientSecret": "emulator-secret"}),
-    );
-    let expiry = answer.data()["expiredAt"]
-        .as_str()
-        .expect("a string")
-        .to_owned();
+    let answer = client
+        .post(ACCESS_TOKEN, json!({"clientID": "emulator-id", "clientSecret": "emulator-secret"}));
+    let expiry = answer.data()["expiredAt"].as_str().expect("a string").to_owned();
     assert!(
         expiry.ends_with("+08:00") && expiry.len() == "2025-03-23T15:48:37+08:00".len(),
         "{expiry}"
@@ -54,10 +47,7 @@ fn tokens_end_by_age_and_on_demand() {
     client.token = client.ask_for_token();
     std::thread::sleep(Duration::from_millis(5));
     client.get(USER_INFO).refused(401);
-    assert!(
-        emulator.violations().is_empty(),
-        "an old token is no breach"
-    );
+    assert!(emulator.violations().is_empty(), "an old token is no breach");
 }
 
 #[test]
@@ -67,42 +57,20 @@ fn every_call_needs_its_headers() {
     let body = br#"{"limit":10,"type":1}"#;
     let platform = ("Platform", "open_platform");
     let content_type = ("Content-Type", "application/json");
-    client
-        .ask(
-            "POST",
-            LIST,
-            &[("Authorization", &bearer), content_type],
-            body,
-        )
-        .refused(1);
+    client.ask("POST", LIST, &[("Authorization", &bearer), content_type], body).refused(1);
     breached(&emulator, "list: Platform");
-    client
-        .ask("POST", LIST, &[("Authorization", &bearer), platform], body)
-        .refused(1);
+    client.ask("POST", LIST, &[("Authorization", &bearer), platform], body).refused(1);
     breached(&emulator, "list: Content-Type");
-    client
-        .ask("POST", LIST, &[platform, content_type], body)
-        .refused(401);
+    client.ask("POST", LIST, &[platform, content_type], body).refused(401);
     breached(&emulator, "list: access_token");
     client
-        .ask(
-            "POST",
-            LIST,
-            &[("Authorization", &client.token), platform, content_type],
-            body,
-        )
+        .ask("POST", LIST, &[("Authorization", &client.token), platform, content_type], body)
         .refused(401);
     breached(&emulator, "list: access_token");
     assert_eq!(emulator.violations().len(), 4);
     let body = br#"{"clientID":"emulator-id","clientSecret":"emulator-secret"}"#;
-    client
-        .ask("POST", ACCESS_TOKEN, &[platform, content_type], body)
-        .data();
-    assert_eq!(
-        emulator.violations().len(),
-        4,
-        "a token is asked for without one"
-    );
+    client.ask("POST", ACCESS_TOKEN, &[platform, content_type], body).data();
+    assert_eq!(emulator.violations().len(), 4, "a token is asked for without one");
 }
 
 #[test]
@@ -116,11 +84,7 @@ fn keys_and_types_are_spelled_as_documented() {
         ),
         (LIST, json!({"limit": 10}), "type is missing"),
         (LIST, json!({"limit": 10, "type": 2}), "type is not 1"),
-        (
-            LIST,
-            json!({"limit": "10", "type": 1}),
-            "limit is not a whole number",
-        ),
+        (LIST, json!({"limit": "10", "type": 1}), "limit is not a whole number"),
         (LIST, json!({"limit": 101, "type": 1}), "limit is 101"),
         (LIST, json!({"limit": 0, "type": 1}), "limit is 0"),
         (
@@ -128,16 +92,8 @@ fn keys_and_types_are_spelled_as_documented() {
             json!({"name": "a", "parentFileID": "", "type": 1}),
             "parentFileID is not a parameter",
         ),
-        (
-            MKDIR,
-            json!({"name": "a", "type": 1}),
-            "parentID is missing",
-        ),
-        (
-            MKDIR,
-            json!({"name": 1, "parentID": "", "type": 1}),
-            "name is not a string",
-        ),
+        (MKDIR, json!({"name": "a", "type": 1}), "parentID is missing"),
+        (MKDIR, json!({"name": 1, "parentID": "", "type": 1}), "name is not a string"),
         (MKDIR, json!([]), "not a JSON object"),
     ];
     for (path, body, what) in refusals {

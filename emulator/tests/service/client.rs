@@ -34,10 +34,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let header = self
-            .headers
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let header = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         header.map(|(_, value)| value.as_str())
     }
 
@@ -69,16 +66,12 @@ pub(crate) struct Connection(TcpStream);
 impl Connection {
     pub(crate) fn open(address: &str) -> Connection {
         let stream = TcpStream::connect(address).expect("the emulator listens");
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a timeout that is not zero");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout that is not zero");
         Connection(stream)
     }
 
     pub(crate) fn patience(self, patience: Duration) -> Connection {
-        self.0
-            .set_read_timeout(Some(patience))
-            .expect("a timeout that is not zero");
+        self.0.set_read_timeout(Some(patience)).expect("a timeout that is not zero");
         self
     }
 
@@ -87,11 +80,7 @@ impl Connection {
     }
 
     pub(crate) fn ask(
-        &mut self,
-        method: &str,
-        target: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
+        &mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8],
     ) -> io::Result<Answer> {
         let mut request = format!("{method} {target} HTTP/1.1\r\nHost: emulator\r\n");
         for (name, value) in headers {
@@ -120,29 +109,13 @@ impl Connection {
         }
         let head = String::from_utf8(head).expect("the head is ASCII");
         let mut lines = head.trim_end().split("\r\n");
-        let status = lines
-            .next()
-            .and_then(|line| line.split(' ').nth(1)?.parse().ok());
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
         let pairs = lines.filter_map(|line| line.split_once(": "));
-        let headers: Vec<_> = pairs
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        let mut answer = Answer {
-            status: status.expect("a status"),
-            headers,
-            body: Vec::new(),
-        };
-        let length = answer
-            .header("Content-Length")
-            .and_then(|length| length.parse().ok());
-        answer.body = vec![
-            0;
-            if has_body {
-                length.expect("a length")
-            } else {
-                0
-            }
-        ];
+        let headers: Vec<_> =
+            pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let mut answer = Answer { status: status.expect("a status"), headers, body: Vec::new() };
+        let length = answer.header("Content-Length").and_then(|length| length.parse().ok());
+        answer.body = vec![0; if has_body { length.expect("a length") } else { 0 }];
         self.0.read_exact(&mut answer.body)?;
         Ok(answer)
     }
@@ -157,10 +130,7 @@ pub(crate) struct Client {
 
 /// An emulator without call limits, changed by `change`, and a client of it.
 pub(crate) fn start(change: impl FnOnce(&mut Options)) -> (Emulator, Client) {
-    let mut options = Options {
-        qps: Qps::Unlimited,
-        ..Options::default()
-    };
+    let mut options = Options { qps: Qps::Unlimited, ..Options::default() };
     change(&mut options);
     let emulator = Emulator::start(options).expect("a free port");
     let client = Client::of(&emulator);
@@ -171,10 +141,7 @@ impl Client {
     /// A client that has asked for a token.
     pub(crate) fn of(emulator: &Emulator) -> Client {
         let address = emulator.base_url().replace("http://", "");
-        let mut client = Client {
-            address,
-            token: String::new(),
-        };
+        let mut client = Client { address, token: String::new() };
         client.token = client.ask_for_token();
         client
     }
@@ -184,31 +151,19 @@ impl Client {
             ACCESS_TOKEN,
             json!({"clientID": "emulator-id", "clientSecret": "emulator-secret"}),
         );
-        answer.data()["accessToken"]
-            .as_str()
-            .expect("a token")
-            .to_owned()
+        answer.data()["accessToken"].as_str().expect("a token").to_owned()
     }
 
     pub(crate) fn try_ask(
-        &self,
-        method: &str,
-        target: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
+        &self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8],
     ) -> io::Result<Answer> {
         Connection::open(&self.address).ask(method, target, headers, body)
     }
 
     pub(crate) fn ask(
-        &self,
-        method: &str,
-        target: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
+        &self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8],
     ) -> Answer {
-        self.try_ask(method, target, headers, body)
-            .expect("an answer")
+        self.try_ask(method, target, headers, body).expect("an answer")
     }
 
     pub(crate) fn try_post(&self, path: &str, body: &Value) -> io::Result<Answer> {
@@ -227,19 +182,13 @@ impl Client {
 
     pub(crate) fn get(&self, target: &str) -> Answer {
         let authorization = format!("Bearer {}", self.token);
-        let headers = [
-            ("Authorization", authorization.as_str()),
-            ("Platform", "open_platform"),
-        ];
+        let headers = [("Authorization", authorization.as_str()), ("Platform", "open_platform")];
         self.ask("GET", target, &headers, &[])
     }
 
     /// A page of a listing, and its `lastFileId`.
     pub(crate) fn page(
-        &self,
-        parent: &str,
-        limit: u64,
-        last: Option<&str>,
+        &self, parent: &str, limit: u64, last: Option<&str>,
     ) -> (Vec<Value>, String) {
         let mut body = json!({"parentFileId": parent, "limit": limit, "type": 1});
         if let Some(last) = last {
@@ -252,11 +201,7 @@ impl Client {
 
     /// The names of a listing of at most 100 rows.
     pub(crate) fn names(&self, parent: &str) -> Vec<String> {
-        self.page(parent, 100, None)
-            .0
-            .iter()
-            .map(|row| text(&row["filename"]))
-            .collect()
+        self.page(parent, 100, None).0.iter().map(|row| text(&row["filename"])).collect()
     }
 
     pub(crate) fn mkdir(&self, name: &str, parent: &str) -> Answer {
@@ -275,20 +220,13 @@ impl Client {
     }
 
     pub(crate) fn presigned(&self, preupload_id: &str, slice: u64) -> String {
-        let answer = self.post(
-            GET_UPLOAD_URL,
-            json!({"preuploadID": preupload_id, "sliceNo": slice}),
-        );
+        let answer =
+            self.post(GET_UPLOAD_URL, json!({"preuploadID": preupload_id, "sliceNo": slice}));
         self.target(&text(&answer.data()["presignedURL"]))
     }
 
     pub(crate) fn put(&self, target: &str, bytes: &[u8]) -> Answer {
-        self.ask(
-            "PUT",
-            target,
-            &[("Content-Type", "application/octet-stream")],
-            bytes,
-        )
+        self.ask("PUT", target, &[("Content-Type", "application/octet-stream")], bytes)
     }
 
     pub(crate) fn complete(&self, preupload_id: &str) -> Answer {
@@ -325,9 +263,7 @@ impl Client {
     /// The path and query of a URL of this emulator.
     pub(crate) fn target(&self, url: &str) -> String {
         let base = format!("http://{}", self.address);
-        url.strip_prefix(&base)
-            .expect("a URL of this emulator")
-            .to_owned()
+        url.strip_prefix(&base).expect("a URL of this emulator").to_owned()
     }
 }
 
@@ -337,30 +273,21 @@ pub(crate) fn text(value: &Value) -> String {
 }
 
 pub(crate) fn md5(bytes: &[u8]) -> String {
-    Md5::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Asserts that the last breach that was taken down says `what`.
 pub(crate) fn breached(emulator: &Emulator, what: &str) {
     let violations = emulator.violations();
     let last = violations.last().map_or("", String::as_str);
-    assert!(
-        last.contains(what),
-        "{violations:?} does not end with {what}"
-    );
+    assert!(last.contains(what), "{violations:?} does not end with {what}");
 }
 
 /// Waits for something that is about to happen on the emulator's side.
 pub(crate) fn wait_until(mut happened: impl FnMut() -> bool) {
     let start = Instant::now();
     while !happened() {
-        assert!(
-            start.elapsed() < Duration::from_secs(10),
-            "it never happened"
-        );
+        assert!(start.elapsed() < Duration::from_secs(10), "it never happened");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -10,10 +10,7 @@ use crate::client::{Answer, Client, Connection, MKDIR, start, wait_until};
 
 /// Makes a folder under that fault.
 fn mkdir(
-    emulator: &Emulator,
-    client: &Client,
-    name: &str,
-    kind: FaultKind,
+    emulator: &Emulator, client: &Client, name: &str, kind: FaultKind,
 ) -> std::io::Result<Answer> {
     emulator.inject(Fault::new("mkdir", kind));
     client.try_post(MKDIR, &json!({"name": name, "parentID": "", "type": 1}))
@@ -23,17 +20,11 @@ fn mkdir(
 fn a_fault_in_place_of_the_work_leaves_nothing() {
     let (emulator, client) = start(|_| ());
     let mkdir = |kind| mkdir(&emulator, &client, "folder", kind).expect("an answer");
-    let refused = mkdir(FaultKind::Refuse {
-        code: 7,
-        message: "no".to_owned(),
-    });
+    let refused = mkdir(FaultKind::Refuse { code: 7, message: "no".to_owned() });
     refused.refused(7);
     assert_eq!(refused.json()["message"], "no");
     let status = mkdir(FaultKind::Status(503));
-    assert_eq!(
-        (status.status, status.header("Content-Type")),
-        (503, Some("text/html"))
-    );
+    assert_eq!((status.status, status.header("Content-Type")), (503, Some("text/html")));
     let garbage = mkdir(FaultKind::Garbage);
     assert_eq!(garbage.status, 200);
     assert!(serde_json::from_slice::<Value>(&garbage.body).is_err());
@@ -53,10 +44,7 @@ fn a_fault_after_the_work_loses_the_answer_only() {
     let garbage = mkdir(&emulator, &client, "garbage", FaultKind::GarbageAfter).expect("an answer");
     assert!(serde_json::from_slice::<Value>(&garbage.body).is_err());
     let reset = mkdir(&emulator, &client, "reset", FaultKind::ResetAfter);
-    assert_eq!(
-        reset.expect_err("a reset").kind(),
-        ErrorKind::ConnectionReset
-    );
+    assert_eq!(reset.expect_err("a reset").kind(), ErrorKind::ConnectionReset);
     for name in ["lost", "garbage", "reset"] {
         assert!(emulator.row(name).is_some(), "{name}");
         client.mkdir(name, "").refused(5060);
@@ -67,10 +55,7 @@ fn a_fault_after_the_work_loses_the_answer_only() {
 fn a_reset_is_a_reset() {
     let (emulator, client) = start(|_| ());
     let reset = mkdir(&emulator, &client, "folder", FaultKind::Reset);
-    assert_eq!(
-        reset.expect_err("a reset").kind(),
-        ErrorKind::ConnectionReset
-    );
+    assert_eq!(reset.expect_err("a reset").kind(), ErrorKind::ConnectionReset);
     assert!(emulator.tree().is_empty());
     let request = emulator.requests().pop().expect("it was asked");
     assert_eq!((request.endpoint.as_str(), request.status), ("mkdir", 0));
@@ -79,10 +64,7 @@ fn a_reset_is_a_reset() {
 #[test]
 fn a_hanging_request_is_never_answered() {
     let (emulator, client) = start(|_| ());
-    for (name, kind, done) in [
-        ("a", FaultKind::Hang, false),
-        ("b", FaultKind::HangAfter, true),
-    ] {
+    for (name, kind, done) in [("a", FaultKind::Hang, false), ("b", FaultKind::HangAfter, true)] {
         emulator.inject(Fault::new("mkdir", kind));
         let mut connection = Connection::open(&client.address).patience(Duration::from_millis(200));
         let authorization = format!("Bearer {}", client.token);
@@ -94,10 +76,7 @@ fn a_hanging_request_is_never_answered() {
         let body = json!({"name": name, "parentID": "", "type": 1}).to_string();
         let answer = connection.ask("POST", MKDIR, &headers, body.as_bytes());
         let kind = answer.expect_err("no answer").kind();
-        assert!(
-            matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut),
-            "{kind:?}"
-        );
+        assert!(matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut), "{kind:?}");
         if done {
             wait_until(|| emulator.row(name).is_some());
         } else {
@@ -111,9 +90,7 @@ fn a_slow_answer_comes() {
     let (emulator, client) = start(|_| ());
     let start = Instant::now();
     let slow = FaultKind::Slow(Duration::from_millis(100));
-    mkdir(&emulator, &client, "folder", slow)
-        .expect("an answer")
-        .data();
+    mkdir(&emulator, &client, "folder", slow).expect("an answer").data();
     assert!(start.elapsed() >= Duration::from_millis(100));
 }
 
@@ -144,14 +121,8 @@ fn a_link_can_lie_stall_and_expire() {
     emulator.inject(Fault::new("cdn", FaultKind::Stall(4)));
     let before = emulator.total_traffic();
     let mut stalled = Connection::open(&client.address).patience(Duration::from_millis(200));
-    let kind = stalled
-        .ask("GET", &target, &[], &[])
-        .expect_err("a stall")
-        .kind();
-    assert!(
-        matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut),
-        "{kind:?}"
-    );
+    let kind = stalled.ask("GET", &target, &[], &[]).expect_err("a stall").kind();
+    assert!(matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut), "{kind:?}");
     wait_until(|| emulator.total_traffic() - before == 4);
     assert_eq!(client.ask("GET", &target, &[], &[]).body, bytes);
 }
@@ -188,19 +159,10 @@ fn faults_of_links_spare_the_api() {
 #[test]
 fn a_fault_hits_as_often_as_it_was_told() {
     let (emulator, client) = start(|_| ());
-    let is_hit = || {
-        client
-            .try_post(MKDIR, &json!({}))
-            .expect("an answer")
-            .status
-            == 503
-    };
+    let is_hit = || client.try_post(MKDIR, &json!({})).expect("an answer").status == 503;
     let fault = |endpoint| Fault::new(endpoint, FaultKind::Status(503));
     emulator.inject(fault("mkdir").skip(1).times(2));
-    assert_eq!(
-        [is_hit(), is_hit(), is_hit(), is_hit()],
-        [false, true, true, false]
-    );
+    assert_eq!([is_hit(), is_hit(), is_hit(), is_hit()], [false, true, true, false]);
     emulator.inject(fault("*").always());
     assert_eq!([is_hit(), is_hit(), is_hit()], [true; 3]);
     emulator.clear_faults();

@@ -23,11 +23,7 @@ fn folders_are_made_in_folders() {
     let outer = text(&data["list"][0]["dirID"]);
     client.mkdir("inner", &outer).data();
     assert_eq!(
-        emulator
-            .tree()
-            .iter()
-            .map(|(path, _)| path.as_str())
-            .collect::<Vec<_>>(),
+        emulator.tree().iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
         ["outer", "outer/inner"]
     );
     client.mkdir("outer", "").refused(5060);
@@ -38,29 +34,15 @@ fn folders_are_made_in_folders() {
 #[test]
 fn folder_names_come_as_a_string_or_as_a_list() {
     let (emulator, client) = start(|_| ());
-    let both = client
-        .post(
-            MKDIR,
-            json!({"name": ["a", "b"], "parentID": "", "type": 1}),
-        )
-        .data();
+    let both = client.post(MKDIR, json!({"name": ["a", "b"], "parentID": "", "type": 1})).data();
     assert_eq!(both["list"].as_array().map(Vec::len), Some(2));
-    client
-        .post(
-            MKDIR,
-            json!({"name": ["c", "c"], "parentID": "", "type": 1}),
-        )
-        .refused(5060);
+    client.post(MKDIR, json!({"name": ["c", "c"], "parentID": "", "type": 1})).refused(5060);
     emulator.change(|options| options.answers.mkdir_name = MkdirName::String);
-    client
-        .post(MKDIR, json!({"name": ["d"], "parentID": "", "type": 1}))
-        .refused(1);
+    client.post(MKDIR, json!({"name": ["d"], "parentID": "", "type": 1})).refused(1);
     client.mkdir("d", "").data();
     emulator.change(|options| options.answers.mkdir_name = MkdirName::List);
     client.mkdir("e", "").refused(1);
-    client
-        .post(MKDIR, json!({"name": ["e"], "parentID": "", "type": 1}))
-        .data();
+    client.post(MKDIR, json!({"name": ["e"], "parentID": "", "type": 1})).data();
     assert!(emulator.violations().is_empty());
 }
 
@@ -148,10 +130,7 @@ fn a_move_keeps_the_id_and_the_link() {
 #[test]
 fn a_move_onto_a_name_is_refused_or_makes_two() {
     let (emulator, client) = start(|_| ());
-    let (a, other) = (
-        emulator.put("a.jpg", b"a"),
-        emulator.put("other/a.jpg", b"b"),
-    );
+    let (a, other) = (emulator.put("a.jpg", b"a"), emulator.put("other/a.jpg", b"b"));
     let folder = emulator.row("other").expect("it was made").id;
     relocate(&client, &[&a], &folder).refused(5060);
     let third = emulator.mkdir("third");
@@ -188,11 +167,7 @@ fn the_root_is_named_in_either_way() {
     for (switch, takes_empty, takes_id) in cases {
         emulator.change(|options| options.answers.move_to_root = switch);
         for (to, takes) in [("", takes_empty), (root.as_str(), takes_id)] {
-            assert_eq!(
-                relocate(&client, &[&id], to).code() == 0,
-                takes,
-                "{switch:?} {to}"
-            );
+            assert_eq!(relocate(&client, &[&id], to).code() == 0, takes, "{switch:?} {to}");
         }
     }
 }

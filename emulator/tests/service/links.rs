@@ -20,10 +20,7 @@ fn a_link_serves_the_bytes() {
     assert_eq!(answer.header("Accept-Ranges"), Some("bytes"));
     let wrong = url.replace(".PNG", ".jpg");
     assert_eq!(client.fetch(&wrong, &[]).status, 404);
-    assert_eq!(
-        client.ask("DELETE", &client.target(&url), &[], &[]).status,
-        405
-    );
+    assert_eq!(client.ask("DELETE", &client.target(&url), &[], &[]).status, 405);
     emulator.remove_id(&id);
     assert_eq!(client.fetch(&url, &[]).status, 404);
     assert!(emulator.violations().is_empty());
@@ -35,10 +32,7 @@ fn a_link_can_be_asked_for_without_its_bytes() {
     emulator.put("a.png", BYTES);
     let url = emulator.row("a.png").expect("it was put").url;
     let answer = client.ask("HEAD", &client.target(&url), &[], &[]);
-    assert_eq!(
-        (answer.status, answer.header("Content-Length")),
-        (200, Some("10"))
-    );
+    assert_eq!((answer.status, answer.header("Content-Length")), (200, Some("10")));
     assert_eq!(emulator.total_traffic(), 0);
 }
 
@@ -57,10 +51,7 @@ fn ranges_are_honoured_or_not() {
         assert_eq!(answer.header("Content-Range"), Some(shown));
     }
     let beyond = client.fetch(&url, &[("Range", "bytes=10-")]);
-    assert_eq!(
-        (beyond.status, beyond.header("Content-Range")),
-        (416, Some("bytes */10"))
-    );
+    assert_eq!((beyond.status, beyond.header("Content-Range")), (416, Some("bytes */10")));
     emulator.change(|options| options.answers.range = RangeAnswer::Ignore);
     let answer = client.fetch(&url, &[("Range", "bytes=2-4")]);
     assert_eq!((answer.status, answer.body.as_slice()), (200, BYTES));
@@ -86,10 +77,7 @@ fn what_is_served_is_counted() {
     client.fetch(&url, &[("Range", "bytes=99-")]);
     assert_eq!(emulator.total_traffic(), 13);
     assert_eq!(emulator.row("a.png").map(|row| row.traffic), Some(13));
-    assert_eq!(
-        client.get(&format!("{DETAIL}?fileID={id}")).data()["totalTraffic"],
-        13
-    );
+    assert_eq!(client.get(&format!("{DETAIL}?fileID={id}")).data()["totalTraffic"], 13);
     let out: Vec<u64> = emulator
         .requests()
         .iter()
@@ -107,9 +95,7 @@ fn a_client_that_leaves_is_not_charged_for_the_rest() {
     let url = emulator.row("pic-000000.jpg").expect("it was filled").url;
     let mut connection = Connection::open(&client.address);
     let request = format!("GET {} HTTP/1.1\r\n\r\n", client.target(&url));
-    connection
-        .write(request.as_bytes())
-        .expect("the emulator listens");
+    connection.write(request.as_bytes()).expect("the emulator listens");
     connection.answer(false).expect("a head");
     drop(connection);
     wait_until(|| {
@@ -117,11 +103,7 @@ fn a_client_that_leaves_is_not_charged_for_the_rest() {
         std::thread::sleep(Duration::from_millis(20));
         before == emulator.total_traffic()
     });
-    assert!(
-        emulator.total_traffic() < size as u64 / 2,
-        "{}",
-        emulator.total_traffic()
-    );
+    assert!(emulator.total_traffic() < size as u64 / 2, "{}", emulator.total_traffic());
 }
 
 #[test]
@@ -149,30 +131,16 @@ fn a_redirect_leads_to_another_host() {
     emulator.put("a.png", BYTES);
     let url = emulator.row("a.png").expect("it was put").url;
     let first = client.fetch(&url, &[]);
-    assert_eq!(
-        (first.status, first.body.len(), emulator.total_traffic()),
-        (302, 0, 0)
-    );
-    let location = first
-        .header("Location")
-        .expect("a redirect")
-        .replace("http://", "");
+    assert_eq!((first.status, first.body.len(), emulator.total_traffic()), (302, 0, 0));
+    let location = first.header("Location").expect("a redirect").replace("http://", "");
     let (address, path) = location.split_once('/').expect("a path");
     assert_ne!(address, client.address);
-    let other = Client {
-        address: address.to_owned(),
-        token: String::new(),
-    };
+    let other = Client { address: address.to_owned(), token: String::new() };
     let target = format!("/{path}");
     assert_eq!(other.ask("GET", &target, &[], &[]).body, BYTES);
     assert_eq!((emulator.count("cdn"), emulator.count("cdn2")), (1, 1));
     assert_eq!(emulator.total_traffic(), 10);
-    assert_eq!(
-        other
-            .ask("GET", &target, &[("Platform", "open_platform")], &[])
-            .status,
-        403
-    );
+    assert_eq!(other.ask("GET", &target, &[("Platform", "open_platform")], &[]).status, 403);
     breached(&emulator, "cdn2: Platform sent to a direct link");
     assert_eq!(other.ask("GET", "/api/v1/user/info", &[], &[]).status, 404);
 }
@@ -185,34 +153,15 @@ fn a_signed_link_expires() {
     let id = emulator.put("a.png", BYTES);
     let detail = |client: &Client| -> Value { client.get(&format!("{DETAIL}?fileID={id}")).data() };
     let url = text(&detail(&client)["downloadURL"]);
-    let key: Vec<&str> = url
-        .split_once("?auth_key=")
-        .expect("a signature")
-        .1
-        .split('-')
-        .collect();
+    let key: Vec<&str> = url.split_once("?auth_key=").expect("a signature").1.split('-').collect();
     assert_eq!((key.len(), key[2], key[3].len()), (4, "1815309870", 32));
     assert_eq!(client.fetch(&url, &[]).body, BYTES);
     let (plain, _) = url.split_once('?').expect("a signature");
     assert_eq!(client.fetch(plain, &[]).status, 403);
-    assert_eq!(
-        client
-            .fetch(&url.replace("auth_key=", "auth_key=9"), &[])
-            .status,
-        403
-    );
+    assert_eq!(client.fetch(&url.replace("auth_key=", "auth_key=9"), &[]).status, 403);
     emulator.change(|options| options.answers.link_life = Some(Duration::ZERO));
-    assert_eq!(
-        client
-            .fetch(&text(&detail(&client)["downloadURL"]), &[])
-            .status,
-        403
-    );
-    assert_eq!(
-        client.fetch(&url, &[]).status,
-        200,
-        "an older link lives as long as it was given"
-    );
+    assert_eq!(client.fetch(&text(&detail(&client)["downloadURL"]), &[]).status, 403);
+    assert_eq!(client.fetch(&url, &[]).status, 200, "an older link lives as long as it was given");
 }
 
 #[test]
@@ -232,21 +181,10 @@ fn a_connection_serves_one_request_after_the_other() {
     let target = client.target(&emulator.row("a.png").expect("it was put").url);
     let mut connection = Connection::open(&client.address);
     for _ in 0..3 {
-        assert_eq!(
-            connection
-                .ask("GET", &target, &[], &[])
-                .expect("an answer")
-                .body,
-            BYTES
-        );
+        assert_eq!(connection.ask("GET", &target, &[], &[]).expect("an answer").body, BYTES);
     }
-    connection
-        .ask("GET", &target, &[("Connection", "close")], &[])
-        .expect("an answer");
-    assert!(
-        connection.ask("GET", &target, &[], &[]).is_err(),
-        "the connection was closed"
-    );
+    connection.ask("GET", &target, &[("Connection", "close")], &[]).expect("an answer");
+    assert!(connection.ask("GET", &target, &[], &[]).is_err(), "the connection was closed");
 }
 
 #[test]
@@ -256,10 +194,7 @@ fn bandwidth_and_latency_take_time() {
     let url = emulator.row("a.png").expect("it was put").url;
     let start = Instant::now();
     assert_eq!(client.fetch(&url, &[]).body.len(), 300);
-    assert!(
-        start.elapsed() > Duration::from_millis(200),
-        "300 bytes at 1000 a second"
-    );
+    assert!(start.elapsed() > Duration::from_millis(200), "300 bytes at 1000 a second");
     emulator.change(|options| options.latency = Duration::from_millis(50));
     let start = Instant::now();
     client.page("", 1, None);

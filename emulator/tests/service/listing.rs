@@ -26,11 +26,7 @@ fn pages(client: &Client, parent: &str, limit: u64) -> Vec<String> {
 fn a_row_is_spelled_like_the_sample() {
     let (emulator, client) = start(|_| ());
     let id = emulator.put("目录/测试图床.jpg", b"bytes");
-    emulator.set_times(
-        "目录/测试图床.jpg",
-        "2025-03-03 16:38:26",
-        "2025-03-04 00:00:00",
-    );
+    emulator.set_times("目录/测试图床.jpg", "2025-03-03 16:38:26", "2025-03-04 00:00:00");
     emulator.set_status("目录/测试图床.jpg", 3);
     let row = client.get(&format!("{DETAIL}?fileID={id}")).data();
     let folder = emulator.row("目录").expect("it was made");
@@ -56,17 +52,9 @@ fn a_row_is_spelled_like_the_sample() {
     });
     assert_eq!(row, expected);
     assert!(url.ends_with(&format!("/1815309870/{id}.jpg")));
-    assert_eq!(
-        id.len(),
-        "ymjew503t0m000d7w32xormjidkak3rgDIYPAIDOBIY0DcxvDwFO".len()
-    );
-    assert_eq!(
-        client.page(&folder.id, 100, None),
-        (vec![expected], "-1".to_owned())
-    );
-    client
-        .get(&format!("{DETAIL}?fileID=missing"))
-        .refused(5066);
+    assert_eq!(id.len(), "ymjew503t0m000d7w32xormjidkak3rgDIYPAIDOBIY0DcxvDwFO".len());
+    assert_eq!(client.page(&folder.id, 100, None), (vec![expected], "-1".to_owned()));
+    client.get(&format!("{DETAIL}?fileID=missing")).refused(5066);
 }
 
 #[test]
@@ -77,25 +65,10 @@ fn a_folder_has_no_link() {
     let (rows, _) = client.page("", 100, None);
     assert_eq!(rows[0]["parentFileId"], json!(root));
     assert_eq!(rows[0]["parentFilename"], "img_oss");
-    assert_eq!(
-        (&rows[0]["type"], &rows[0]["downloadURL"]),
-        (&json!(1), &json!(""))
-    );
-    assert_eq!(
-        (&rows[0]["etag"], &rows[0]["extension"]),
-        (&json!(""), &json!(""))
-    );
-    assert_eq!(
-        client.page(&root, 100, None).0,
-        rows,
-        "the root has an ID too"
-    );
-    client
-        .post(
-            LIST,
-            json!({"parentFileId": "missing", "limit": 1, "type": 1}),
-        )
-        .refused(5066);
+    assert_eq!((&rows[0]["type"], &rows[0]["downloadURL"]), (&json!(1), &json!("")));
+    assert_eq!((&rows[0]["etag"], &rows[0]["extension"]), (&json!(""), &json!("")));
+    assert_eq!(client.page(&root, 100, None).0, rows, "the root has an ID too");
+    client.post(LIST, json!({"parentFileId": "missing", "limit": 1, "type": 1})).refused(5066);
 }
 
 #[test]
@@ -104,12 +77,9 @@ fn pages_join_whatever_the_cursor_names() {
     emulator.fill("many", 25, 10);
     let folder = emulator.row("many").expect("it was filled").id;
     for cursor in [Cursor::NextFirst, Cursor::ThisLast] {
-        for order in [
-            ListOrder::ById,
-            ListOrder::NewestFirst,
-            ListOrder::OldestFirst,
-            ListOrder::ByName,
-        ] {
+        for order in
+            [ListOrder::ById, ListOrder::NewestFirst, ListOrder::OldestFirst, ListOrder::ByName]
+        {
             emulator.change(|options| {
                 options.answers.cursor = cursor;
                 options.answers.order = order;
@@ -118,11 +88,7 @@ fn pages_join_whatever_the_cursor_names() {
             names.sort();
             names.dedup();
             assert_eq!(names.len(), 25, "{cursor:?} {order:?}");
-            assert_eq!(
-                pages(&client, &folder, 25).len(),
-                25,
-                "{cursor:?} {order:?}"
-            );
+            assert_eq!(pages(&client, &folder, 25).len(), 25, "{cursor:?} {order:?}");
         }
     }
 }
@@ -130,28 +96,17 @@ fn pages_join_whatever_the_cursor_names() {
 #[test]
 fn the_cursor_names_the_next_row_or_the_last() {
     let (emulator, client) = start(|options| options.answers.order = ListOrder::ByName);
-    let (_, b, c) = (
-        emulator.put("a", b"a"),
-        emulator.put("b", b"b"),
-        emulator.put("c", b"c"),
-    );
+    let (_, b, c) = (emulator.put("a", b"a"), emulator.put("b", b"b"), emulator.put("c", b"c"));
     assert_eq!(client.page("", 2, None).1, c);
     emulator.change(|options| options.answers.cursor = Cursor::ThisLast);
     assert_eq!(client.page("", 2, None).1, b);
-    client
-        .post(
-            LIST,
-            json!({"limit": 2, "type": 1, "lastFileId": "missing"}),
-        )
-        .refused(1);
+    client.post(LIST, json!({"limit": 2, "type": 1, "lastFileId": "missing"})).refused(1);
 }
 
 #[test]
 fn a_deleted_cursor_still_marks_its_place() {
     let (emulator, client) = start(|options| options.answers.order = ListOrder::OldestFirst);
-    let ids: Vec<String> = (0..4)
-        .map(|number| emulator.put(&format!("{number}"), b"x"))
-        .collect();
+    let ids: Vec<String> = (0..4).map(|number| emulator.put(&format!("{number}"), b"x")).collect();
     let (_, next) = client.page("", 2, None);
     assert_eq!(next, ids[2]);
     emulator.remove_id(&ids[2]);
@@ -174,22 +129,15 @@ fn rows_come_in_the_order_that_is_set() {
     assert_eq!(in_order(ListOrder::OldestFirst), ["b", "a", "c"]);
     assert_eq!(in_order(ListOrder::ByName), ["a", "b", "c"]);
     in_order(ListOrder::ById);
-    let ids: Vec<String> = client
-        .page("", 10, None)
-        .0
-        .iter()
-        .map(|row| text(&row["fileId"]))
-        .collect();
+    let ids: Vec<String> =
+        client.page("", 10, None).0.iter().map(|row| text(&row["fileId"])).collect();
     assert!(ids.is_sorted());
 }
 
 #[test]
 fn a_listing_can_be_bounded_by_time() {
     let (emulator, client) = start(|_| ());
-    for (name, created) in [
-        ("old", "2024-10-31 15:59:59"),
-        ("new", "2024-11-01 00:00:00"),
-    ] {
+    for (name, created) in [("old", "2024-10-31 15:59:59"), ("new", "2024-11-01 00:00:00")] {
         emulator.put(name, name.as_bytes());
         emulator.set_times(name, created, created);
     }
@@ -200,17 +148,12 @@ fn a_listing_can_be_bounded_by_time() {
             .extend(bound.as_object().expect("an object").clone());
         let data = client.post(LIST, body).data();
         let rows = data["fileList"].as_array().expect("a list");
-        rows.iter()
-            .map(|row| text(&row["filename"]))
-            .collect::<Vec<_>>()
+        rows.iter().map(|row| text(&row["filename"])).collect::<Vec<_>>()
     };
     // 1730390400 is 2024-11-01 00:00:00 in UTC+8.
     assert_eq!(names(json!({"startTime": 1_730_390_400})), ["new"]);
     assert_eq!(names(json!({"endTime": 1_730_390_399})), ["old"]);
-    assert_eq!(
-        names(json!({"startTime": 1, "endTime": 2})),
-        Vec::<String>::new()
-    );
+    assert_eq!(names(json!({"startTime": 1, "endTime": 2})), Vec::<String>::new());
 }
 
 #[test]
@@ -260,9 +203,6 @@ fn filled_files_have_the_bytes_they_claim() {
     let range = client.fetch(&rows[0].url, &[("Range", "bytes=13-29")]).body;
     assert_eq!(
         Some(&range[..]),
-        emulator
-            .read("pic-000000.jpg")
-            .as_deref()
-            .map(|all| &all[13..30])
+        emulator.read("pic-000000.jpg").as_deref().map(|all| &all[13..30])
     );
 }

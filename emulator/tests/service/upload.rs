@@ -20,23 +20,12 @@ fn a_file_is_uploaded_in_slices() {
     let bytes: Vec<u8> = (0..25).collect();
     let folder = emulator.mkdir("folder");
     let id = client.put_slices("a.jpg", &folder, &bytes);
-    assert!(
-        ["/", "+", "="]
-            .iter()
-            .all(|character| id.contains(character)),
-        "{id}"
-    );
+    assert!(["/", "+", "="].iter().all(|character| id.contains(character)), "{id}");
     assert!(emulator.row("folder/a.jpg").is_none());
     let data = client.complete(&id).data();
-    assert_eq!(
-        (&data["async"], &data["completed"]),
-        (&json!(false), &json!(true))
-    );
+    assert_eq!((&data["async"], &data["completed"]), (&json!(false), &json!(true)));
     let row = emulator.row("folder/a.jpg").expect("it was completed");
-    assert_eq!(
-        (json!(row.id), row.md5, row.size),
-        (data["fileID"].clone(), md5(&bytes), 25)
-    );
+    assert_eq!((json!(row.id), row.md5, row.size), (data["fileID"].clone(), md5(&bytes), 25));
     assert_eq!(emulator.read("folder/a.jpg"), Some(bytes.clone()));
     assert_eq!(client.fetch(&row.url, &[]).body, bytes);
     assert!(emulator.violations().is_empty());
@@ -53,19 +42,14 @@ fn the_parts_can_be_compared_when_there_are_several() {
     ]});
     assert_eq!(parts, expected);
     let id = client.put_slices("b.jpg", "", &[8; 10]);
-    assert_eq!(
-        client.post(LIST_PARTS, json!({"preuploadID": id})).data(),
-        json!({"parts": []})
-    );
+    assert_eq!(client.post(LIST_PARTS, json!({"preuploadID": id})).data(), json!({"parts": []}));
 }
 
 #[test]
 fn create_is_refused_what_the_documents_forbid() {
     let (emulator, client) = start(|_| ());
     let body = |etag: &str, parent: &str| json!({"parentFileID": parent, "filename": "a.jpg", "etag": etag, "size": 1, "type": 1});
-    client
-        .post(CREATE, body("e62623f4906aeba8f8d8f5de19e1e34e", "missing"))
-        .refused(5066);
+    client.post(CREATE, body("e62623f4906aeba8f8d8f5de19e1e34e", "missing")).refused(5066);
     assert!(emulator.violations().is_empty());
     for etag in ["E62623F4906AEBA8F8D8F5DE19E1E34E", "e62623f4", ""] {
         client.post(CREATE, body(etag, "")).refused(1);
@@ -87,14 +71,7 @@ fn a_name_is_created_twice_or_not() {
     client.create("a.jpg", "", b"old").refused(5060);
     emulator.change(|options| options.answers.duplicate_create = DuplicateName::Allow);
     client.upload("a.jpg", "", b"new");
-    assert_eq!(
-        emulator
-            .list("")
-            .iter()
-            .filter(|row| row.name == "a.jpg")
-            .count(),
-        2
-    );
+    assert_eq!(emulator.list("").iter().filter(|row| row.name == "a.jpg").count(), 2);
 }
 
 #[test]
@@ -196,14 +173,10 @@ fn slices_are_numbered_from_one() {
     let (emulator, client) = start(|options| options.slice_size = SLICE);
     let id = text(&client.create("a.jpg", "", &[1; 15]).data()["preuploadID"]);
     for slice in [0, 3] {
-        client
-            .post(GET_UPLOAD_URL, json!({"preuploadID": id, "sliceNo": slice}))
-            .refused(1);
+        client.post(GET_UPLOAD_URL, json!({"preuploadID": id, "sliceNo": slice})).refused(1);
         breached(&emulator, "get_upload_url: sliceNo");
     }
-    let first = client
-        .post(GET_UPLOAD_URL, json!({"preuploadID": id, "sliceNo": 1}))
-        .data();
+    let first = client.post(GET_UPLOAD_URL, json!({"preuploadID": id, "sliceNo": 1})).data();
     assert_eq!(first["isMultipart"], true);
 }
 
@@ -216,13 +189,8 @@ fn a_second_completion_is_refused_but_the_result_stays() {
     again.refused(1);
     assert_eq!(again.json()["message"], "upload already completed");
     let result = client.poll(&id).data();
-    assert_eq!(
-        (&result["completed"], &result["fileID"]),
-        (&json!(true), &data["fileID"])
-    );
-    client
-        .post(GET_UPLOAD_URL, json!({"preuploadID": id, "sliceNo": 1}))
-        .refused(1);
+    assert_eq!((&result["completed"], &result["fileID"]), (&json!(true), &data["fileID"]));
+    client.post(GET_UPLOAD_URL, json!({"preuploadID": id, "sliceNo": 1})).refused(1);
 }
 
 #[test]
@@ -255,14 +223,8 @@ fn an_asynchronous_completion_is_polled_once_a_second() {
     let (emulator, client) = start(|options| options.async_polls = 1);
     let id = client.put_slices("a.jpg", "", b"bytes");
     let data = client.complete(&id).data();
-    assert_eq!(
-        data,
-        json!({"async": true, "completed": false, "fileID": ""})
-    );
-    assert_eq!(
-        client.poll(&id).data(),
-        json!({"completed": false, "fileID": ""})
-    );
+    assert_eq!(data, json!({"async": true, "completed": false, "fileID": ""}));
+    assert_eq!(client.poll(&id).data(), json!({"completed": false, "fileID": ""}));
     assert!(emulator.row("a.jpg").is_none());
     std::thread::sleep(Duration::from_secs(1));
     let result = client.poll(&id).data();
@@ -278,10 +240,7 @@ fn a_poll_that_comes_too_soon_is_refused() {
     client.complete(&id).data();
     client.poll(&id).data();
     assert!((0..50).any(|_| client.poll(&id).code() == 1));
-    breached(
-        &emulator,
-        "upload_async_result: polled again within a second",
-    );
+    breached(&emulator, "upload_async_result: polled again within a second");
 }
 
 #[test]
@@ -296,10 +255,7 @@ fn an_upload_that_nobody_polls_completes() {
 fn a_completion_that_lost_its_answer_was_done() {
     let (emulator, client) = start(|_| ());
     let id = client.put_slices("a.jpg", "", b"bytes");
-    emulator.inject(bedfs_emulator::Fault::new(
-        "upload_complete",
-        FaultKind::LostAnswer,
-    ));
+    emulator.inject(bedfs_emulator::Fault::new("upload_complete", FaultKind::LostAnswer));
     assert_eq!(client.complete(&id).status, 502);
     client.complete(&id).refused(1);
     let row = emulator.row("a.jpg").expect("it was completed");

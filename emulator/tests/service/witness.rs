@@ -17,10 +17,7 @@ fn requests_are_remembered_as_they_came() {
     assert_eq!(requests.len(), 2);
     assert_eq!((emulator.count("mkdir"), emulator.count("list")), (2, 0));
     let (first, second) = (&requests[0], &requests[1]);
-    assert_eq!(
-        (first.method.as_str(), first.target.as_str()),
-        ("POST", MKDIR)
-    );
+    assert_eq!((first.method.as_str(), first.target.as_str()), ("POST", MKDIR));
     assert_eq!((first.status, first.code, second.code), (200, 0, 5060));
     let body: Value = serde_json::from_slice(&first.body).expect("it was JSON");
     assert_eq!(body, json!({"name": "folder", "parentID": "", "type": 1}));
@@ -33,9 +30,7 @@ fn requests_are_remembered_as_they_came() {
 #[test]
 fn breaches_outlive_the_requests() {
     let (emulator, client) = start(|_| ());
-    client
-        .post(LIST, json!({"limit": 1000, "type": 1}))
-        .refused(1);
+    client.post(LIST, json!({"limit": 1000, "type": 1})).refused(1);
     emulator.forget_requests();
     assert_eq!(emulator.violations().len(), 1);
     emulator.forget_violations();
@@ -51,10 +46,7 @@ fn the_control_surface_is_there_when_asked_for() {
     emulator.put("folder/a.png", b"0123456789");
     client.fetch(&emulator.row("folder/a.png").expect("it was put").url, &[]);
     let stats = stats(&client).json();
-    assert_eq!(
-        (&stats["traffic"], &stats["entries"]),
-        (&json!(10), &json!(2))
-    );
+    assert_eq!((&stats["traffic"], &stats["entries"]), (&json!(10), &json!(2)));
     assert_eq!(stats["requests"]["cdn"], 1);
 }
 
@@ -66,10 +58,7 @@ fn the_bed_is_changed_behind_the_services_back() {
     assert_ne!(first, second, "an ID never changes its bytes");
     assert_eq!(emulator.list("folder").len(), 1);
     assert_eq!(emulator.read("folder/a").as_deref(), Some(&b"2"[..]));
-    assert_eq!(
-        (emulator.read("folder"), emulator.read("missing")),
-        (None, None)
-    );
+    assert_eq!((emulator.read("folder"), emulator.read("missing")), (None, None));
     let folder = emulator.mkdir("folder");
     assert_eq!(
         emulator.row("folder").map(|row| (row.id, row.is_folder)),
@@ -84,24 +73,10 @@ fn the_bed_is_changed_behind_the_services_back() {
 #[test]
 fn a_taken_address_is_an_error() {
     let (emulator, _) = start(|_| ());
-    let address = emulator
-        .base_url()
-        .replace("http://", "")
-        .parse()
-        .expect("an address");
-    assert!(
-        Emulator::start(Options {
-            listen: address,
-            ..Options::default()
-        })
-        .is_err()
-    );
+    let address = emulator.base_url().replace("http://", "").parse().expect("an address");
+    assert!(Emulator::start(Options { listen: address, ..Options::default() }).is_err());
     emulator.stop();
-    Emulator::start(Options {
-        listen: address,
-        ..Options::default()
-    })
-    .expect("it is free again");
+    Emulator::start(Options { listen: address, ..Options::default() }).expect("it is free again");
 }
 
 /// A folder that is gone after the test.
@@ -141,18 +116,10 @@ fn a_bed_on_disk_survives_a_restart() {
     emulator.fill("folder", 3, 100);
     emulator.remove("folder/gone.jpg");
     emulator.set_status("folder/kept.jpg", 101);
-    client.fetch(
-        &emulator.row("uploaded.jpg").expect("it was uploaded").url,
-        &[],
-    );
+    client.fetch(&emulator.row("uploaded.jpg").expect("it was uploaded").url, &[]);
     let moved = emulator.row("uploaded.jpg").expect("it was uploaded").id;
     let target = emulator.mkdir("folder");
-    client
-        .post(
-            crate::client::MOVE,
-            json!({"fileIDs": [moved], "toParentFileID": target}),
-        )
-        .data();
+    client.post(crate::client::MOVE, json!({"fileIDs": [moved], "toParentFileID": target})).data();
     let before = known(&emulator);
     emulator.stop();
 
@@ -161,23 +128,14 @@ fn a_bed_on_disk_survives_a_restart() {
     assert_eq!(emulator.total_traffic(), 25);
     assert_eq!(emulator.read("folder/uploaded.jpg"), Some(bytes));
     let client = Client::of(&emulator);
-    assert_eq!(
-        client.create("again.jpg", "", b"kept").data()["reuse"],
-        true
-    );
+    assert_eq!(client.create("again.jpg", "", b"kept").data()["reuse"], true);
     assert_eq!(client.create("new.jpg", "", b"gone").data()["reuse"], false);
-    let files = std::fs::read_dir(folder.0.join("slices"))
-        .expect("the folder is there")
-        .count();
-    assert_eq!(
-        files, 4,
-        "three slices and a file; what was deleted is swept"
-    );
+    let files = std::fs::read_dir(folder.0.join("slices")).expect("the folder is there").count();
+    assert_eq!(files, 4, "three slices and a file; what was deleted is swept");
 }
 
 /// What a restart must not change: everything but the address.
 fn known(emulator: &Emulator) -> Vec<(String, String, String, u64, i64, u64)> {
     let rows = emulator.tree().into_iter();
-    rows.map(|(path, row)| (path, row.id, row.md5, row.size, row.status, row.traffic))
-        .collect()
+    rows.map(|(path, row)| (path, row.id, row.md5, row.size, row.status, row.traffic)).collect()
 }
