@@ -5,25 +5,25 @@
 //! made in a *scratch* folder first, and an old one is taken aside there rather than deleted while
 //! its successor is not in place.
 
+mod fill;
 mod folder;
+mod rename;
 mod scratch;
+mod store;
 
 use std::sync::Arc;
 
-use crate::api::{self, Client, Created};
+use crate::api::{self, Client};
 use crate::read::{self, Reader};
-use crate::staging::{Staged, StagedFile, Sum};
+use crate::staging::Sum;
 use crate::tree::Tree;
-use crate::types::{Entry, EntryKind, FileId, Picture};
-use crate::upload::{self, Job};
+use crate::types::{Entry, FileId, Picture};
+use crate::upload::{self};
 pub use folder::Remade;
 use scratch::{Scratch, Spot};
 
 /// How often a move whose answer was lost is asked for again, after looking.
 const REPEATS: usize = 3;
-
-/// Bytes fetched at a time when a file must be filled.
-const FILL: u64 = 1 << 20;
 
 /// Why a change of the bed did not happen.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -108,232 +108,9 @@ impl Bed {
         Self { client, tree, reader, staging, scratch }
     }
 
-    /// Makes staged bytes the content of the target, and gives its new entry.
-    ///
-    /// Nothing is missing in `staged`, and `sum` is of its bytes. While there is an old version, it
-    /// stays in place until the new one is at the service and confirmed.
-    pub async fn store(
-        &self, target: &Target, staged: &StagedFile, sum: Sum,
-    ) -> Result<Entry, Error> {
-        let unchanged = || staged.generation() == sum.generation;
-        let bytes = || staged.reader();
-        let job = |folder, name| Job { folder, name, sum, bytes: &bytes, unchanged: &unchanged };
-        let Some(old) = &target.old else {
-            return match upload::upload(&self.client, &job(&target.folder, &target.name)).await {
-                Ok(id) => Ok(made(id, target, sum)),
-                Err(error) => self.store_over_stranger(target, staged, sum, error).await,
-            };
-        };
-        if holds(old, sum) {
-            return Ok(Entry::clone(old));
-        }
-        self.replace(target, old, sum, &job).await
-    }
-
-    /// The new version in a scratch folder, confirmed; then the old one goes; then the new one
-    /// takes its place.
-    async fn replace<'a, F>(
-        &self, target: &'a Target, old: &Entry, sum: Sum, job: &F,
-    ) -> Result<Entry, Error>
-    where
-        F: Fn(&'a FileId, &'a str) -> Job<'a>,
-    {
-        let spot = self.scratch.take(&target.name).await?;
-        let folder = spot.folder().clone();
-        let in_scratch = Job { folder: &folder, ..job(&target.folder, &target.name) };
-        let new = match upload::upload(&self.client, &in_scratch).await {
-            Ok(new) => new,
-            Err(error) => return Err(spot.leave_unless_refused(error.into())),
-        };
-        if let Err(error) = self.confirm(&new, &target.name, sum).await {
-            self.discard(&new, spot).await;
-            return Err(error);
-        }
-        match self.delete(&old.id).await {
-            Ok(()) => {}
-            Err(error) if error.api().is_some_and(api::Error::is_refused) => {
-                self.discard(&new, spot).await;
-                return Err(error);
-            }
-            // The old version may be gone: the new one must stay.
-            Err(error) => return Err(spot.leave_unless_refused(error)),
-        }
-        let Err(error) = self.bring(&new, &target.folder).await else {
-            return Ok(made(new, target, sum));
-        };
-        // The same bytes again, in place: the service has them, so none is sent.
-        tracing::warn!("{:?} cannot be moved into place: {error}", target.name);
-        match upload::upload(&self.client, &job(&target.folder, &target.name)).await {
-            Ok(id) => {
-                self.discard(&new, spot).await;
-                Ok(made(id, target, sum))
-            }
-            Err(error) => {
-                spot.leave();
-                Err(error.into())
-            }
-        }
-    }
-
-    /// After a refusal: where another object of that name turned up, the bytes replace that one.
-    async fn store_over_stranger(
-        &self, target: &Target, staged: &StagedFile, sum: Sum, error: upload::Error,
-    ) -> Result<Entry, Error> {
-        if !error.api().is_some_and(api::Error::is_refused) {
-            return Err(error.into());
-        }
-        let rows = self.client.list_all(&target.folder, |_| {}).await?;
-        let stranger =
-            rows.into_iter().find(|row| *row.name == *target.name && row.picture().is_some());
-        match stranger {
-            Some(old) if holds(&old, sum) => Ok(old),
-            Some(old) => {
-                let target = Target { old: Some(Arc::new(old)), ..target.clone() };
-                Box::pin(self.store(&target, staged, sum)).await
-            }
-            None => Err(error.into()),
-        }
-    }
-
-    /// Gives a file another place or name, and its entry there. What is there already is taken
-    /// aside first and deleted last; `spare` keeps it in the scratch folder instead.
-    ///
-    /// Within the name this is a move, which keeps the ID and so the link. Another name is another
-    /// object of the same bytes (there is no rename), made before the old one is deleted.
-    pub async fn rename(&self, entry: &Entry, to: &Target, spare: bool) -> Result<Entry, Error> {
-        let aside = match &to.old {
-            Some(old) => Some((old.clone(), self.retire(old).await?)),
-            None => None,
-        };
-        let renamed = if *entry.name == *to.name {
-            match self.bring(&entry.id, &to.folder).await {
-                Ok(()) => Ok(Entry { parent: to.folder.clone(), ..entry.clone() }),
-                Err(error) if error.is_refused() => self.recreate(entry, to).await,
-                Err(error) => Err(error.into()),
-            }
-        } else {
-            self.recreate(entry, to).await
-        };
-        match (renamed, aside) {
-            (Ok(new), Some((old, spot))) => {
-                if spare {
-                    spot.leave();
-                } else {
-                    self.discard(&old.id, spot).await;
-                }
-                Ok(new)
-            }
-            (Err(error), Some((old, spot))) => {
-                if let Err(back) = self.bring(&old.id, &to.folder).await {
-                    tracing::error!("{:?} stays in the scratch folder: {back}", old.name);
-                    spot.leave();
-                }
-                Err(error)
-            }
-            (renamed, None) => renamed,
-        }
-    }
-
-    /// The same bytes as another object, by instant upload; then the first one goes.
-    async fn recreate(&self, entry: &Entry, to: &Target) -> Result<Entry, Error> {
-        let new = match instant(entry) {
-            Some((md5, size)) => self.client.create(&to.folder, &to.name, md5, size).await,
-            None => return self.copy_through(entry, to).await,
-        };
-        let id = match new {
-            Ok(Created::Reused(Some(id))) => id,
-            Ok(Created::Upload { .. }) => return self.copy_through(entry, to).await,
-            Ok(Created::Reused(None)) => self.look_for(entry, to).await?,
-            Err(error) if error.may_be_done() => self.look_for(entry, to).await?,
-            Err(error) => return Err(error.into()),
-        };
-        self.replace_by(entry, id, to).await
-    }
-
-    /// Confirms that `id` stands under the new name with the bytes of `entry`, and deletes `entry`.
-    async fn replace_by(&self, entry: &Entry, id: FileId, to: &Target) -> Result<Entry, Error> {
-        let found = self.client.detail(&id).await?;
-        let same_bytes = match (entry.picture(), found.picture()) {
-            (Some(old), Some(new)) => {
-                old.size == new.size && (old.md5.is_none() || old.md5 == new.md5)
-            }
-            _ => false,
-        };
-        if !same_bytes || *found.name != *to.name {
-            return Err(Error::Unconfirmed {
-                name: to.name.clone(),
-                found: format!("{:?} of {}", found.name, describe(&found)),
-                wanted: describe(entry),
-            });
-        }
-        if id != entry.id {
-            self.delete(&entry.id).await?;
-        }
-        Ok(found)
-    }
-
-    /// The new object of a `create` that told no ID.
-    async fn look_for(&self, entry: &Entry, to: &Target) -> Result<FileId, Error> {
-        let sum = sum_of(entry);
-        let bytes = || Err(std::io::ErrorKind::Unsupported.into());
-        let job =
-            Job { folder: &to.folder, name: &to.name, sum, bytes: &bytes, unchanged: &|| true };
-        Ok(upload::find_soon(&self.client, &job).await?.id)
-    }
-
-    /// The bytes by way of here: where the service does not know them by their md5.
-    async fn copy_through(&self, entry: &Entry, to: &Target) -> Result<Entry, Error> {
-        let entry = Arc::new(entry.clone());
-        let staged = StagedFile::create(&self.staging, &to.name, entry.size())?;
-        self.fill(&staged, &entry).await?;
-        let sum = staged.sum()?;
-        let bytes = || staged.reader();
-        let job =
-            Job { folder: &to.folder, name: &to.name, sum, bytes: &bytes, unchanged: &|| true };
-        let id = upload::upload(&self.client, &job).await?;
-        self.replace_by(&entry, id, to).await
-    }
-
     /// The row of one object as it is now.
     pub async fn detail(&self, id: &FileId) -> Result<Entry, Error> {
         Ok(self.client.detail(id).await?)
-    }
-
-    /// Brings everything that is missing in a staged file from its base.
-    pub async fn fill(&self, staged: &StagedFile, base: &Arc<Entry>) -> Result<(), Error> {
-        while let Some(missing) = staged.missing() {
-            let len = (missing.end - missing.start).min(FILL) as usize;
-            let bytes = self.reader.read_until(base, missing.start, len, missing.end).await?;
-            if bytes.is_empty() {
-                return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
-            }
-            staged.fill(missing.start, &bytes)?;
-        }
-        Ok(())
-    }
-
-    /// Bytes of a staged file, the missing ones brought from its base first.
-    pub async fn read_staged(
-        &self, staged: &StagedFile, base: Option<&Arc<Entry>>, offset: u64, len: usize,
-    ) -> Result<Vec<u8>, Error> {
-        loop {
-            match (staged.read_at(offset, len)?, base) {
-                (Staged::Bytes(bytes), _) => return Ok(bytes),
-                (Staged::Missing(part), Some(base)) => {
-                    let bytes = self
-                        .reader
-                        .read(base, part.start, (part.end - part.start) as usize)
-                        .await?;
-                    if bytes.is_empty() {
-                        return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
-                    }
-                    staged.fill(part.start, &bytes)?;
-                }
-                (Staged::Missing(_), None) => {
-                    return Err(std::io::Error::from(std::io::ErrorKind::NotFound).into());
-                }
-            }
-        }
     }
 
     /// Deletes an object. One that is gone already counts as deleted.
@@ -389,24 +166,6 @@ impl Bed {
             || (folder.is_root() && Some(&entry.parent) == self.tree.real_root().as_ref())
     }
 
-    /// That the service has what was sent, before anything is deleted for it.
-    async fn confirm(&self, id: &FileId, name: &str, sum: Sum) -> Result<(), Error> {
-        let found = self.client.detail(id).await?;
-        // Where the row tells no md5, the service's own check at completion has to do.
-        let md5 = found.picture().and_then(|picture| picture.md5);
-        if found.picture().is_some()
-            && found.size() == sum.size
-            && md5.is_none_or(|md5| md5 == sum.md5)
-        {
-            return Ok(());
-        }
-        Err(Error::Unconfirmed {
-            name: name.to_owned(),
-            found: describe(&found),
-            wanted: format!("{} bytes with md5 {}", sum.size, sum.md5),
-        })
-    }
-
     /// Deletes what lies in a scratch folder for nothing. A failure leaves it there, hidden.
     async fn discard(&self, id: &FileId, spot: Spot) {
         if let Err(error) = self.delete(id).await {
@@ -438,30 +197,10 @@ fn holds(entry: &Entry, sum: Sum) -> bool {
     instant(entry) == Some((sum.md5, sum.size))
 }
 
-fn sum_of(entry: &Entry) -> Sum {
-    let md5 = entry.picture().and_then(|picture| picture.md5);
-    let md5 = md5.unwrap_or(crate::types::Md5::new([0; 16]));
-    Sum { md5, size: entry.size(), generation: 0 }
-}
-
 fn describe(entry: &Entry) -> String {
     match entry.picture() {
         Some(Picture { size, md5: Some(md5), .. }) => format!("{size} bytes with md5 {md5}"),
         Some(Picture { size, md5: None, .. }) => format!("{size} bytes with no md5"),
         None => "a folder".to_owned(),
-    }
-}
-
-/// The entry of an object just made. Its link is asked for when someone wants it.
-fn made(id: FileId, target: &Target, sum: Sum) -> Entry {
-    let now = jiff::Timestamp::now().as_second();
-    let picture = Picture { size: sum.size, md5: Some(sum.md5), status: 0, traffic: 0, link: None };
-    Entry {
-        id,
-        name: target.name.as_str().into(),
-        parent: target.folder.clone(),
-        created: now,
-        updated: now,
-        kind: EntryKind::File(picture),
     }
 }

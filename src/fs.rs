@@ -41,6 +41,8 @@ pub use publish::Leftover;
 pub enum Error {
     #[error("it exists already")]
     Exists,
+    #[error("the service has two files of this name: rename or remove one of them first")]
+    Doubled,
     #[error("the folder is not empty")]
     NotEmpty,
     #[error("it is a folder")]

@@ -4,6 +4,8 @@
 //! `async fn` goes to a task that owns the reply; a task that dies drops it, and the caller gets
 //! EIO.
 
+mod convert;
+
 use std::ffi::OsStr;
 use std::future::Future;
 use std::io;
@@ -11,16 +13,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    Errno, FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo, InitFlags,
-    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite,
-    ReplyXattr, Request, TimeOrNow, WriteFlags,
+    Errno, FileHandle, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig, LockOwner,
+    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
+    WriteFlags,
 };
 use tokio::runtime::Handle;
 
-use crate::fs::{Attr, Change, Error, Fs, Opened, Result};
+use crate::fs::{Change, Fs, Result};
 use crate::names;
-use crate::types::Ino;
+use convert::{BLOCK, file_attr, ino, kind, log, open_flags, reply_xattr, time};
 
 /// Inode numbers are never used twice, so there is one generation.
 const GENERATION: Generation = Generation(0);
@@ -30,9 +32,6 @@ const MAX_WRITE: u32 = 1 << 20;
 
 /// Requests that the kernel may have in flight for read-ahead.
 const MAX_BACKGROUND: u16 = 64;
-
-/// Bytes of a block for `stat` and `statfs`.
-const BLOCK: u32 = 4096;
 
 /// The file system as FUSE drives it.
 pub struct Adapter {
@@ -94,74 +93,6 @@ impl Adapter {
         done: impl FnOnce(R, T) + Send + 'static,
     ) {
         self.runtime.spawn(async move { Self::answer(what, reply, work.await, done) });
-    }
-}
-
-/// What programs run into all the time is told to those who look for it.
-fn log(what: &str, error: &Error) {
-    match error.errno() {
-        libc::EIO | libc::ETIMEDOUT | libc::EACCES | libc::EDQUOT | libc::ENOSPC => {
-            tracing::warn!("{what}: {error}");
-        }
-        libc::ENOENT | libc::ENODATA => tracing::trace!("{what}: {error}"),
-        _ => tracing::debug!("{what}: {error}"),
-    }
-}
-
-fn ino(number: INodeNo) -> Ino {
-    Ino(number.0)
-}
-
-fn kind(is_folder: bool) -> FileType {
-    if is_folder { FileType::Directory } else { FileType::RegularFile }
-}
-
-fn file_attr(attr: &Attr) -> FileAttr {
-    FileAttr {
-        ino: INodeNo(attr.ino.0),
-        size: attr.size,
-        blocks: attr.size.div_ceil(512),
-        atime: attr.atime,
-        mtime: attr.mtime,
-        ctime: attr.ctime,
-        crtime: attr.created,
-        kind: kind(attr.is_folder),
-        perm: (attr.mode & 0o7777) as u16,
-        // For a folder 1 says "not counted", which `find` understands.
-        nlink: 1,
-        uid: attr.uid,
-        gid: attr.gid,
-        rdev: 0,
-        blksize: BLOCK,
-        flags: 0,
-    }
-}
-
-fn time(time: TimeOrNow) -> SystemTime {
-    match time {
-        TimeOrNow::SpecificTime(time) => time,
-        TimeOrNow::Now => SystemTime::now(),
-    }
-}
-
-/// The kernel keeps a file's pages between opens: an inode's content changes only through it.
-fn open_flags(opened: Opened, read_only: bool) -> FopenFlags {
-    let mut flags = match opened.is_stream {
-        true => FopenFlags::FOPEN_DIRECT_IO,
-        false => FopenFlags::FOPEN_KEEP_CACHE,
-    };
-    if read_only {
-        flags |= FopenFlags::FOPEN_NOFLUSH;
-    }
-    flags
-}
-
-/// A value or its length, as the caller has room for.
-fn reply_xattr(reply: ReplyXattr, value: &[u8], room: u32) {
-    match room as usize {
-        0 => reply.size(value.len() as u32),
-        room if room < value.len() => reply.error(Errno::ERANGE),
-        _ => reply.data(value),
     }
 }
 

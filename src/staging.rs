@@ -17,6 +17,9 @@ use tempfile::TempPath;
 
 use crate::types::Md5;
 
+/// Bytes of the label in the name of a file on disk, at most.
+const LABEL: usize = 100;
+
 /// Bytes hashed or copied at a time.
 const CHUNK: usize = 1 << 20;
 
@@ -68,7 +71,14 @@ impl StagedFile {
     /// Fails as the disk does: full, read-only, gone.
     pub fn create(dir: &Path, label: &str, base: u64) -> io::Result<Self> {
         let time = jiff::Zoned::now().strftime("%Y%m%dT%H%M%S");
-        let label: String = label.chars().filter(|c| *c != '/').take(60).collect();
+        let mut room = LABEL;
+        let plain = label.chars().filter(|c| *c != '/' && !c.is_control());
+        let label: String = plain
+            .take_while(|c| {
+                room = room.saturating_sub(c.len_utf8());
+                room > 0
+            })
+            .collect();
         let (file, path) = tempfile::Builder::new()
             .prefix(&format!("{time}-"))
             .suffix(&format!("-{label}"))

@@ -182,7 +182,8 @@ pub(super) struct ListAnswer {
 pub(super) struct Row {
     #[serde(rename = "fileId", deserialize_with = "tolerant::named")]
     file_id: String,
-    #[serde(deserialize_with = "tolerant::named")]
+    /// Any text: a hostile name, or none, must not hide the object.
+    #[serde(deserialize_with = "tolerant::required_text")]
     filename: String,
     #[serde(rename = "parentFileId", default, deserialize_with = "tolerant::any_text")]
     parent_file_id: String,

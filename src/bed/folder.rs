@@ -100,15 +100,30 @@ impl Bed {
         &self, id: &FileId, to: &Target, remade: &mut Vec<Remade>,
     ) -> Result<(), Error> {
         let new = make(&self.client, &to.folder, &to.name).await?;
+        match self.pour_out(id, &new, remade).await {
+            Ok(()) => {
+                remade.push(Remade { old: id.clone(), new });
+                Ok(())
+            }
+            Err(error) => {
+                // What was made for nothing goes; what has come to lie in it stays.
+                if let Err(stays) = remove(&self.client, &new).await {
+                    tracing::warn!("{:?} was renamed in part: {stays}", to.name);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Moves everything of one folder into another, and deletes the first when it is empty.
+    async fn pour_out(
+        &self, id: &FileId, new: &FileId, remade: &mut Vec<Remade>,
+    ) -> Result<(), Error> {
         for _ in 0..REPEATS {
-            self.pour(id, &new, remade).await?;
+            self.pour(id, new, remade).await?;
             match remove(&self.client, id).await {
                 Err(Error::NotEmpty) => {}
-                Ok(()) => {
-                    remade.push(Remade { old: id.clone(), new });
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
+                result => return result,
             }
         }
         Err(Error::NotEmpty)

@@ -129,7 +129,9 @@ impl Fs {
         }
         // It would be taken for a scratch folder, and never shown.
         if parent == Ino::ROOT && name.starts_with(SCRATCH_PREFIX) {
-            return Err(Error::NotPermitted);
+            return Err(Error::Invalid(
+                "names that begin with .bedfs-scratch- are taken in the root",
+            ));
         }
         Ok(name)
     }

@@ -20,7 +20,7 @@ impl Error {
     /// The number that the caller of the system call sees.
     pub fn errno(&self) -> i32 {
         match self {
-            Self::Exists => libc::EEXIST,
+            Self::Exists | Self::Doubled => libc::EEXIST,
             Self::NotEmpty => libc::ENOTEMPTY,
             Self::IsAFolder => libc::EISDIR,
             Self::IntoItself | Self::Invalid(_) => libc::EINVAL,

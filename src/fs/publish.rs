@@ -75,6 +75,12 @@ impl Fs {
         let parent = info.parent.ok_or(tree::Error::NotFound)?;
         let name =
             info.entry().map_or_else(|| info.name.to_string(), |entry| entry.name.to_string());
+        if let Some(old) = info.entry()
+            && self.tree.has_other(parent, &name, &old.id)?
+        {
+            // The new version could not come into a name that another object has.
+            return Err(Error::Doubled);
+        }
         let folder = self.tree.folder_id(parent)?;
         let target = Target { folder, name, old: info.entry().cloned() };
         let entry = self.bed.store(&target, &source, sum).await?;

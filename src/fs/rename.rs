@@ -89,6 +89,11 @@ impl Fs {
         let open =
             over.and_then(|over| self.locals.get(over.ino)).filter(|local| local.state().opens > 0);
         let name_there = if *name == *self.tree.info(ino)?.name { &*entry.name } else { name };
+        if let Some(old) = &old
+            && self.tree.has_other(to, name_there, &old.id)?
+        {
+            return Err(Error::Doubled);
+        }
         let target = Target {
             folder: self.tree.folder_id(to)?,
             name: name_there.to_owned(),

@@ -1,6 +1,7 @@
 //! What a file of the mount holds: written anywhere, cut, lengthened, mapped, appended to, and read
 //! back by real programs, before its upload and after.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -41,6 +42,18 @@ pub(crate) fn bed_with(options: Options, args: &[&str], fill: impl FnOnce(&Emula
     fill(&emulator);
     emulator.forget_requests();
     Mount::over(emulator, args)
+}
+
+/// Lists a folder anew at the service.
+pub(crate) fn refresh(folder: &Path) {
+    let set = ["-n", "user.bedfs.refresh", "-v", "1"].map(OsStr::new);
+    run("setfattr", set.into_iter().chain([folder.as_os_str()]));
+}
+
+/// What a folder shows, hidden names too, in order.
+pub(crate) fn names(folder: &Path) -> Vec<String> {
+    let listed = run("ls", [OsStr::new("-A"), folder.as_os_str()]);
+    listed.lines().map(str::to_owned).collect()
 }
 
 /// Opens an existing file for reading and writing.
@@ -237,10 +250,7 @@ fn an_overwrite_in_part_fetches_only_what_it_needs() {
         model[8 * MIB - 1] = case as u8;
         model[0] = case as u8;
         mount.emulator.put(&name, &model);
-        run(
-            "setfattr",
-            ["-n", "user.bedfs.refresh", "-v", "1", mount.path.to_str().expect("a path")],
-        );
+        refresh(&mount.path);
         mount.emulator.forget_requests();
         let path = mount.at(&name);
         if count > 0 {

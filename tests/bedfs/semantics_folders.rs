@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use bedfs_emulator::{Answers, Emulator, MoveFolder, Options};
 
 use crate::harness::{Mount, attempt, fast, noise, run, text, xattr};
-use crate::semantics::{bed, bed_with, errno, no_violations, open_rw, python};
+use crate::semantics::{bed, bed_with, errno, names, no_violations, open_rw, python, refresh};
 
 /// A mount of a filled bed that answers so when folders are moved.
 fn moving(folders: MoveFolder, fill: impl FnOnce(&Emulator)) -> Mount {
@@ -17,22 +16,10 @@ fn moving(folders: MoveFolder, fill: impl FnOnce(&Emulator)) -> Mount {
     bed_with(Options { answers, ..fast() }, &[], fill)
 }
 
-fn refresh(path: &Path) {
-    let path = path.as_os_str();
-    run(
-        "setfattr",
-        ["-n".as_ref(), "user.bedfs.refresh".as_ref(), "-v".as_ref(), "1".as_ref(), path],
-    );
-}
-
 /// The ID of each file of the bed, by path.
 fn ids(mount: &Mount) -> BTreeMap<String, String> {
     let files = mount.emulator.tree().into_iter();
     files.filter(|(_, row)| !row.is_folder).map(|(path, row)| (path, row.id)).collect()
-}
-
-fn names(path: &Path) -> Vec<String> {
-    run("ls", ["-A".as_ref(), path.as_os_str()]).lines().map(str::to_owned).collect()
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 
 use crate::harness::{Mount, fast, noise, run, wait_until};
-use crate::semantics::{bed, no_violations, open_rw, python};
+use crate::semantics::{bed, no_violations, open_rw, python, refresh};
 
 /// The files of the bed, by path and bytes; scratch folders are the program's own affair, the
 /// files in them are not.
@@ -187,10 +187,7 @@ fn a_file_renamed_while_it_is_written_is_uploaded_under_its_new_name() {
         }
         fs::create_dir(mount.at("d")).expect("a folder");
         let path = mount.at("f.jpg");
-        run(
-            "setfattr",
-            ["-n", "user.bedfs.refresh", "-v", "1", mount.path.to_str().expect("a path")],
-        );
+        refresh(&mount.path);
         let file = open_rw(&path);
         file.write_all_at(b"one two", 0).expect("written");
         fs::rename(&path, mount.at("d/g.jpg")).expect("renamed");

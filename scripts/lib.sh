@@ -1,0 +1,67 @@
+# What the scripts beside this file share: the set-up of a bare Debian with Rust. To be sourced, by
+# bash, from the project's folder.
+
+# What talks to this machine itself goes by no proxy.
+export NO_PROXY="127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}"
+export no_proxy="$NO_PROXY"
+
+# Tells what comes next.
+say() { printf '\n==> %s\n' "$*"; }
+
+# Tells what is wrong, and ends the script.
+fail() {
+    told=yes
+    printf '\n%s: FAILED: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+# Installs the Debian packages whose programs are missing. Each argument is package:program.
+need() {
+    local pair missing=()
+    for pair in "$@"; do
+        command -v "${pair#*:}" >/dev/null 2>&1 || missing+=("${pair%%:*}")
+    done
+    # A C compiler comes without the C library's files unless they are asked for.
+    case " ${missing[*]-} " in *" gcc "*) missing+=(libc6-dev) ;; esac
+    if [ "${#missing[@]}" -eq 0 ]; then
+        return
+    fi
+    local root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null 2>&1 ||
+            fail "these Debian packages are missing, and there is no sudo to install them: ${missing[*]}"
+        root=(sudo)
+    fi
+    command -v apt-get >/dev/null 2>&1 ||
+        fail "these packages are missing, and there is no apt-get to install them: ${missing[*]}"
+    say "Installing Debian packages: ${missing[*]}"
+    "${root[@]}" apt-get -q update </dev/null
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get -q -y --no-install-recommends install "${missing[@]}" </dev/null
+}
+
+# Rust itself is not installed here: how it comes to a machine is its owner's choice.
+need_rust() {
+    command -v cargo >/dev/null 2>&1 ||
+        fail "Rust is missing (cargo is not in PATH); https://www.rust-lang.org/tools/install tells how to get it"
+    need gcc:cc
+}
+
+# FUSE is the kernel's part, which no package brings.
+need_fuse() {
+    need fuse3:fusermount3
+    [ -c /dev/fuse ] ||
+        fail "/dev/fuse is missing, so nothing can be mounted. Try: modprobe fuse. A container wants --device /dev/fuse --cap-add SYS_ADMIN"
+    [ -r /dev/fuse ] && [ -w /dev/fuse ] ||
+        fail "/dev/fuse may not be used by $(id -un), so nothing can be mounted. Try: sudo chmod 666 /dev/fuse"
+}
+
+# Builds the program, and sets `bedfs` to its path.
+build() {
+    cargo build --release --locked --workspace --bins
+    local target
+    target=$(cargo metadata --format-version 1 --no-deps --locked |
+        sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+    bedfs="$target/release/bedfs"
+    [ -x "$bedfs" ] || fail "the build left no program at $bedfs"
+}

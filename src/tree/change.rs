@@ -1,0 +1,114 @@
+//! The changes that this mount makes: names added, taken, moved, and the objects behind them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::table::{Folder, Kind};
+use super::{Error, Tree};
+use crate::types::{Entry, FileId, Ino};
+
+impl Tree {
+    /// A new file that exists only here. The name must be free.
+    pub fn add_file(&self, parent: Ino, name: &str) -> Result<Ino, Error> {
+        let mut table = self.table();
+        table.folder(parent)?;
+        Ok(table.add(Some(parent), name.into(), Kind::File(None)))
+    }
+
+    /// A folder that this mount just made at the service.
+    pub fn add_folder(&self, parent: Ino, name: &str, id: FileId) -> Result<Ino, Error> {
+        let mut table = self.table();
+        table.folder(parent)?;
+        if let Some(ino) = table.folder(parent)?.children.get(name).copied() {
+            return Ok(ino);
+        }
+        let now = Instant::now();
+        let folder = Folder {
+            id: Some(id),
+            created: jiff::Timestamp::now().as_second(),
+            // Nothing can be in it yet.
+            listed: Some(now),
+            ..Folder::default()
+        };
+        let ino = table.add(Some(parent), name.into(), Kind::Folder(Box::new(folder)));
+        table.get_mut(ino)?.since = Some(now);
+        Ok(ino)
+    }
+
+    /// The file's content is now this object. The one before, if another, is gone.
+    pub fn set_entry(&self, ino: Ino, entry: Arc<Entry>) {
+        let mut table = self.table();
+        let Ok(node) = table.get_mut(ino) else { return };
+        let Kind::File(old) = &mut node.kind else {
+            return;
+        };
+        let old = old.replace(entry.clone());
+        let parent = node.parent;
+        let replaced = old.filter(|old| old.id != entry.id);
+        node.since = Some(Instant::now());
+        if let Some(folder) = parent.and_then(|parent| table.folder_mut(parent).ok()) {
+            folder.gone.remove(&entry.id);
+            if let Some(old) = replaced {
+                folder.gone.insert(old.id.clone(), Instant::now());
+            }
+        }
+    }
+
+    /// A fresher row of the same object, as `detail` tells it.
+    pub fn update_entry(&self, ino: Ino, entry: Arc<Entry>) {
+        if let Ok(node) = self.table().get_mut(ino)
+            && let Kind::File(Some(old)) = &mut node.kind
+            && old.id == entry.id
+        {
+            *old = entry;
+        }
+    }
+
+    /// Takes the inode out of its folder: this mount removed the object, or its last name here.
+    pub fn remove(&self, ino: Ino) {
+        let mut table = self.table();
+        let Ok(node) = table.get(ino) else { return };
+        let (parent, id) = (node.parent, node.kind.id().cloned());
+        if let (Some(parent), Some(id)) = (parent, id)
+            && let Ok(folder) = table.folder_mut(parent)
+        {
+            folder.gone.insert(id, Instant::now());
+        }
+        table.orphan(ino);
+    }
+
+    /// The object lies in `parent` under `name` now. What had that name must be removed before.
+    pub fn rename(&self, ino: Ino, parent: Ino, name: &str) -> Result<(), Error> {
+        let mut table = self.table();
+        table.folder(parent)?;
+        let node = table.get_mut(ino)?;
+        node.since = Some(Instant::now());
+        let (old_parent, id) = (node.parent, node.kind.id().cloned());
+        table.rename(ino, parent, name.into())?;
+        if let Some(id) = id {
+            if let Some(old) = old_parent.filter(|old| *old != parent)
+                && let Ok(folder) = table.folder_mut(old)
+            {
+                folder.gone.insert(id.clone(), Instant::now());
+            }
+            table.folder_mut(parent)?.gone.remove(&id);
+        }
+        Ok(())
+    }
+
+    /// A folder is another object now, with the same children.
+    pub fn remade(&self, old: &FileId, new: &FileId) {
+        let mut table = self.table();
+        let Some(ino) = table.find_folder(old) else {
+            return;
+        };
+        if let Ok(folder) = table.folder_mut(ino) {
+            folder.id = Some(new.clone());
+            folder.listed = None;
+        }
+        let parent = table.get(ino).ok().and_then(|node| node.parent);
+        if let Some(folder) = parent.and_then(|parent| table.folder_mut(parent).ok()) {
+            folder.gone.insert(old.clone(), Instant::now());
+        }
+    }
+}
