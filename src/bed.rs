@@ -20,7 +20,7 @@ use crate::tree::Tree;
 use crate::types::{Entry, FileId, Picture};
 use crate::upload::{self};
 pub use folder::Remade;
-use scratch::{Scratch, Spot};
+use scratch::{Lies, Scratch, Spot};
 
 /// How often a move whose answer was lost is asked for again, after looking.
 const REPEATS: usize = 3;
@@ -130,14 +130,16 @@ impl Bed {
     /// Takes an object out of its folder without deleting it, so that its name is free and its link
     /// goes on working. It lies in a scratch folder until it is deleted.
     pub async fn set_aside(&self, entry: &Entry) -> Result<(), Error> {
-        self.retire(entry).await?.leave();
+        self.retire(entry).await?.leave(Lies::Wanted(entry.id.clone()));
         Ok(())
     }
 
     async fn retire(&self, entry: &Entry) -> Result<Spot, Error> {
         let spot = self.scratch.take(&entry.name).await?;
-        self.bring(&entry.id, spot.folder()).await?;
-        Ok(spot)
+        match self.bring(&entry.id, spot.folder()).await {
+            Ok(()) => Ok(spot),
+            Err(error) => Err(spot.leave_unless_undone(error.into())),
+        }
     }
 
     /// Moves one object. Done if the service says so, or if `detail` tells that it is there, since
@@ -149,7 +151,9 @@ impl Bed {
             let Err(error) = self.client.move_to(std::slice::from_ref(id), &there).await else {
                 return Ok(());
             };
-            if self.client.detail(id).await.is_ok_and(|entry| self.is_in(&entry, folder)) {
+            if let Ok(entry) = self.client.detail(id).await
+                && self.is_in(&entry, folder).await?
+            {
                 return Ok(());
             }
             match self.tree.real_root() {
@@ -161,17 +165,29 @@ impl Bed {
         }
     }
 
-    fn is_in(&self, entry: &Entry, folder: &FileId) -> bool {
-        entry.parent == *folder
-            || (folder.is_root() && Some(&entry.parent) == self.tree.real_root().as_ref())
+    /// Whether the object lies in the folder. The rows of the root's children name a real ID for
+    /// it; while that is not known, a listing of the root tells.
+    async fn is_in(&self, entry: &Entry, folder: &FileId) -> Result<bool, api::Error> {
+        if entry.parent == *folder || !folder.is_root() {
+            return Ok(entry.parent == *folder);
+        }
+        match self.tree.real_root() {
+            Some(real) => Ok(entry.parent == real),
+            None => {
+                let rows = self.client.list_all(folder, |_| {}).await?;
+                Ok(rows.iter().any(|row| row.id == entry.id))
+            }
+        }
     }
 
     /// Deletes what lies in a scratch folder for nothing. A failure leaves it there, hidden.
     async fn discard(&self, id: &FileId, spot: Spot) {
-        if let Err(error) = self.delete(id).await {
-            tracing::warn!("{id} stays in a scratch folder for now: {error}");
-            self.scratch.add_junk(id);
-            spot.leave();
+        match self.delete(id).await {
+            Ok(()) => spot.free(),
+            Err(error) => {
+                tracing::warn!("{id} stays in a scratch folder for now: {error}");
+                spot.leave(Lies::Junk(id.clone()));
+            }
         }
     }
 

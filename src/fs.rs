@@ -59,6 +59,8 @@ pub enum Error {
     NotSupported,
     #[error("no such attribute")]
     NoAttribute,
+    #[error("it was removed elsewhere")]
+    Stale,
     #[error("no such open file")]
     BadHandle,
     #[error("the file goes on being written to")]

@@ -7,6 +7,7 @@ mod change;
 mod listing;
 mod table;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use futures_util::FutureExt;
 
 use crate::api::{self, Client};
 use crate::types::{Entry, FileId, Ino};
+use listing::LAG;
 pub use listing::{CONTROL_NAME, SCRATCH_PREFIX};
 pub use table::Attributes;
 use table::{Kind, Table};
@@ -94,6 +96,26 @@ pub struct Child {
     pub name: Arc<str>,
     /// Whether it is a folder.
     pub is_folder: bool,
+}
+
+/// An object in a folder, as the service knows it.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Its ID.
+    pub id: FileId,
+    /// Its name.
+    pub name: Box<str>,
+    /// Whether it is a folder.
+    pub is_folder: bool,
+}
+
+/// What this mount did in a folder of late.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// What it made there or moved there.
+    pub recent: Vec<Item>,
+    /// What it removed from there.
+    pub gone: HashSet<FileId>,
 }
 
 /// The tree of one mount.
@@ -184,6 +206,28 @@ impl Tree {
             Ok(Kind::File(Some(entry))) => *entry.name == *name && entry.id != *but,
             _ => false,
         }))
+    }
+
+    /// What this mount did in a folder of late, which a listing may not show yet.
+    pub fn known(&self, id: &FileId) -> Known {
+        let table = self.table();
+        let Some(folder) = table.find_folder(id).and_then(|ino| table.folder(ino).ok()) else {
+            return Known::default();
+        };
+        let nodes = folder.children.values().filter_map(|child| table.get(*child).ok());
+        let recent = nodes.filter(|node| node.since.is_some_and(|at| at.elapsed() < LAG));
+        let item = |node: &table::Node| {
+            let name = match &node.kind {
+                Kind::File(Some(entry)) => entry.name.clone(),
+                _ => Box::from(&*node.name),
+            };
+            let is_folder = matches!(node.kind, Kind::Folder(_));
+            Some(Item { id: node.kind.id()?.clone(), name, is_folder })
+        };
+        Known {
+            recent: recent.filter_map(item).collect(),
+            gone: folder.gone.keys().cloned().collect(),
+        }
     }
 
     /// The path from the mount's root, for messages.

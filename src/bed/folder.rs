@@ -1,8 +1,11 @@
 //! Changes of folders: made, removed when empty, moved or renamed with the links of all their
 //! pictures kept.
 
+use std::collections::HashSet;
+
 use super::{Bed, Error, Target};
 use crate::api::{self, Client};
+use crate::tree::Item;
 use crate::types::{Entry, EntryKind, FileId};
 
 /// The most IDs that `move` and `delete` take (`003`).
@@ -40,12 +43,9 @@ pub(super) async fn make(client: &Client, parent: &FileId, name: &str) -> Result
     }
 }
 
-/// Deletes a folder that is empty by a listing of this moment. What `delete` does to a full one is
-/// not documented, so it is never asked to.
-pub(super) async fn remove(client: &Client, id: &FileId) -> Result<(), Error> {
-    if !client.list_all(id, |_| {}).await?.is_empty() {
-        return Err(Error::NotEmpty);
-    }
+/// Deletes a folder that is known to be empty. What `delete` does to a full one is not documented,
+/// so it is never asked to.
+pub(super) async fn delete_empty(client: &Client, id: &FileId) -> Result<(), Error> {
     let Err(error) = client.delete(std::slice::from_ref(id)).await else {
         return Ok(());
     };
@@ -60,9 +60,27 @@ impl Bed {
         make(&self.client, parent, name).await
     }
 
-    /// Deletes an empty folder.
+    /// Deletes a folder, if it is empty by a listing of this moment and by what this mount knows.
     pub async fn remove_folder(&self, id: &FileId) -> Result<(), Error> {
-        remove(&self.client, id).await
+        if !self.contents(id).await?.is_empty() {
+            return Err(Error::NotEmpty);
+        }
+        delete_empty(&self.client, id).await
+    }
+
+    /// What lies in a folder: what is listed now, without what this mount removed and with what it
+    /// put there a moment ago, since a listing may lag behind.
+    async fn contents(&self, id: &FileId) -> Result<Vec<Item>, Error> {
+        let rows = self.client.list_all(id, |_| {}).await?;
+        let known = self.tree.known(id);
+        let mut items: Vec<Item> = rows
+            .into_iter()
+            .filter(|row| !known.gone.contains(&row.id))
+            .map(|row| Item { is_folder: row.picture().is_none(), id: row.id, name: row.name })
+            .collect();
+        let listed: HashSet<FileId> = items.iter().map(|item| item.id.clone()).collect();
+        items.extend(known.recent.into_iter().filter(|item| !listed.contains(&item.id)));
+        Ok(items)
     }
 
     /// Gives a folder another place or name. The pictures keep their IDs; the folders in `remade`
@@ -87,9 +105,8 @@ impl Bed {
             Err(error) if error.is_refused() => return Ok(false),
             Err(error) => return Err(error.into()),
         }
-        let entry = self.client.detail(id).await;
-        match entry {
-            Ok(entry) => Ok(self.is_in(&entry, to)),
+        match self.client.detail(id).await {
+            Ok(entry) => Ok(self.is_in(&entry, to).await?),
             // `detail` may know no folders: then the answer to the move has to do.
             Err(error) if error.is_refused() || error.is_not_found() => Ok(true),
             Err(error) => Err(error.into()),
@@ -100,63 +117,68 @@ impl Bed {
         &self, id: &FileId, to: &Target, remade: &mut Vec<Remade>,
     ) -> Result<(), Error> {
         let new = make(&self.client, &to.folder, &to.name).await?;
-        match self.pour_out(id, &new, remade).await {
+        let mut moved = HashSet::new();
+        match self.pour(id, &new, remade, &mut moved).await {
             Ok(()) => {
                 remade.push(Remade { old: id.clone(), new });
                 Ok(())
             }
             Err(error) => {
-                // What was made for nothing goes; what has come to lie in it stays.
-                if let Err(stays) = remove(&self.client, &new).await {
-                    tracing::warn!("{:?} was renamed in part: {stays}", to.name);
+                // Made for nothing, it goes; once a move was tried, something may lie in it.
+                if moved.is_empty()
+                    && let Err(stays) = delete_empty(&self.client, &new).await
+                {
+                    tracing::warn!("the folder {:?} stays, empty: {stays}", to.name);
                 }
                 Err(error)
             }
         }
     }
 
-    /// Moves everything of one folder into another, and deletes the first when it is empty.
-    async fn pour_out(
-        &self, id: &FileId, new: &FileId, remade: &mut Vec<Remade>,
+    /// Moves everything of one folder into another, and deletes the first when it is empty. What is
+    /// `moved`, or was tried, counts as gone from it whatever a listing says.
+    async fn pour(
+        &self, from: &FileId, to: &FileId, remade: &mut Vec<Remade>, moved: &mut HashSet<FileId>,
     ) -> Result<(), Error> {
         for _ in 0..REPEATS {
-            self.pour(id, new, remade).await?;
-            match remove(&self.client, id).await {
-                Err(Error::NotEmpty) => {}
-                result => return result,
+            let mut items = self.contents(from).await?;
+            items.retain(|item| !moved.contains(&item.id));
+            if items.is_empty() {
+                return delete_empty(&self.client, from).await;
+            }
+            moved.extend(items.iter().map(|item| item.id.clone()));
+            let (folders, files): (Vec<_>, Vec<_>) =
+                items.into_iter().partition(|item| item.is_folder);
+            let files: Vec<FileId> = files.into_iter().map(|item| item.id).collect();
+            for batch in files.chunks(BATCH) {
+                self.move_batch(batch, to).await?;
+            }
+            for Item { id, name, .. } in folders {
+                let to = Target { folder: to.clone(), name: name.to_string(), old: None };
+                Box::pin(self.rename_folder(&id, &name, &to, remade)).await?;
             }
         }
         Err(Error::NotEmpty)
     }
 
-    /// Moves everything of one folder into another.
-    async fn pour(
-        &self, from: &FileId, to: &FileId, remade: &mut Vec<Remade>,
-    ) -> Result<(), Error> {
-        let rows = self.client.list_all(from, |_| {}).await?;
-        let (folders, files): (Vec<_>, Vec<_>) =
-            rows.into_iter().partition(|row| row.kind == EntryKind::Folder);
-        let files: Vec<FileId> = files.into_iter().map(|row| row.id).collect();
-        for batch in files.chunks(BATCH) {
-            self.move_batch(batch, to).await?;
-        }
-        for row in folders {
-            let to = Target { folder: to.clone(), name: row.name.to_string(), old: None };
-            Box::pin(self.rename_folder(&row.id, &row.name, &to, remade)).await?;
-        }
-        Ok(())
-    }
-
-    /// Moves a batch; where it is refused as a whole, one by one.
+    /// Moves a batch; where it is refused as a whole, one by one. What is gone needs no move.
     async fn move_batch(&self, ids: &[FileId], to: &FileId) -> Result<(), api::Error> {
         match self.client.move_to(ids, to).await {
-            Err(error) if error.is_refused() && ids.len() > 1 => {
-                for id in ids {
-                    self.bring(id, to).await?;
-                }
-                Ok(())
-            }
-            result => result,
+            Ok(()) => return Ok(()),
+            Err(error) if error.is_refused() || error.is_not_found() || error.may_be_done() => {}
+            Err(error) => return Err(error),
         }
+        for id in ids {
+            match self.bring(id, to).await {
+                Err(error) if error.is_not_found() => {}
+                Err(error)
+                    if self.client.detail(id).await.is_err_and(|gone| gone.is_not_found()) =>
+                {
+                    tracing::info!("{id} is gone: {error}");
+                }
+                result => result?,
+            }
+        }
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::scratch::Lies;
 use super::{Bed, Error, Target};
 use crate::api;
 use crate::staging::{StagedFile, Sum};
@@ -32,16 +33,19 @@ impl Bed {
         match (renamed, aside) {
             (Ok(new), Some((old, spot))) => {
                 if spare {
-                    spot.leave();
+                    spot.leave(Lies::Wanted(old.id.clone()));
                 } else {
                     self.discard(&old.id, spot).await;
                 }
                 Ok(new)
             }
             (Err(error), Some((old, spot))) => {
-                if let Err(back) = self.bring(&old.id, &to.folder).await {
-                    tracing::error!("{:?} stays in the scratch folder: {back}", old.name);
-                    spot.leave();
+                match self.bring(&old.id, &to.folder).await {
+                    Ok(()) => spot.free(),
+                    Err(back) => {
+                        tracing::error!("{:?} stays in a scratch folder: {back}", old.name);
+                        spot.leave(Lies::Wanted(old.id.clone()));
+                    }
                 }
                 Err(error)
             }

@@ -4,9 +4,10 @@
 //! A mount makes scratch folders of its own, at first use, so that two mounts never meet there. An
 //! object keeps its name in them (a move cannot change it), so each folder holds one of a name.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -14,13 +15,16 @@ use super::{Error, folder};
 use crate::api::Client;
 use crate::tree::SCRATCH_PREFIX;
 use crate::types::FileId;
+use crate::upload;
+
+/// How often, and how far apart, a folder is looked into before it is left: listings may lag.
+const LOOKS: usize = 4;
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The scratch folders of one mount.
 pub(super) struct Scratch {
     client: Client,
     slots: Arc<Mutex<Vec<Slot>>>,
-    /// Objects that lie there for nothing and could not be deleted.
-    junk: Mutex<Vec<FileId>>,
     /// One folder is made at a time, or a crowd would make one each.
     making: Semaphore,
 }
@@ -28,10 +32,23 @@ pub(super) struct Scratch {
 #[derive(Debug)]
 struct Slot {
     folder: FileId,
-    taken: HashSet<String>,
+    /// By name: one object of a name has room.
+    taken: HashMap<String, Lies>,
 }
 
-/// One name in one scratch folder, free for its holder alone until dropped.
+/// What lies under a name in a scratch folder.
+#[derive(Clone, Debug)]
+pub(super) enum Lies {
+    /// Something is on its way in or out: a spot is held.
+    Something,
+    /// An object that is wanted.
+    Wanted(FileId),
+    /// An object that could not be deleted, and is to be.
+    Junk(FileId),
+}
+
+/// One name in one scratch folder, for its holder alone until it is `free`d. One that is dropped, as
+/// by a task that was ended, is taken for ever: nobody knows what lies there.
 #[derive(Debug)]
 pub(super) struct Spot {
     slots: Arc<Mutex<Vec<Slot>>>,
@@ -41,7 +58,7 @@ pub(super) struct Spot {
 
 impl Scratch {
     pub(super) fn new(client: Client) -> Self {
-        Self { client, slots: Arc::default(), junk: Mutex::default(), making: Semaphore::new(1) }
+        Self { client, slots: Arc::default(), making: Semaphore::new(1) }
     }
 
     /// A place for an object of this name.
@@ -56,39 +73,55 @@ impl Scratch {
         let random = RandomState::new().build_hasher().finish();
         let folder_name = format!("{SCRATCH_PREFIX}{:08x}", random as u32);
         let folder = folder::make(&self.client, &FileId::root(), &folder_name).await?;
-        let taken = HashSet::from([name.to_owned()]);
+        let taken = HashMap::from([(name.to_owned(), Lies::Something)]);
         lock(&self.slots).push(Slot { folder: folder.clone(), taken });
         Ok(Spot { slots: self.slots.clone(), folder, name: name.to_owned() })
     }
 
     fn free_spot(&self, name: &str) -> Option<Spot> {
         let mut slots = lock(&self.slots);
-        let slot = slots.iter_mut().find(|slot| !slot.taken.contains(name))?;
-        slot.taken.insert(name.to_owned());
+        let slot = slots.iter_mut().find(|slot| !slot.taken.contains_key(name))?;
+        slot.taken.insert(name.to_owned(), Lies::Something);
         let folder = slot.folder.clone();
         Some(Spot { slots: self.slots.clone(), folder, name: name.to_owned() })
     }
 
-    /// Remembers an object that lies there for nothing.
-    pub(super) fn add_junk(&self, id: &FileId) {
-        self.junk.lock().unwrap_or_else(PoisonError::into_inner).push(id.clone());
-    }
-
     /// Deletes what lies there for nothing, and the folders in which nothing lies then.
     pub(super) async fn tidy(&self) {
-        let junk = std::mem::take(&mut *self.junk.lock().unwrap_or_else(PoisonError::into_inner));
-        // One by one: a batch may be refused for one of it that is gone.
-        for id in junk {
-            if let Err(error) = self.client.delete(std::slice::from_ref(&id)).await {
-                tracing::warn!("{id} stays in a scratch folder: {error}");
-            }
-        }
         let slots = std::mem::take(&mut *lock(&self.slots));
         for slot in slots {
-            if let Err(error) = folder::remove(&self.client, &slot.folder).await {
+            if let Err(error) = self.empty_out(&slot).await {
                 tracing::warn!("the scratch folder {} stays: {error}", slot.folder);
             }
         }
+    }
+
+    /// A listing may lag, so what was put there is asked for by its ID as well.
+    async fn empty_out(&self, slot: &Slot) -> Result<(), Error> {
+        for lies in slot.taken.values() {
+            let id = match lies {
+                Lies::Something => return Err(Error::NotEmpty),
+                Lies::Wanted(id) => id,
+                Lies::Junk(id) => {
+                    // Whether it is gone is asked below.
+                    let _asked = self.client.delete(std::slice::from_ref(id)).await;
+                    id
+                }
+            };
+            match self.client.detail(id).await {
+                Err(error) if error.is_not_found() => {}
+                Ok(entry) if entry.parent != slot.folder => {}
+                Ok(_) => return Err(Error::NotEmpty),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        for _ in 0..LOOKS {
+            if self.client.list_all(&slot.folder, |_| {}).await?.is_empty() {
+                return folder::delete_empty(&self.client, &slot.folder).await;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Err(Error::NotEmpty)
     }
 }
 
@@ -98,22 +131,26 @@ impl Spot {
         &self.folder
     }
 
-    /// Something lies here: the spot is never given out again.
-    pub(super) fn leave(self) {
-        std::mem::forget(self);
+    /// Something lies here: the spot is not given out again.
+    pub(super) fn leave(self, lies: Lies) {
+        let mut slots = lock(&self.slots);
+        if let Some(slot) = slots.iter_mut().find(|slot| slot.folder == self.folder) {
+            slot.taken.insert(self.name.clone(), lies);
+        }
     }
 
-    /// Unless the service refused, something may lie here now. Hands the error on.
-    pub(super) fn leave_unless_refused(self, error: Error) -> Error {
-        if !error.api().is_some_and(crate::api::Error::is_refused) {
-            self.leave();
+    /// After this error something may lie here, unless it says that nothing was made. Hands it on.
+    pub(super) fn leave_unless_undone(self, error: Error) -> Error {
+        let refused = error.api().is_some_and(crate::api::Error::is_refused);
+        match refused || matches!(error, Error::Upload(upload::Error::Changed)) {
+            true => self.free(),
+            false => self.leave(Lies::Something),
         }
         error
     }
-}
 
-impl Drop for Spot {
-    fn drop(&mut self) {
+    /// Nothing lies here: another may have the spot.
+    pub(super) fn free(self) {
         let mut slots = lock(&self.slots);
         if let Some(slot) = slots.iter_mut().find(|slot| slot.folder == self.folder) {
             slot.taken.remove(&self.name);

@@ -1,5 +1,6 @@
 //! Storing: staged bytes become the content of a name, over an old version or where there is none.
 
+use super::scratch::Lies;
 use super::{Bed, Error, Target, describe, holds};
 use crate::api;
 use crate::staging::{StagedFile, Sum};
@@ -43,7 +44,7 @@ impl Bed {
         let in_scratch = Job { folder: &folder, ..job(&target.folder, &target.name) };
         let new = match upload::upload(&self.client, &in_scratch).await {
             Ok(new) => new,
-            Err(error) => return Err(spot.leave_unless_refused(error.into())),
+            Err(error) => return Err(spot.leave_unless_undone(error.into())),
         };
         if let Err(error) = self.confirm(&new, &folder, &target.name, sum).await {
             self.discard(&new, spot).await;
@@ -56,9 +57,13 @@ impl Bed {
                 return Err(error);
             }
             // The old version may be gone: the new one must stay.
-            Err(error) => return Err(spot.leave_unless_refused(error)),
+            Err(error) => {
+                spot.leave(Lies::Wanted(new));
+                return Err(error);
+            }
         }
         let Err(error) = self.bring(&new, &target.folder).await else {
+            spot.free();
             return Ok(made(new, target, sum));
         };
         // The same bytes again, in place: the service has them, so none is sent.
@@ -69,7 +74,7 @@ impl Bed {
                 Ok(made(id, target, sum))
             }
             Err(error) => {
-                spot.leave();
+                spot.leave(Lies::Wanted(new));
                 Err(error.into())
             }
         }

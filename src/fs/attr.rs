@@ -123,8 +123,12 @@ impl Fs {
         if i64::try_from(size).is_err() {
             return Err(Error::TooLarge);
         }
-        if self.tree.info(ino)?.is_folder() {
+        let info = self.tree.info(ino)?;
+        if info.is_folder() {
             return Err(Error::IsAFolder);
+        }
+        if info.parent.is_none() && self.locals.get(ino).is_none() {
+            return Err(Error::Stale);
         }
         let local = self.local(ino, |_| {});
         let staged = self.stage(&local)?;

@@ -29,6 +29,7 @@ impl Error {
             Self::NotSupported => libc::ENOTSUP,
             Self::NoAttribute => libc::ENODATA,
             Self::BadHandle => libc::EBADF,
+            Self::Stale => libc::ESTALE,
             Self::Busy => libc::EBUSY,
             Self::TooLarge => libc::EFBIG,
             Self::Name(NameError::TooLong) => libc::ENAMETOOLONG,

@@ -33,8 +33,13 @@ impl Fs {
                 false => self.open_control(ino),
             };
         }
-        if self.tree.info(ino)?.is_folder() {
+        let info = self.tree.info(ino)?;
+        if info.is_folder() {
             return Err(Error::IsAFolder);
+        }
+        if info.parent.is_none() && self.locals.get(ino).is_none() {
+            // The kernel remembers a name that a listing took away; told so, it looks again.
+            return Err(Error::Stale);
         }
         if writable {
             self.writable()?;
