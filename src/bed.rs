@@ -40,6 +40,12 @@ pub enum Error {
     /// The disk failed.
     #[error("staging: {0}")]
     Staging(Arc<std::io::Error>),
+    /// The CDN served other bytes than the listing's md5 is of; nothing was made of them.
+    #[error("the bytes that the service gives for {name:?} are not those of its md5")]
+    Corrupted {
+        /// The name at the service.
+        name: String,
+    },
     /// The folder has entries, so it is not deleted.
     #[error("the folder is not empty at the service")]
     NotEmpty,

@@ -129,7 +129,9 @@ impl Reader {
             if let Some(block) = self.cache.get(&file.id, number) {
                 return Ok(block);
             }
-            let mut progress = self.progress(file, number, limit);
+            let Some(mut progress) = self.progress(file, number, limit) else {
+                continue;
+            };
             match progress.wait_for(|at| at.next > number || at.failed.is_some()).await {
                 Ok(at) => {
                     if let (Some(error), true) = (&at.failed, at.next <= number) {
@@ -142,23 +144,28 @@ impl Reader {
         }
     }
 
-    /// The progress of the flight that will bring the block: one under way, or a new one.
+    /// The progress of the flight that will bring the block: one under way, or a new one. `None` if
+    /// it has just come.
     fn progress(
         &self, file: &Arc<Entry>, number: u64, limit: u64,
-    ) -> watch::Receiver<flight::Progress> {
+    ) -> Option<watch::Receiver<flight::Progress>> {
         let mut files = self.files();
         let flights = files.entry(file.id.clone()).or_default();
         flights.retain(Flight::is_under_way);
         if let Some(flight) = flights.iter_mut().find(|flight| flight.is_near(number, NEAR)) {
             flight.ask_for(number);
-            return flight.progress();
+            return Some(flight.progress());
+        }
+        // A flight puts a block into the cache before it goes on, so looking now misses none.
+        if self.cache.contains(&file.id, number) {
+            return None;
         }
         let end = limit.div_ceil(BLOCK);
         let plan = Plan { first: number, end, widest: self.widest() };
         let flight = Flight::start(self.client.clone(), self.cache.clone(), file.clone(), plan);
         let progress = flight.progress();
         flights.push(flight);
-        progress
+        Some(progress)
     }
 
     /// Tells a flight that its reader has come this far, so that it stays ahead of it.

@@ -187,6 +187,11 @@ impl StagedFile {
         Ok(Sum { md5: Md5::new(hasher.finalize().into()), size: len, generation })
     }
 
+    /// `sum`, on a thread where it holds nobody up.
+    pub async fn sum_aside(self: Arc<Self>) -> io::Result<Sum> {
+        tokio::task::spawn_blocking(move || self.sum()).await.map_err(io::Error::other)?
+    }
+
     /// Another handle on the bytes, for sending them. The file on disk is made as long as the
     /// content first.
     pub fn reader(&self) -> io::Result<File> {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 
 use crate::api::{self, Client};
-use crate::types::{Entry, FileId, Ino};
+use crate::types::{Entry, FileId, Ino, Md5};
 use listing::LAG;
 pub use listing::{CONTROL_NAME, SCRATCH_PREFIX};
 pub use table::Attributes;
@@ -204,6 +204,18 @@ impl Tree {
         let mut children = table.folder(folder)?.children.values();
         Ok(children.any(|child| match table.get(*child).map(|node| &node.kind) {
             Ok(Kind::File(Some(entry))) => *entry.name == *name && entry.id != *but,
+            _ => false,
+        }))
+    }
+
+    /// Whether another file of the folder is of the same bytes.
+    pub fn has_twin(&self, folder: Ino, but: Ino, md5: Md5, size: u64) -> Result<bool, Error> {
+        let table = self.table();
+        let mut others = table.folder(folder)?.children.values().filter(|child| **child != but);
+        Ok(others.any(|child| match table.get(*child).map(|node| &node.kind) {
+            Ok(Kind::File(Some(entry))) => entry
+                .picture()
+                .is_some_and(|picture| picture.md5 == Some(md5) && picture.size == size),
             _ => false,
         }))
     }

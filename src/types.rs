@@ -138,6 +138,12 @@ impl Entry {
         }
     }
 
+    /// Whether the row did not say where the object lies. It then names the object itself, in which
+    /// nothing can lie.
+    pub fn tells_no_parent(&self) -> bool {
+        self.parent == self.id
+    }
+
     /// Bytes of content; 0 for a folder.
     pub fn size(&self) -> u64 {
         self.picture().map_or(0, |picture| picture.size)

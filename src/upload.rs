@@ -167,7 +167,7 @@ async fn find(client: &Client, job: &Job<'_>) -> Result<Option<Entry>, api::Erro
 
 /// Looks a few times for the job's object, since a listing may lag behind.
 async fn find_soon(client: &Client, job: &Job<'_>) -> Result<Entry, Error> {
-    for pause in pauses(4) {
+    for pause in pauses(8) {
         if let Some(entry) = find(client, job).await? {
             return Ok(entry);
         }

@@ -98,7 +98,8 @@ impl Client {
     pub async fn detail(&self, id: &FileId) -> Result<Entry, Error> {
         let call = Call::get(Endpoint::Detail, &about(id), &[("fileID", id.as_str())]);
         self.send(&call, |row: Row| {
-            let entry = row.entry(&FileId::root())?;
+            // Where the row does not say where it lies: see `Entry::tells_no_parent`.
+            let entry = row.entry(id)?;
             if entry.id == *id {
                 Ok(entry)
             } else {
@@ -142,8 +143,12 @@ impl Client {
             }
         };
         let made = |answer: MkdirAnswer| {
-            let first = answer.list.into_iter().next();
-            first.map(|made| FileId::new(made.dir_id)).ok_or_else(|| Garbage::field("dirID"))
+            // The one of this name; one alone is it whatever it is called.
+            let mut list = answer.list;
+            let position = list.iter().position(|made| made.filename == name);
+            let position = position.or((list.len() == 1).then_some(0));
+            let made = position.map(|position| list.swap_remove(position));
+            made.map(|made| FileId::new(made.dir_id)).ok_or_else(|| Garbage::field("dirID"))
         };
         let id = self.send(&call, made).await?;
         *self.mkdir_spelling() = Some(spelling);

@@ -57,6 +57,8 @@ pub(super) struct MkdirAnswer {
 
 #[derive(Deserialize)]
 pub(super) struct MadeDir {
+    #[serde(default, deserialize_with = "tolerant::any_text")]
+    pub(super) filename: String,
     #[serde(rename = "dirID", deserialize_with = "tolerant::named")]
     pub(super) dir_id: String,
 }

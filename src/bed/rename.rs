@@ -89,9 +89,13 @@ impl Bed {
     /// The bytes by way of here: where the service does not know them by their md5.
     async fn copy_through(&self, entry: &Entry, to: &Target) -> Result<Entry, Error> {
         let entry = Arc::new(entry.clone());
-        let staged = StagedFile::create(&self.staging, &to.name, entry.size())?;
+        let staged = Arc::new(StagedFile::create(&self.staging, &to.name, entry.size())?);
         self.fill(&staged, &entry).await?;
-        let sum = staged.sum()?;
+        let sum = staged.clone().sum_aside().await?;
+        if sum_of(&entry).is_some_and(|listed| listed.md5 != sum.md5) {
+            // What came is not what the entry is: it must not take its place.
+            return Err(Error::Corrupted { name: entry.name.to_string() });
+        }
         let bytes = || staged.reader();
         let job =
             Job { folder: &to.folder, name: &to.name, sum, bytes: &bytes, unchanged: &|| true };

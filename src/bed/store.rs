@@ -7,6 +7,11 @@ use crate::staging::{StagedFile, Sum};
 use crate::types::{Entry, EntryKind, FileId, Picture};
 use crate::upload::{self, Job};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long an object just made is looked for, between looks.
+const LOOK_PAUSES: [Duration; 3] =
+    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
 impl Bed {
     /// Makes staged bytes the content of the target, and gives its new entry.
@@ -26,7 +31,14 @@ impl Bed {
             };
         };
         if holds(old, sum) {
-            return Ok(Entry::clone(old));
+            // Nothing to send, if the service still has it: what is known may be old.
+            match self.client.detail(&old.id).await {
+                Ok(found) if holds(&found, sum) => return Ok(found),
+                Err(error) if !error.is_not_found() && !error.is_refused() => {
+                    return Err(error.into());
+                }
+                Ok(_) | Err(_) => {}
+            }
         }
         self.replace(target, old, sum, &job).await
     }
@@ -120,15 +132,25 @@ impl Bed {
         })
     }
 
-    /// The row of an object: by `detail`, or where that fails by a listing of its folder.
+    /// The row of an object just made: by `detail`, or where that fails by a listing of its folder.
+    /// Both may lag, so they are asked a few times.
     async fn look_up(&self, id: &FileId, folder: &FileId) -> Result<Entry, Error> {
-        let error = match self.client.detail(id).await {
-            Ok(found) => return Ok(found),
-            Err(error) if error.is_unauthorized() => return Err(error.into()),
-            Err(error) => error,
-        };
-        let rows = self.client.list_all(folder, |_| {}).await?;
-        rows.into_iter().find(|row| row.id == *id).ok_or(error.into())
+        let mut pauses = LOOK_PAUSES.into_iter();
+        loop {
+            let error = match self.client.detail(id).await {
+                Ok(found) => return Ok(found),
+                Err(error) if error.is_unauthorized() => return Err(error.into()),
+                Err(error) => error,
+            };
+            let rows = self.client.list_all(folder, |_| {}).await?;
+            if let Some(row) = rows.into_iter().find(|row| row.id == *id) {
+                return Ok(row);
+            }
+            match pauses.next() {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(error.into()),
+            }
+        }
     }
 }
 

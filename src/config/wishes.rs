@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 const DIR_TTL: u64 = 60;
-const CACHE_SIZE: Size = Size(64 << 20);
+const CACHE_SIZE: Size = Size(32 << 20);
 
 /// Bytes, written as a number with K, M or G.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub struct Wishes {
     /// Seconds for which a listing of a folder is taken for true [default: 60].
     #[arg(long, value_name = "SECONDS")]
     pub dir_ttl: Option<u64>,
-    /// Bytes of pictures kept for reading them again, as 64M or 1G [default: 64M].
+    /// Bytes of pictures kept for reading them again, as 64M or 1G [default: 32M].
     #[arg(long, value_name = "BYTES")]
     #[serde(deserialize_with = "size_text")]
     pub cache_size: Option<Size>,

@@ -130,7 +130,7 @@ impl Fs {
         if info.parent.is_none() && self.locals.get(ino).is_none() {
             return Err(Error::Stale);
         }
-        let local = self.local(ino, |_| {});
+        let local = self.local(ino);
         let staged = self.stage(&local)?;
         let before = staged.generation();
         staged.truncate(size)?;
@@ -138,9 +138,7 @@ impl Fs {
             self.touch(ino);
         }
         let unwatched = local.state().writers == 0;
-        let published = if unwatched { self.publish(&local).await } else { Ok(()) };
-        self.settle(ino).await;
-        published
+        if unwatched { self.publish(&local).await } else { Ok(()) }
     }
 
     /// The content changed now.

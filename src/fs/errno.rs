@@ -58,7 +58,7 @@ fn of_bed(error: &bed::Error) -> i32 {
         bed::Error::Read(error) => of_read(error),
         bed::Error::Staging(error) => error.raw_os_error().unwrap_or(libc::EIO),
         bed::Error::NotEmpty => libc::ENOTEMPTY,
-        bed::Error::Unconfirmed { .. } => libc::EIO,
+        bed::Error::Unconfirmed { .. } | bed::Error::Corrupted { .. } => libc::EIO,
     }
 }
 

@@ -3,16 +3,25 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::attr::Attr;
 use super::handle::FileHandle;
-use super::local::{LocalFile, State};
+use super::local::{InUse, LocalFile, State};
 use super::{Error, Fs, Result, control};
 use crate::process;
 use crate::read;
 use crate::staging::{Staged, StagedFile};
-use crate::tree::Error as TreeError;
+use crate::tree::{Error as TreeError, What};
 use crate::types::{Entry, Ino};
+
+/// How long a link is waited for after an upload, between looks.
+const LINK_PAUSES: [Duration; 4] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(3),
+];
 
 /// An opened file.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +58,7 @@ impl Fs {
     }
 
     fn open_file(&self, ino: Ino, writable: bool, pid: u32) -> u64 {
-        let local = self.local(ino, |state| {
+        let local = self.local_with(ino, |state| {
             state.opens += 1;
             state.writers += u32::from(writable);
         });
@@ -70,10 +79,28 @@ impl Fs {
             Some(ino) => ino,
             None => self.make_file(parent, name, mode)?,
         };
-        let attr = self.entry(ino)?;
         let writable = flags & libc::O_ACCMODE != libc::O_RDONLY;
         let handle = self.open_file(ino, writable, pid);
-        Ok((attr, Opened { handle, is_stream: false }))
+        // Where the kernel took the file for new it does not ask for the cut in a call of its own.
+        let cut = match flags & libc::O_TRUNC {
+            0 => Ok(()),
+            _ => self.cut_to_nothing(ino),
+        };
+        match cut.and_then(|()| self.entry(ino)) {
+            Ok(attr) => Ok((attr, Opened { handle, is_stream: false })),
+            Err(error) => {
+                self.release(handle).await;
+                Err(error)
+            }
+        }
+    }
+
+    fn cut_to_nothing(&self, ino: Ino) -> Result<()> {
+        if self.getattr(ino)?.size > 0 {
+            self.stage(&self.local(ino))?.truncate(0)?;
+            self.touch(ino);
+        }
+        Ok(())
     }
 
     /// Makes a file without opening it. It stays here until it has bytes.
@@ -89,33 +116,35 @@ impl Fs {
 
     fn make_file(&self, parent: Ino, name: &str, mode: u32) -> Result<Ino> {
         let ino = self.tree.add_file(parent, name)?;
-        let local = self.local(ino, |_| {});
-        if let Err(error) = self.stage(&local) {
-            self.tree.remove(ino);
-            self.drop_local(ino);
-            return Err(error);
-        }
+        // Dropped without staged bytes, the file goes again.
+        self.stage(&self.local(ino))?;
         self.touch(ino);
         self.set_mode(ino, mode, 0o666);
         Ok(ino)
     }
 
+    /// The local side of a file, made if there is none, for one operation.
+    pub(super) fn local(&self, ino: Ino) -> InUse<'_> {
+        InUse::counted(self, self.local_with(ino, |state| state.users += 1))
+    }
+
     /// The local side of a file, made if there is none. It holds the inode.
-    pub(super) fn local(&self, ino: Ino, change: impl FnOnce(&mut State)) -> Arc<LocalFile> {
+    fn local_with(&self, ino: Ino, change: impl FnOnce(&mut State)) -> Arc<LocalFile> {
         self.locals.get_or_make(ino, || self.tree.hold(ino), change)
     }
 
-    /// Lets the local side go if nobody needs it: not open, and nothing in it that is wanted.
+    /// Lets the local side go if nobody needs it.
     pub(super) fn drop_local(&self, ino: Ino) {
-        if !self.locals.drop_if_idle(ino) {
-            return;
-        }
-        self.tree.set_staged(ino, false);
-        if self.tree.info(ino).is_ok_and(|info| !info.is_folder() && info.entry().is_none()) {
-            // Neither here nor at the service any more: it was removed elsewhere while open.
-            self.tree.remove(ino);
-        }
-        self.tree.release(ino);
+        self.locals.drop_if_idle(ino, || {
+            self.tree.set_staged(ino, false);
+            match self.tree.info(ino).map(|info| info.what) {
+                // Neither here nor at the service any more: it was removed elsewhere while open.
+                Ok(What::File(None)) => self.tree.remove(ino),
+                Ok(What::File(Some(entry))) => self.reader.close(&entry.id),
+                Ok(What::Folder { .. }) | Err(_) => {}
+            }
+            self.tree.release(ino);
+        });
     }
 
     /// The file's staged bytes, over the remote content if there is one. No network.
@@ -166,18 +195,40 @@ impl Fs {
         }
     }
 
-    /// The entry with its link, which is not known right after an upload.
+    /// The entry with its link, which is not known right after an upload. The service may take some
+    /// seconds to tell it, and some tell it in listings only.
     pub(super) async fn with_link(
         &self, ino: Ino, entry: Option<Arc<Entry>>,
     ) -> Result<Option<Arc<Entry>>> {
-        match entry {
-            Some(entry) if entry.picture().is_some_and(|picture| picture.link.is_none()) => {
-                let fresh = Arc::new(self.bed.detail(&entry.id).await?);
-                self.tree.update_entry(ino, fresh.clone());
-                Ok(Some(fresh))
+        let has_link = |entry: &Entry| entry.picture().is_none_or(|picture| picture.link.is_some());
+        let entry = match entry {
+            Some(entry) if !has_link(&entry) => entry,
+            entry => return Ok(entry),
+        };
+        for pause in LINK_PAUSES {
+            match self.bed.detail(&entry.id).await {
+                Ok(fresh) if has_link(&fresh) => {
+                    let fresh = Arc::new(fresh);
+                    self.tree.update_entry(ino, fresh.clone());
+                    return Ok(Some(fresh));
+                }
+                Err(error) if error.api().is_some_and(|error| error.is_unauthorized()) => {
+                    return Err(error.into());
+                }
+                Ok(_) | Err(_) => {}
             }
-            entry => Ok(entry),
+            let info = self.tree.info(ino)?;
+            if let Some(parent) = info.parent {
+                self.tree.refresh(parent).await?;
+            }
+            let listed = self.tree.info(ino)?.entry().cloned();
+            if let Some(listed) = listed.filter(|listed| listed.id == entry.id && has_link(listed))
+            {
+                return Ok(Some(listed));
+            }
+            tokio::time::sleep(pause).await;
         }
+        Ok(Some(entry))
     }
 
     /// What cannot be read since it is gone is looked for at the next use.
@@ -232,11 +283,11 @@ impl Fs {
         self.publish(&file.local).await
     }
 
-    /// As `flush`, whoever asks.
+    /// As `flush`, whoever asks, and by a handle of any kind.
     pub async fn fsync(&self, handle: u64) -> Result<()> {
-        match self.handles.file(handle) {
-            Ok(file) if file.writable => self.publish(&file.local).await,
-            _ => Ok(()),
+        match self.handles.snapshot(handle) {
+            Some(_) => Ok(()),
+            None => self.publish(&self.handles.file(handle)?.local).await,
         }
     }
 
@@ -245,42 +296,29 @@ impl Fs {
         let Some(file) = self.handles.close(handle) else {
             return;
         };
+        let local = self.local(file.local.ino);
         let last_writer = {
-            let mut state = file.local.state();
+            let mut state = local.state();
             state.opens -= 1;
             state.writers -= u32::from(file.writable);
             file.writable && state.writers == 0 && !state.failed_as_it_is()
         };
-        if last_writer && let Err(error) = self.publish(&file.local).await {
-            tracing::error!("{:?} is not uploaded: {error}", self.tree.path(file.local.ino));
+        if last_writer && let Err(error) = self.publish(&local).await {
+            tracing::error!("{:?} is not uploaded: {error}", self.tree.path(local.ino));
         }
-        let ino = file.local.ino;
-        drop(file);
-        self.settle(ino).await;
+        self.delete_set_aside(&local).await;
     }
 
-    /// After a close: lets go of what nobody needs any more.
-    pub(super) async fn settle(&self, ino: Ino) {
-        let Some(local) = self.locals.get(ino) else {
-            return;
-        };
-        let info = self.tree.info(ino);
+    /// Deletes the object of a removed file that nobody has open any more.
+    pub(super) async fn delete_set_aside(&self, local: &LocalFile) {
         let set_aside = {
             let mut state = local.state();
             if state.opens > 0 { None } else { state.set_aside.take() }
         };
-        drop(local);
         if let Some(id) = set_aside
             && let Err(error) = self.bed.delete(&id).await
         {
-            tracing::error!("a removed file stays in the scratch folder: {error}");
-        }
-        self.drop_local(ino);
-        if self.locals.get(ino).is_none()
-            && let Ok(info) = info
-            && let Some(entry) = info.entry()
-        {
-            self.reader.close(&entry.id);
+            tracing::error!("a removed file stays in a scratch folder: {error}");
         }
     }
 }

@@ -1,11 +1,13 @@
 //! A local file: one that is open, or holds bytes that the bed has not got.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
+use super::Fs;
 use crate::staging::StagedFile;
 use crate::types::{Entry, FileId, Ino};
 
@@ -22,6 +24,8 @@ pub(super) struct LocalFile {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) opens: u32,
+    /// Operations at work on the file beside the opens.
+    pub(super) users: u32,
     /// Of the opens, those that may write.
     pub(super) writers: u32,
     pub(super) staged: Option<Arc<StagedFile>>,
@@ -96,6 +100,34 @@ impl LocalFile {
     }
 }
 
+/// A use of a local file by one operation, for which it stays.
+pub(super) struct InUse<'a> {
+    fs: &'a Fs,
+    file: Arc<LocalFile>,
+}
+
+impl<'a> InUse<'a> {
+    /// Takes over a use that is counted already.
+    pub(super) fn counted(fs: &'a Fs, file: Arc<LocalFile>) -> Self {
+        Self { fs, file }
+    }
+}
+
+impl Deref for InUse<'_> {
+    type Target = Arc<LocalFile>;
+
+    fn deref(&self) -> &Arc<LocalFile> {
+        &self.file
+    }
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        self.file.state().users -= 1;
+        self.fs.drop_local(self.file.ino);
+    }
+}
+
 /// All local files by inode.
 #[derive(Debug, Default)]
 pub(super) struct LocalFiles {
@@ -125,17 +157,19 @@ impl LocalFiles {
         file.clone()
     }
 
-    /// Drops the file if it is not open and holds nothing that is wanted; tells whether it did.
-    pub(super) fn drop_if_idle(&self, ino: Ino) -> bool {
+    /// Drops the file if nobody uses it and it holds nothing that is wanted; `dropped` is called
+    /// before anyone can make it anew.
+    pub(super) fn drop_if_idle(&self, ino: Ino, dropped: impl FnOnce()) {
         let mut files = self.files();
         let idle = files.get(&ino).is_some_and(|file| {
             let state = file.state();
-            state.opens == 0 && !state.uploading && (state.removed || state.dirty().is_none())
+            let wanted = !state.removed && state.dirty().is_some();
+            state.opens == 0 && state.users == 0 && !wanted
         });
         if idle {
             files.remove(&ino);
+            dropped();
         }
-        idle
     }
 
     /// Every local file.

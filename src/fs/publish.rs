@@ -66,10 +66,7 @@ impl Fs {
             self.bed.fill(staged, &base).await?;
         }
         let source = if copy { self.snapshot(staged).await? } else { staged.clone() };
-        let sum = {
-            let source = source.clone();
-            blocking(move || source.sum()).await?
-        };
+        let sum = source.clone().sum_aside().await?;
         let info = self.tree.info(local.ino)?;
         // Its folder may have been removed elsewhere.
         let parent = info.parent.ok_or(tree::Error::NotFound)?;
@@ -84,13 +81,18 @@ impl Fs {
         let folder = self.tree.folder_id(parent)?;
         let target = Target { folder, name, old: info.entry().cloned() };
         let entry = self.bed.store(&target, &source, sum).await?;
+        if self.tree.has_twin(parent, local.ino, sum.md5, sum.size)? {
+            // Some services keep one picture of the same bytes in a folder: looked at next time.
+            self.tree.expire(parent);
+        }
         self.tree.set_entry(local.ino, Arc::new(entry));
         Ok(sum.generation)
     }
 
     async fn snapshot(&self, staged: &Arc<StagedFile>) -> Result<Arc<StagedFile>> {
         let (staged, dir) = (staged.clone(), self.options.staging.clone());
-        Ok(Arc::new(blocking(move || staged.snapshot(&dir)).await?))
+        let copied = tokio::task::spawn_blocking(move || staged.snapshot(&dir)).await;
+        Ok(Arc::new(copied.map_err(std::io::Error::other)??))
     }
 
     /// Returns when no upload is under way.
@@ -110,12 +112,7 @@ impl Fs {
             {
                 tracing::error!("{:?} is not uploaded: {error}", self.tree.path(ino));
             }
-            let set_aside = local.state().set_aside.take();
-            if let Some(id) = set_aside
-                && let Err(error) = self.bed.delete(&id).await
-            {
-                tracing::error!("a removed file stays in the scratch folder: {error}");
-            }
+            self.delete_set_aside(&local).await;
         }
         self.bed.tidy().await;
     }
@@ -139,15 +136,5 @@ impl Fs {
                 None
             }
         }
-    }
-}
-
-/// Runs what waits for the disk where it holds nobody up.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => Ok(result?),
-        Err(error) => Err(std::io::Error::other(error).into()),
     }
 }

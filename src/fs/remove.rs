@@ -1,11 +1,10 @@
 //! Removals: names that go, and what happens to the objects behind them.
 
-use std::ffi::OsStr;
-use std::sync::Arc;
-
+use super::local::LocalFile;
 use super::{Error, Fs, Result, control, turn};
 use crate::tree::{Error as TreeError, Info};
 use crate::types::{Entry, Ino};
+use std::ffi::OsStr;
 
 impl Fs {
     /// Removes a file. One that is open is only taken aside, and deleted when nobody has it open.
@@ -15,17 +14,14 @@ impl Fs {
         if info.is_folder() {
             return Err(Error::IsAFolder);
         }
-        let local = self.local(info.ino, |_| {});
+        let local = self.local(info.ino);
         let _turn = turn(&local.turn).await;
         // An upload may have ended while its turn was waited for.
         let entry = self.tree.info(info.ino)?.entry().cloned();
         if let Some(entry) = entry {
-            self.remove_object(info.ino, &entry)
-                .await
-                .inspect_err(|_| self.drop_local(info.ino))?;
+            self.remove_object(&local, &entry).await?;
         }
         self.forget_name(info.ino);
-        self.drop_local(info.ino);
         Ok(())
     }
 
@@ -37,8 +33,7 @@ impl Fs {
         self.tree.remove(ino);
     }
 
-    async fn remove_object(&self, ino: Ino, entry: &Arc<Entry>) -> Result<()> {
-        let local = self.local(ino, |_| {});
+    async fn remove_object(&self, local: &LocalFile, entry: &Entry) -> Result<()> {
         if local.state().opens == 0 {
             return Ok(self.bed.delete(&entry.id).await?);
         }

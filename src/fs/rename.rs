@@ -3,10 +3,13 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
+use super::control::is_control;
+use super::local::LocalFile;
 use super::{Error, Fs, Result, STRUCTURE, turn};
 use crate::bed::{Remade, Target};
-use crate::tree::Info;
-use crate::types::Ino;
+use crate::names::NameError;
+use crate::tree::{CONTROL_NAME, Info};
+use crate::types::{Entry, Ino};
 
 /// A rename in the tree's terms.
 struct Rename<'a> {
@@ -25,7 +28,7 @@ impl Fs {
         self.writable()?;
         // What keeps its name may keep one that nobody could give it.
         let new_name = match name == new_name {
-            true => new_name.to_str().ok_or(crate::names::NameError::NotUtf8)?,
+            true => self.kept_name(to, new_name)?,
             false => self.new_name(to, new_name)?,
         };
         let _turn = turn(&self.renaming).await;
@@ -43,82 +46,98 @@ impl Fs {
         }
     }
 
+    /// A name that something brings along into a folder: it may be one that nobody could give it.
+    fn kept_name<'a>(&self, to: Ino, name: &'a OsStr) -> Result<&'a str> {
+        let name = name.to_str().ok_or(NameError::NotUtf8)?;
+        if is_control(to) || (to == Ino::ROOT && name == CONTROL_NAME) {
+            return Err(Error::NotPermitted);
+        }
+        Ok(name)
+    }
+
     async fn rename_file(&self, rename: Rename<'_>) -> Result<()> {
         let Rename { what, to, name, over } = rename;
         if over.as_ref().is_some_and(Info::is_folder) {
             return Err(Error::IsAFolder);
         }
-        let local = self.local(what.ino, |_| {});
+        let local = self.local(what.ino);
         // A change over an object is published first, so that there is one thing to rename.
-        let result = match what.entry() {
-            Some(_) => self.publish(&local).await,
-            None => Ok(()),
-        };
-        let result = match result {
-            Ok(()) => {
-                let _turn = turn(&local.turn).await;
-                self.rename_settled(what.ino, to, name, over.as_ref()).await
-            }
-            Err(error) => Err(error),
-        };
-        drop(local);
-        self.settle(what.ino).await;
-        if let Some(over) = over {
-            self.settle(over.ino).await;
+        if what.entry().is_some() {
+            self.publish(&local).await?;
         }
-        result
+        // Nobody else waits for two turns: only one rename runs at a time.
+        let _turn = turn(&local.turn).await;
+        let Some(over) = over else {
+            return self.rename_settled(&local, to, name, None).await;
+        };
+        let over = self.local(over.ino);
+        let _over_turn = turn(&over.turn).await;
+        self.rename_settled(&local, to, name, Some(&over)).await
     }
 
-    /// The file is not being uploaded, and will not be until this is done.
+    /// Neither file is being uploaded, nor will be until this is done.
     async fn rename_settled(
-        &self, ino: Ino, to: Ino, name: &str, over: Option<&Info>,
+        &self, local: &LocalFile, to: Ino, name: &str, over: Option<&LocalFile>,
     ) -> Result<()> {
-        let old = over.and_then(Info::entry).cloned();
-        let entry = self.tree.info(ino)?.entry().cloned();
-        let Some(entry) = entry else {
+        let info = self.tree.info(local.ino)?;
+        let old = match over {
+            Some(over) => self.tree.info(over.ino)?.entry().cloned(),
+            None => None,
+        };
+        let renamed = match info.entry() {
+            Some(entry) => {
+                let kept = *name == *info.name;
+                let name = if kept { &*entry.name } else { name };
+                Some(self.rename_object(entry, to, name, over.zip(old.as_ref())).await?)
+            }
             // It is only here: its upload will replace what has the name.
-            if let Some(over) = over {
-                self.forget_name(over.ino);
-            }
-            self.tree.rename(ino, to, name)?;
-            if let Some(old) = old {
-                self.tree.set_entry(ino, old);
-            }
-            return Ok(());
+            None => old,
         };
-        let open =
-            over.and_then(|over| self.locals.get(over.ino)).filter(|local| local.state().opens > 0);
-        let name_there = if *name == *self.tree.info(ino)?.name { &*entry.name } else { name };
-        if let Some(old) = &old
-            && self.tree.has_other(to, name_there, &old.id)?
-        {
-            return Err(Error::Doubled);
-        }
-        let target = Target {
-            folder: self.tree.folder_id(to)?,
-            name: name_there.to_owned(),
-            old: old.clone(),
-        };
-        let renamed = match self.bed.rename(&entry, &target, open.is_some()).await {
-            Ok(renamed) => renamed,
-            Err(error) => {
-                // Whatever was done of it shows at the next look.
-                self.tree.expire(to);
-                return Err(error.into());
-            }
-        };
-        if let (Some(open), Some(old)) = (open, old) {
-            open.state().set_aside = Some(old.id.clone());
-        }
+        // A new object has a new time; the content is as old as it was.
+        let mtime = self.attr_of(&info).mtime;
+        self.tree.set_attributes(info.ino, |set| set.mtime = Some(mtime));
         if let Some(over) = over {
             self.forget_name(over.ino);
         }
-        self.tree.rename(ino, to, name)?;
-        // A new object has a new time; the content is as old as it was.
-        let mtime = self.getattr(ino)?.mtime;
-        self.tree.set_attributes(ino, |set| set.mtime = Some(mtime));
-        self.tree.set_entry(ino, Arc::new(renamed));
+        self.tree.rename(info.ino, to, name)?;
+        if let Some(renamed) = renamed {
+            let mut state = local.state();
+            if state.base.as_ref().map(|base| &base.id) == info.entry().map(|entry| &entry.id) {
+                // The same bytes, under the ID that is left.
+                state.base = state.base.as_ref().map(|_| renamed.clone());
+            }
+            drop(state);
+            self.tree.set_entry(info.ino, renamed);
+        }
         Ok(())
+    }
+
+    /// Renames the object, over another one if there is one: that is deleted, unless it is open.
+    async fn rename_object(
+        &self, entry: &Arc<Entry>, to: Ino, name: &str, over: Option<(&LocalFile, &Arc<Entry>)>,
+    ) -> Result<Arc<Entry>> {
+        let old = over.map(|(_, old)| old.clone());
+        if let Some(old) = &old {
+            if old.id == entry.id {
+                // It is there already, by a rename whose answer was lost.
+                return Ok(old.clone());
+            }
+            if self.tree.has_other(to, name, &old.id)? {
+                return Err(Error::Doubled);
+            }
+        }
+        let target =
+            Target { folder: self.tree.folder_id(to)?, name: name.to_owned(), old: old.clone() };
+        let open = over.filter(|(over, _)| over.state().opens > 0);
+        let renamed = self.bed.rename(entry, &target, open.is_some()).await;
+        // Whatever was done of it shows at the next look.
+        let renamed = renamed.inspect_err(|_| self.tree.expire(to))?;
+        if let Some((over, old)) = open {
+            over.state().set_aside = Some(old.id.clone());
+            // The last close may have come meanwhile.
+            self.delete_set_aside(over).await;
+        }
+        Ok(Arc::new(renamed))
     }
 
     async fn rename_folder(&self, rename: Rename<'_>) -> Result<()> {
@@ -126,13 +145,20 @@ impl Fs {
         if self.tree.is_within(to, what.ino) {
             return Err(Error::IntoItself);
         }
+        let id = self.tree.folder_id(what.ino)?;
+        if let Some(over) = &over
+            && self.tree.folder_id(over.ino).is_ok_and(|there| there == id)
+        {
+            // It is there already, by a rename whose answer was lost.
+            self.tree.remove(what.ino);
+            return Ok(());
+        }
         if let Some(over) = &over {
             if !over.is_folder() {
                 return Err(crate::tree::Error::NotAFolder.into());
             }
             self.remove_empty(over).await?;
         }
-        let id = self.tree.folder_id(what.ino)?;
         let target = Target { folder: self.tree.folder_id(to)?, name: name.to_owned(), old: None };
         let mut remade = Vec::new();
         let renamed = {

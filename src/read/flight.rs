@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use super::Error;
 use crate::api::{self, Client, Download};
 use crate::cache::{BLOCK, BlockCache};
-use crate::types::{Entry, Link};
+use crate::types::{Entry, Picture};
 
 /// A flight whose reader asks for nothing this long gives its connection back.
 const IDLE: Duration = Duration::from_secs(15);
@@ -65,7 +65,7 @@ impl Flight {
     ) -> Self {
         let (limit, limits) = watch::channel(plan.first + 1);
         let (progress, progressed) = watch::channel(Progress { next: plan.first, failed: None });
-        let pilot = Pilot { client, cache, file, link: None, end: plan.end, limits, progress };
+        let pilot = Pilot { client, cache, file, fresh: None, end: plan.end, limits, progress };
         let task = tokio::spawn(pilot.fly()).abort_handle();
         let Plan { first, end, widest } = plan;
         let mut flight = Self { first, end, window: 1, widest, limit, progress: progressed, task };
@@ -116,8 +116,8 @@ struct Pilot {
     client: Client,
     cache: Arc<BlockCache>,
     file: Arc<Entry>,
-    /// A fresher link than the file's own.
-    link: Option<Link>,
+    /// What `detail` told since, with a fresher link than the file's own.
+    fresh: Option<Picture>,
     end: u64,
     limits: watch::Receiver<u64>,
     progress: watch::Sender<Progress>,
@@ -222,7 +222,9 @@ impl Pilot {
             *position += part.len() as u64;
             block.extend_from_slice(&part);
             if block.len() == size {
-                self.cache.put(&self.file.id, number, block.split().freeze());
+                // Each block has an allocation of its own and just as large.
+                let whole = std::mem::replace(block, BytesMut::with_capacity(BLOCK as usize));
+                self.cache.put(&self.file.id, number, whole.freeze());
                 self.progress.send_modify(|progress| progress.next += 1);
                 self.go_on().await?;
             }
@@ -247,7 +249,7 @@ impl Pilot {
         let Some(picture) = self.file.picture() else {
             return Err(Ended::Failed(self.no_link()));
         };
-        let Some(link) = self.link.as_ref().or(picture.link.as_ref()) else {
+        let Some(link) = self.fresh.as_ref().unwrap_or(picture).link.as_ref() else {
             return Err(Ended::Expired(self.no_link()));
         };
         let first = self.next() * BLOCK;
@@ -263,7 +265,8 @@ impl Pilot {
         match served {
             Some(served) if served != picture.size => {
                 let name = self.file.name.clone();
-                Err(Ended::Failed(Error::Mismatch { name, served, listed: picture.size }))
+                // Perhaps a placeholder for what was rejected since: the service is asked.
+                Err(Ended::Expired(Error::Mismatch { name, served, listed: picture.size }))
             }
             _ if download.first > first => Err(Ended::Broken(self.short())),
             _ => Ok(download),
@@ -274,13 +277,11 @@ impl Pilot {
     /// than the CDN's.
     async fn fetch_link(&mut self) -> Result<(), Option<Error>> {
         match self.client.detail(&self.file.id).await {
-            Ok(entry) => match entry.picture().and_then(|picture| picture.link.clone()) {
-                Some(link) => {
-                    self.link = Some(link);
-                    Ok(())
-                }
-                None => Err(None),
-            },
+            Ok(entry) => {
+                self.fresh = entry.picture().cloned();
+                let link = self.fresh.as_ref().and_then(|picture| picture.link.as_ref());
+                link.map(|_| ()).ok_or(None)
+            }
             Err(error) => Err(Some(self.fetch(error))),
         }
     }
@@ -309,7 +310,10 @@ impl Pilot {
 
     /// The reason behind every failure to read what moderation took away.
     fn rejected(&self) -> Option<Error> {
-        let picture = self.file.picture().filter(|picture| picture.is_rejected())?;
+        let picture = self.fresh.as_ref().or(self.file.picture())?;
+        if !picture.is_rejected() {
+            return None;
+        }
         let name = self.file.name.clone();
         Some(Error::Rejected { name, status: picture.status })
     }

@@ -35,9 +35,13 @@ impl Tree {
         Ok(ino)
     }
 
-    /// The file's content is now this object. The one before, if another, is gone.
+    /// The file's content is now this object. The one before, if another, is gone; and so is a name
+    /// that the object had before, where the service gives bytes it knows an ID it gave before.
     pub fn set_entry(&self, ino: Ino, entry: Arc<Entry>) {
         let mut table = self.table();
+        if let Some(other) = table.find_file(&entry.id).filter(|other| *other != ino) {
+            table.orphan(other);
+        }
         let Ok(node) = table.get_mut(ino) else { return };
         let Kind::File(old) = &mut node.kind else {
             return;

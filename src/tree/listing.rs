@@ -13,6 +13,9 @@ use super::{Error, Tree};
 use crate::names;
 use crate::types::{Entry, EntryKind, FileId, Ino};
 
+/// How long `detail` may lag behind what this mount did.
+const DETAIL_LAG: Duration = Duration::from_secs(5);
+
 /// How long a listing may lag behind what this mount did.
 pub(super) const LAG: Duration = Duration::from_secs(30);
 
@@ -50,18 +53,21 @@ impl Tree {
         &self, ino: Ino, rows: &[Entry], began: Instant,
     ) -> Result<Vec<FileId>, Error> {
         let listed: std::collections::HashSet<_> = rows.iter().map(|row| &row.id).collect();
-        let doubtful: Vec<FileId> = {
+        let doubtful: Vec<(FileId, Instant)> = {
             let table = self.table();
             let children = table.folder(ino)?.children.values();
             let nodes = children.filter_map(|child| table.get(*child).ok());
-            let recent = nodes.filter(|node| node.since.is_some_and(|at| at + LAG > began));
-            let ids = recent.filter_map(|node| node.kind.id());
-            ids.filter(|id| !listed.contains(id)).cloned().collect()
+            let recent = nodes.filter_map(|node| {
+                let since = node.since.filter(|since| *since + LAG > began)?;
+                Some((node.kind.id()?.clone(), since))
+            });
+            recent.filter(|(id, _)| !listed.contains(id)).collect()
         };
         let mut kept = Vec::new();
-        for id in doubtful {
+        for (id, since) in doubtful {
             match self.client.detail(&id).await {
-                Err(error) if error.is_not_found() => {}
+                // `detail` may lag as well, but not as long.
+                Err(error) if error.is_not_found() && since.elapsed() > DETAIL_LAG => {}
                 // Not a clear no: what was acknowledged stays in view.
                 Ok(_) | Err(_) => kept.push(id),
             }

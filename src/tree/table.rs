@@ -140,6 +140,16 @@ impl Table {
         found.map(|(ino, _)| *ino)
     }
 
+    /// The inode of an object that a folder names, by looking at all.
+    pub(super) fn find_file(&self, id: &FileId) -> Option<Ino> {
+        let is_it = |node: &Node| match &node.kind {
+            Kind::File(Some(entry)) => entry.id == *id && node.parent.is_some(),
+            _ => false,
+        };
+        let found = self.nodes.iter().find(|(_, node)| is_it(node));
+        found.map(|(ino, _)| *ino)
+    }
+
     /// A new inode under `parent`, which names it from now on.
     pub(super) fn add(&mut self, parent: Option<Ino>, name: Arc<str>, kind: Kind) -> Ino {
         let ino = Ino(self.next);

@@ -242,7 +242,7 @@ fn streaming_a_large_file_in_and_out_stays_within_128_mib() {
     // Another process, for which the kernel has kept no page.
     mount.remount(&[]);
     run("cmp", [source.as_os_str(), mount.at("a.bmp").as_os_str()]);
-    assert_eq!(mount.emulator.total_traffic(), LEN);
+    assert_eq!(mount.emulator.total_traffic(), LEN, "no byte is fetched twice");
     let reading = peak(&mount);
     assert!(writing.max(reading) <= 128 << 10, "{writing} KiB for writing, {reading} for reading");
     no_violations(&mount);

@@ -4,6 +4,13 @@
 //! |---|---|
 //! | `api` | the client against the emulator: every endpoint, every error |
 //! | `calls` | how many calls, bytes and how much memory everything takes at most |
+//! | `changes` | each fault at each endpoint of moving, removing and making: nothing goes that nobody removed |
+//! | `command` | what cannot be mounted is told in one line; completions, manual page, demo |
+//! | `ends` | umount and signals: uploads are finished, what cannot be uploaded is kept |
+//! | `faults` | each fault at each endpoint of a copy, once and for ever: nothing is lost, nothing is there twice |
+//! | `model` | random operations on a mount and on a plain folder, compared |
+//! | `options` | every mount option in its three spellings, the configuration file, the environment |
+//! | `outages` | each fault while reading and listing |
 //! | `semantics` | what a file holds: written anywhere, cut, mapped, appended to, read back |
 //! | `semantics_attributes` | extended attributes, modes and times, the control folder, what is not there |
 //! | `semantics_elsewhere` | what others do to the bed, and listings that fail |
@@ -11,12 +18,24 @@
 //! | `semantics_names` | names that are refused, and hostile ones in listings |
 //! | `semantics_open` | open files: duplicates, children, names that go or change hands |
 //! | `tidy` | the floors, and the only homes of reqwest, fuser and errno |
+//! | `unknowns` | whatever the service answers where the documents leave it open, the walk is the same |
+//! | `users` | an ordinary user mounts, others see what they may, secrets are for nobody |
 //!
-//! `harness` mounts the built binary on a real kernel mount, over a real socket.
+//! `harness` mounts the built binary on a real kernel mount, over a real socket; `bench` copies
+//! pictures under faults, and `compare` compares what is in the mount, the bed and a plain folder.
 
 mod api;
+mod bench;
 mod calls;
+mod changes;
+mod command;
+mod compare;
+mod ends;
+mod faults;
 mod harness;
+mod model;
+mod options;
+mod outages;
 mod semantics;
 mod semantics_attributes;
 mod semantics_elsewhere;
@@ -24,3 +43,5 @@ mod semantics_folders;
 mod semantics_names;
 mod semantics_open;
 mod tidy;
+mod unknowns;
+mod users;
