@@ -119,6 +119,18 @@ impl Bed {
         Ok(self.client.detail(id).await?)
     }
 
+    /// Whether the object still lies in the folder under its name: a view of it may be old. Where
+    /// the service will not tell, the view has to do.
+    pub async fn is_there(&self, entry: &Entry, folder: &FileId) -> Result<bool, Error> {
+        match self.client.detail(&entry.id).await {
+            Ok(found) => Ok(found.name == entry.name
+                && (found.tells_no_parent() || self.is_in(&found, folder).await?)),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) if error.is_refused() => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Deletes an object. One that is gone already counts as deleted.
     pub async fn delete(&self, id: &FileId) -> Result<(), Error> {
         let Err(error) = self.client.delete(std::slice::from_ref(id)).await else {
@@ -144,7 +156,11 @@ impl Bed {
         let spot = self.scratch.take(&entry.name).await?;
         match self.bring(&entry.id, spot.folder()).await {
             Ok(()) => Ok(spot),
-            Err(error) => Err(spot.leave_unless_undone(error.into())),
+            Err(error) => {
+                // Moved or not: it is wanted.
+                spot.leave(Lies::Wanted(entry.id.clone()));
+                Err(error.into())
+            }
         }
     }
 
@@ -181,6 +197,7 @@ impl Bed {
             Some(real) => Ok(entry.parent == real),
             None => {
                 let rows = self.client.list_all(folder, |_| {}).await?;
+                self.tree.learn_root_id(&rows);
                 Ok(rows.iter().any(|row| row.id == entry.id))
             }
         }

@@ -13,6 +13,9 @@ use crate::types::FileId;
 /// much at a time.
 pub const BLOCK: u64 = 128 << 10;
 
+/// The least that a cache holds, in bytes: a block must not go before its reader has taken it.
+const LEAST: u64 = 1 << 20;
+
 /// Blocks of all files, bounded in bytes.
 #[derive(Debug)]
 pub struct BlockCache {
@@ -27,10 +30,10 @@ struct Blocks {
 }
 
 impl BlockCache {
-    /// A cache that holds at most `capacity` bytes, and at least one block.
+    /// A cache that holds at most `capacity` bytes, but at least what readers need on the way.
     pub fn new(capacity: u64) -> Self {
         let blocks = Blocks { lru: LruCache::unbounded(), bytes: 0 };
-        Self { blocks: Mutex::new(blocks), capacity: capacity.max(BLOCK) }
+        Self { blocks: Mutex::new(blocks), capacity: capacity.max(LEAST) }
     }
 
     fn blocks(&self) -> MutexGuard<'_, Blocks> {
@@ -79,7 +82,7 @@ mod tests {
 
     #[test]
     fn the_least_recently_used_block_goes_first() {
-        let cache = BlockCache::new(2 * BLOCK);
+        let cache = BlockCache { capacity: 2 * BLOCK, ..BlockCache::new(0) };
         let file = FileId::new("f");
         let block = || Bytes::from(vec![0; BLOCK as usize]);
         cache.put(&file, 0, block());

@@ -141,13 +141,14 @@ impl fuser::Filesystem for Adapter {
     fn setattr(
         &self, _req: &Request, number: INodeNo, mode: Option<u32>, uid: Option<u32>,
         gid: Option<u32>, size: Option<u64>, atime: Option<TimeOrNow>, mtime: Option<TimeOrNow>,
-        _ctime: Option<SystemTime>, _fh: Option<FileHandle>, _crtime: Option<SystemTime>,
+        _ctime: Option<SystemTime>, fh: Option<FileHandle>, _crtime: Option<SystemTime>,
         _chgtime: Option<SystemTime>, _bkuptime: Option<SystemTime>,
         _flags: Option<fuser::BsdFileFlags>, reply: ReplyAttr,
     ) {
         let (fs, ttl) = (self.fs.clone(), self.ttl);
         let (atime, mtime) = (atime.map(time), mtime.map(time));
-        let change = Change { mode, uid, gid, size, atime, mtime };
+        let handle = fh.map(|fh| fh.0);
+        let change = Change { mode, uid, gid, size, atime, mtime, handle };
         self.spawn(
             "setattr",
             reply,

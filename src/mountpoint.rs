@@ -66,6 +66,12 @@ pub fn find(path: &Path) -> Result<PathBuf, Error> {
     if is_ours(&full) { Ok(full) } else { Err(Error::NotMounted(full)) }
 }
 
+/// Whether the mount's process is gone.
+pub fn is_dead(full: &Path) -> bool {
+    let error = fs::metadata(full).err().and_then(|error| error.raw_os_error());
+    matches!(error, Some(libc::ENOTCONN | libc::ECONNABORTED))
+}
+
 /// Whether the topmost mount on the path is one of ours.
 pub fn is_ours(full: &Path) -> bool {
     let Ok(mounts) = fs::read("/proc/self/mounts") else {

@@ -22,8 +22,16 @@ use flight::{Flight, Plan};
 /// A block this near ahead of a flight is waited for rather than fetched by a flight of its own.
 const NEAR: u64 = 8;
 
-/// The widest window, in blocks.
+/// The widest window, in blocks; also what the first flight from the start of a file asks for, so
+/// that a picture up to there costs one GET.
 const WIDEST: u64 = 32;
+
+/// What a flight from elsewhere in a file asks for, in blocks. A server sends ahead of what is read,
+/// so whoever jumps about pays for little more than this.
+const NARROW: u64 = 4;
+
+/// Flights of one file at once.
+const MOST_FLIGHTS: usize = 4;
 
 /// Why bytes of a remote file could not be had.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -151,7 +159,6 @@ impl Reader {
     ) -> Option<watch::Receiver<flight::Progress>> {
         let mut files = self.files();
         let flights = files.entry(file.id.clone()).or_default();
-        flights.retain(Flight::is_under_way);
         if let Some(flight) = flights.iter_mut().find(|flight| flight.is_near(number, NEAR)) {
             flight.ask_for(number);
             return Some(flight.progress());
@@ -160,7 +167,13 @@ impl Reader {
         if self.cache.contains(&file.id, number) {
             return None;
         }
-        let end = limit.div_ceil(BLOCK);
+        let reach = flights.iter().find_map(|flight| flight.next_reach(number));
+        let reach = reach.unwrap_or(if number == 0 { WIDEST } else { NARROW });
+        let end = limit.div_ceil(BLOCK).min(number + reach);
+        // A reader who jumps about leaves flights behind: the oldest makes room.
+        if flights.len() >= MOST_FLIGHTS {
+            flights.remove(0);
+        }
         let plan = Plan { first: number, end, widest: self.widest() };
         let flight = Flight::start(self.client.clone(), self.cache.clone(), file.clone(), plan);
         let progress = flight.progress();

@@ -21,7 +21,7 @@ pub use table::Attributes;
 use table::{Kind, Table};
 
 /// How long the old view of a folder serves after a refresh of it failed.
-const EXCUSE: Duration = Duration::from_secs(10);
+const EXCUSE: Duration = Duration::from_secs(60);
 
 /// Why the tree cannot answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -154,7 +154,8 @@ impl Tree {
         self.real_root.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn learn_root_id(&self, rows: &[Entry]) {
+    /// Learns the root's real ID from rows of its children.
+    pub fn learn_root_id(&self, rows: &[Entry]) {
         let real = rows.iter().map(|row| &row.parent).find(|parent| !parent.is_root());
         if let Some(real) = real {
             *self.real_root.lock().unwrap_or_else(PoisonError::into_inner) = Some(real.clone());
@@ -208,16 +209,32 @@ impl Tree {
         }))
     }
 
-    /// Whether another file of the folder is of the same bytes.
-    pub fn has_twin(&self, folder: Ino, but: Ino, md5: Md5, size: u64) -> Result<bool, Error> {
+    /// When the object was last seen in its place: listed, or put there.
+    pub fn seen(&self, ino: Ino) -> Option<Instant> {
         let table = self.table();
-        let mut others = table.folder(folder)?.children.values().filter(|child| **child != but);
-        Ok(others.any(|child| match table.get(*child).map(|node| &node.kind) {
-            Ok(Kind::File(Some(entry))) => entry
+        let node = table.get(ino).ok()?;
+        let listed = node.parent.and_then(|parent| table.folder(parent).ok()?.listed);
+        listed.max(node.since)
+    }
+
+    /// Other files of the folder that are of the same bytes may be gone: some services keep one
+    /// picture of the same bytes in a folder. The next look asks for each.
+    pub fn doubt_twins(&self, folder: Ino, but: Ino, md5: Md5, size: u64) -> Result<(), Error> {
+        let mut table = self.table();
+        let others: Vec<Ino> = table.folder(folder)?.children.values().copied().collect();
+        for other in others.into_iter().filter(|other| *other != but) {
+            let Ok(node) = table.get_mut(other) else { continue };
+            let Kind::File(Some(entry)) = &node.kind else { continue };
+            let twin = entry
                 .picture()
-                .is_some_and(|picture| picture.md5 == Some(md5) && picture.size == size),
-            _ => false,
-        }))
+                .is_some_and(|picture| picture.md5 == Some(md5) && picture.size == size);
+            if twin {
+                // Long enough ago that `detail` is believed, not so long that a listing is.
+                node.since = Instant::now().checked_sub(listing::DETAIL_LAG);
+                table.folder_mut(folder)?.listed = None;
+            }
+        }
+        Ok(())
     }
 
     /// What this mount did in a folder of late, which a listing may not show yet.
@@ -263,7 +280,7 @@ impl Tree {
             let table = self.table();
             let folder = table.folder(ino)?;
             let now = Instant::now();
-            let fresh = folder.listed.is_some_and(|listed| now < listed + self.ttl);
+            let fresh = folder.listed.is_some_and(|listed| listed.elapsed() < self.ttl);
             if fresh || folder.excused.is_some_and(|until| now < until) {
                 return Ok(());
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, LOCATION, RANGE};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE};
 use reqwest::{Client, Response, StatusCode, Url};
 use tokio::time::timeout;
 
@@ -60,6 +60,11 @@ impl Download {
         let encoding = response.headers().get(CONTENT_ENCODING);
         if encoding.is_some_and(|encoding| encoding.as_bytes() != b"identity") {
             return Err(garbled("the bytes come encoded, which was not asked for"));
+        }
+        let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
+        let is_page = kind.starts_with(b"text/html") || kind.starts_with(b"application/json");
+        if status.is_success() && is_page {
+            return Err(garbled("a page of text comes in place of the picture"));
         }
         let length = response.content_length();
         let (first, total) = match status {

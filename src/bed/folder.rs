@@ -83,37 +83,39 @@ impl Bed {
         Ok(items)
     }
 
-    /// Gives a folder another place or name. The pictures keep their IDs; the folders in `remade`
-    /// get new ones, which are put there, also when this fails on the way.
-    ///
-    /// Whether the service moves folders is not documented, and it renames none: where it does
-    /// not, a new folder is made, the content moved over, and the old one deleted when empty. A
-    /// failure on the way leaves both, with nothing lost.
-    pub async fn rename_folder(
+    /// Gives a folder another place or name, in whichever way the service has.
+    async fn rename_folder(
         &self, id: &FileId, name: &str, to: &Target, remade: &mut Vec<Remade>,
     ) -> Result<(), Error> {
-        if name == to.name && self.move_folder(id, &to.folder).await? {
+        if self.move_folder(id, name, to).await? {
             return Ok(());
         }
         self.rebuild(id, to, remade).await
     }
 
-    /// Whether the folder is there now. `false`: the service does not move folders.
-    async fn move_folder(&self, id: &FileId, to: &FileId) -> Result<bool, Error> {
-        match self.bring(id, to).await {
+    /// Moves a folder with all that is in it. `false`: the service does not move folders, or the
+    /// name would be another.
+    pub async fn move_folder(&self, id: &FileId, name: &str, to: &Target) -> Result<bool, Error> {
+        if *name != *to.name {
+            return Ok(false);
+        }
+        match self.bring(id, &to.folder).await {
             Ok(()) => {}
             Err(error) if error.is_refused() => return Ok(false),
             Err(error) => return Err(error.into()),
         }
         match self.client.detail(id).await {
             Ok(entry) if entry.tells_no_parent() => Ok(true),
-            Ok(entry) => Ok(self.is_in(&entry, to).await?),
+            Ok(entry) => Ok(self.is_in(&entry, &to.folder).await?),
             // `detail` may know no folders: then the answer to the move has to do.
             Err(_) => Ok(true),
         }
     }
 
-    async fn rebuild(
+    /// Makes a new folder, moves the content over, and deletes the old one when it is empty. The
+    /// pictures keep their IDs; the folders in `remade` get new ones, which are put there, also when
+    /// this fails on the way. That leaves both folders, with nothing lost.
+    pub async fn rebuild(
         &self, id: &FileId, to: &Target, remade: &mut Vec<Remade>,
     ) -> Result<(), Error> {
         let new = make(&self.client, &to.folder, &to.name).await?;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::scratch::Lies;
-use super::{Bed, Error, Target};
+use super::{Bed, Error, Target, holds};
 use crate::api;
 use crate::staging::{StagedFile, Sum};
 use crate::types::{Entry, FileId};
@@ -44,7 +44,10 @@ impl Bed {
                     Ok(()) => spot.free(),
                     Err(back) => {
                         tracing::error!("{:?} stays in a scratch folder: {back}", old.name);
-                        spot.leave(Lies::Wanted(old.id.clone()));
+                        let id = old.id.clone();
+                        // Of the same bytes as what stayed where it was, nobody will miss it.
+                        let twin = sum_of(entry).is_some_and(|sum| holds(&old, sum));
+                        spot.leave(if twin { Lies::Junk(id) } else { Lies::Wanted(id) });
                     }
                 }
                 Err(error)

@@ -15,7 +15,6 @@ use super::{Error, folder};
 use crate::api::Client;
 use crate::tree::SCRATCH_PREFIX;
 use crate::types::FileId;
-use crate::upload;
 
 /// How often, and how far apart, a folder is looked into before it is left: listings may lag.
 const LOOKS: usize = 4;
@@ -43,8 +42,17 @@ pub(super) enum Lies {
     Something,
     /// An object that is wanted.
     Wanted(FileId),
+    /// A new version that could not be put into its folder.
+    Version {
+        /// The object.
+        id: FileId,
+        /// The folder it belongs into.
+        folder: FileId,
+    },
     /// An object that could not be deleted, and is to be.
     Junk(FileId),
+    /// Perhaps an object of this name that nobody wants.
+    Scrap,
 }
 
 /// One name in one scratch folder, for its holder alone until it is `free`d. One that is dropped, as
@@ -86,6 +94,18 @@ impl Scratch {
         Some(Spot { slots: self.slots.clone(), folder, name: name.to_owned() })
     }
 
+    /// A newer version is in place: those that could not be put there are not wanted any more.
+    pub(super) fn supersede(&self, folder: &FileId, name: &str) {
+        for slot in lock(&self.slots).iter_mut() {
+            if let Some(lies) = slot.taken.get_mut(name)
+                && let Lies::Version { id, folder: meant } = lies
+                && meant == folder
+            {
+                *lies = Lies::Junk(id.clone());
+            }
+        }
+    }
+
     /// Deletes what lies there for nothing, and the folders in which nothing lies then.
     pub(super) async fn tidy(&self) {
         let slots = std::mem::take(&mut *lock(&self.slots));
@@ -101,7 +121,8 @@ impl Scratch {
         for lies in slot.taken.values() {
             let id = match lies {
                 Lies::Something => return Err(Error::NotEmpty),
-                Lies::Wanted(id) => id,
+                Lies::Scrap => continue,
+                Lies::Wanted(id) | Lies::Version { id, .. } => id,
                 Lies::Junk(id) => {
                     // Whether it is gone is asked below.
                     let _asked = self.client.delete(std::slice::from_ref(id)).await;
@@ -116,12 +137,22 @@ impl Scratch {
             }
         }
         for _ in 0..LOOKS {
-            if self.client.list_all(&slot.folder, |_| {}).await?.is_empty() {
+            let rows = self.client.list_all(&slot.folder, |_| {}).await?;
+            if rows.is_empty() {
                 return folder::delete_empty(&self.client, &slot.folder).await;
+            }
+            for row in rows.iter().filter(|row| slot.is_scrap(&row.name)) {
+                self.client.delete(std::slice::from_ref(&row.id)).await?;
             }
             tokio::time::sleep(LOOK).await;
         }
         Err(Error::NotEmpty)
+    }
+}
+
+impl Slot {
+    fn is_scrap(&self, name: &str) -> bool {
+        matches!(self.taken.get(name), Some(Lies::Scrap))
     }
 }
 
@@ -137,16 +168,6 @@ impl Spot {
         if let Some(slot) = slots.iter_mut().find(|slot| slot.folder == self.folder) {
             slot.taken.insert(self.name.clone(), lies);
         }
-    }
-
-    /// After this error something may lie here, unless it says that nothing was made. Hands it on.
-    pub(super) fn leave_unless_undone(self, error: Error) -> Error {
-        let refused = error.api().is_some_and(crate::api::Error::is_refused);
-        match refused || matches!(error, Error::Upload(upload::Error::Changed)) {
-            true => self.free(),
-            false => self.leave(Lies::Something),
-        }
-        error
     }
 
     /// Nothing lies here: another may have the spot.

@@ -21,6 +21,14 @@ impl Bed {
     pub async fn store(
         &self, target: &Target, staged: &StagedFile, sum: Sum,
     ) -> Result<Entry, Error> {
+        let entry = self.put_in_place(target, staged, sum).await?;
+        self.scratch.supersede(&target.folder, &target.name);
+        Ok(entry)
+    }
+
+    async fn put_in_place(
+        &self, target: &Target, staged: &StagedFile, sum: Sum,
+    ) -> Result<Entry, Error> {
         let unchanged = || staged.generation() == sum.generation;
         let bytes = || staged.reader();
         let job = |folder, name| Job { folder, name, sum, bytes: &bytes, unchanged: &unchanged };
@@ -30,17 +38,17 @@ impl Bed {
                 Err(error) => self.store_over_stranger(target, staged, sum, error).await,
             };
         };
-        if holds(old, sum) {
-            // Nothing to send, if the service still has it: what is known may be old.
-            match self.client.detail(&old.id).await {
-                Ok(found) if holds(&found, sum) => return Ok(found),
-                Err(error) if !error.is_not_found() && !error.is_refused() => {
-                    return Err(error.into());
-                }
-                Ok(_) | Err(_) => {}
+        if !holds(old, sum) {
+            return self.replace(target, old, sum, &job).await;
+        }
+        // Nothing to send, if it is still there.
+        match self.is_there(old, &target.folder).await? {
+            true => Ok(Entry::clone(old)),
+            false => {
+                let target = Target { old: None, ..target.clone() };
+                Box::pin(self.store(&target, staged, sum)).await
             }
         }
-        self.replace(target, old, sum, &job).await
     }
 
     /// The new version in a scratch folder, confirmed; then the old one goes; then the new one
@@ -56,7 +64,11 @@ impl Bed {
         let in_scratch = Job { folder: &folder, ..job(&target.folder, &target.name) };
         let new = match upload::upload(&self.client, &in_scratch).await {
             Ok(new) => new,
-            Err(error) => return Err(spot.leave_unless_undone(error.into())),
+            Err(error) => {
+                // What may have been made was never acknowledged: nobody will want it.
+                spot.leave(Lies::Scrap);
+                return Err(error.into());
+            }
         };
         if let Err(error) = self.confirm(&new, &folder, &target.name, sum).await {
             self.discard(&new, spot).await;
@@ -70,7 +82,7 @@ impl Bed {
             }
             // The old version may be gone: the new one must stay.
             Err(error) => {
-                spot.leave(Lies::Wanted(new));
+                spot.leave(Lies::Version { id: new, folder: target.folder.clone() });
                 return Err(error);
             }
         }
@@ -86,7 +98,7 @@ impl Bed {
                 Ok(made(id, target, sum))
             }
             Err(error) => {
-                spot.leave(Lies::Wanted(new));
+                spot.leave(Lies::Version { id: new, folder: target.folder.clone() });
                 Err(error.into())
             }
         }

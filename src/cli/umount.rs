@@ -51,8 +51,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let why = file.error.as_deref().unwrap_or(&file.state);
         eprintln!("bedfs: {} ({} bytes) is not uploaded: {why}", file.path, file.size);
     }
-    // A dead mount answers nothing and holds nothing: out of sight with it.
-    mountpoint::unmount(&full, status.is_none())?;
+    // A dead mount holds nothing: out of sight with it.
+    mountpoint::unmount(&full, mountpoint::is_dead(&full))?;
     if let Some(Status { pid }) = status {
         wait_for_end(pid, deadline)?;
     }

@@ -57,6 +57,8 @@ pub struct Change {
     pub atime: Option<SystemTime>,
     /// Last change of content.
     pub mtime: Option<SystemTime>,
+    /// The open file by which it was asked for.
+    pub handle: Option<u64>,
 }
 
 /// Told while the account's figures are not known: enough for any program that asks first.
@@ -106,6 +108,9 @@ impl Fs {
         self.writable()?;
         if let Some(size) = change.size {
             self.truncate(ino, size).await?;
+            if let Some(handle) = change.handle {
+                self.mark_written(handle);
+            }
         }
         let now = SystemTime::now();
         self.tree.set_attributes(ino, |set| {

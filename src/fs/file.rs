@@ -183,6 +183,12 @@ impl Fs {
         };
         if let Some(staged) = staged {
             let base = self.with_link(file.local.ino, base).await?;
+            if let Some(base) = &base {
+                let mut state = file.local.state();
+                if state.base.as_ref().is_some_and(|known| known.id == base.id) {
+                    state.base = Some(base.clone());
+                }
+            }
             return Ok(self.bed.read_staged(&staged, base.as_ref(), offset, len).await?);
         }
         let entry = self.tree.info(file.local.ino)?.entry().cloned();
@@ -249,6 +255,8 @@ impl Fs {
         }
         self.stage(&file.local)?.write_at(offset, data)?;
         file.wrote.store(true, Ordering::Relaxed);
+        // Again, since an upload may have ended between the two.
+        self.tree.set_staged(file.local.ino, true);
         self.touch(file.local.ino);
         Ok(())
     }
@@ -274,6 +282,13 @@ impl Fs {
             (Some(opener), Some(closer)) => opener == closer || !process::is_alive(opener),
             _ => true,
         })
+    }
+
+    /// The content was changed through this handle otherwise than by a write.
+    pub(super) fn mark_written(&self, handle: u64) {
+        if let Ok(file) = self.handles.file(handle) {
+            file.wrote.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Uploads what was written; 0 means that the service has it.

@@ -42,6 +42,9 @@ impl Fs {
                 Ok(generation) => {
                     state.published = Some(generation);
                     state.error = None;
+                    if state.dirty().is_none() {
+                        self.tree.set_staged(local.ino, false);
+                    }
                     return Ok(());
                 }
                 Err(Error::Bed(bed::Error::Upload(upload::Error::Changed))) if attempt < TRIES => {}
@@ -72,19 +75,20 @@ impl Fs {
         let parent = info.parent.ok_or(tree::Error::NotFound)?;
         let name =
             info.entry().map_or_else(|| info.name.to_string(), |entry| entry.name.to_string());
-        if let Some(old) = info.entry()
-            && self.tree.has_other(parent, &name, &old.id)?
-        {
-            // The new version could not come into a name that another object has.
-            return Err(Error::Doubled);
+        let mut old = info.entry().cloned();
+        if let Some(entry) = &old {
+            if self.tree.has_other(parent, &name, &entry.id)? {
+                // The new version could not come into a name that another object has.
+                return Err(Error::Doubled);
+            }
+            if !self.is_still_there(local.ino, entry).await? {
+                old = None;
+            }
         }
         let folder = self.tree.folder_id(parent)?;
-        let target = Target { folder, name, old: info.entry().cloned() };
+        let target = Target { folder, name, old };
         let entry = self.bed.store(&target, &source, sum).await?;
-        if self.tree.has_twin(parent, local.ino, sum.md5, sum.size)? {
-            // Some services keep one picture of the same bytes in a folder: looked at next time.
-            self.tree.expire(parent);
-        }
+        self.tree.doubt_twins(parent, local.ino, sum.md5, sum.size)?;
         self.tree.set_entry(local.ino, Arc::new(entry));
         Ok(sum.generation)
     }
@@ -95,8 +99,9 @@ impl Fs {
         Ok(Arc::new(copied.map_err(std::io::Error::other)??))
     }
 
-    /// Returns when no upload is under way.
+    /// Returns when no upload is under way, and no rename.
     pub async fn uploads_done(&self) {
+        drop(turn(&self.renaming).await);
         for local in self.locals.all() {
             drop(turn(&local.turn).await);
         }

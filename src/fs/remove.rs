@@ -5,6 +5,10 @@ use super::{Error, Fs, Result, control, turn};
 use crate::tree::{Error as TreeError, Info};
 use crate::types::{Entry, Ino};
 use std::ffi::OsStr;
+use std::time::Duration;
+
+/// How long what was seen of an object is taken for true when it is to be deleted.
+const SURE: Duration = Duration::from_secs(10);
 
 impl Fs {
     /// Removes a file. One that is open is only taken aside, and deleted when nobody has it open.
@@ -19,10 +23,28 @@ impl Fs {
         // An upload may have ended while its turn was waited for.
         let entry = self.tree.info(info.ino)?.entry().cloned();
         if let Some(entry) = entry {
-            self.remove_object(&local, &entry).await?;
+            if !self.is_still_there(info.ino, &entry).await? {
+                return Err(TreeError::NotFound.into());
+            }
+            let removed = self.remove_object(&local, &entry).await;
+            removed.inspect_err(|_| self.tree.expire(parent))?;
         }
         self.forget_name(info.ino);
         Ok(())
+    }
+
+    /// Whether the object is still where the view of its folder shows it. An ID is not a name: what
+    /// was moved elsewhere since must not be deleted for the name it had here.
+    pub(super) async fn is_still_there(&self, ino: Ino, entry: &Entry) -> Result<bool> {
+        if self.tree.seen(ino).is_some_and(|seen| seen.elapsed() < SURE) {
+            return Ok(true);
+        }
+        let Some(parent) = self.tree.info(ino)?.parent else { return Ok(false) };
+        let there = self.bed.is_there(entry, &self.tree.folder_id(parent)?).await?;
+        if !there {
+            self.tree.expire(parent);
+        }
+        Ok(there)
     }
 
     /// The user let the file go by this name: what is staged of it is not wanted any more.

@@ -8,8 +8,8 @@ use super::local::LocalFile;
 use super::{Error, Fs, Result, STRUCTURE, turn};
 use crate::bed::{Remade, Target};
 use crate::names::NameError;
-use crate::tree::{CONTROL_NAME, Info};
-use crate::types::{Entry, Ino};
+use crate::tree::{CONTROL_NAME, Info, SCRATCH_PREFIX};
+use crate::types::{Entry, FileId, Ino};
 
 /// A rename in the tree's terms.
 struct Rename<'a> {
@@ -49,7 +49,8 @@ impl Fs {
     /// A name that something brings along into a folder: it may be one that nobody could give it.
     fn kept_name<'a>(&self, to: Ino, name: &'a OsStr) -> Result<&'a str> {
         let name = name.to_str().ok_or(NameError::NotUtf8)?;
-        if is_control(to) || (to == Ino::ROOT && name == CONTROL_NAME) {
+        let reserved = name == CONTROL_NAME || name.starts_with(SCRATCH_PREFIX);
+        if is_control(to) || (to == Ino::ROOT && reserved) {
             return Err(Error::NotPermitted);
         }
         Ok(name)
@@ -90,8 +91,16 @@ impl Fs {
                 let name = if kept { &*entry.name } else { name };
                 Some(self.rename_object(entry, to, name, over.zip(old.as_ref())).await?)
             }
-            // It is only here: its upload will replace what has the name.
-            None => old,
+            // It is only here: its upload will replace what has the name, unless that is open.
+            None => match over.zip(old) {
+                Some((over, old)) if over.state().opens > 0 => {
+                    self.bed.set_aside(&old).await?;
+                    over.state().set_aside = Some(old.id.clone());
+                    self.delete_set_aside(over).await;
+                    None
+                }
+                over => over.map(|(_, old)| old),
+            },
         };
         // A new object has a new time; the content is as old as it was.
         let mtime = self.attr_of(&info).mtime;
@@ -160,23 +169,28 @@ impl Fs {
             self.remove_empty(over).await?;
         }
         let target = Target { folder: self.tree.folder_id(to)?, name: name.to_owned(), old: None };
-        let mut remade = Vec::new();
-        let renamed = {
-            // Held against every upload: where the service cannot move the folder, it is poured
-            // into a new one, and what arrived in the old one meanwhile would go with it.
-            let all = self.structure.acquire_many(STRUCTURE).await;
-            let _all = all.expect("the semaphores are never closed");
-            let renamed = self.bed.rename_folder(&id, &what.name, &target, &mut remade).await;
-            for Remade { old, new } in &remade {
-                self.tree.remade(old, new);
-            }
-            renamed
-        };
-        renamed.inspect_err(|_| {
+        let moved = self.rename_folder_object(&id, &what, &target).await;
+        moved.inspect_err(|_| {
             self.tree.expire(what.ino);
             self.tree.expire(to);
         })?;
         Ok(self.tree.rename(what.ino, to, name)?)
+    }
+
+    async fn rename_folder_object(&self, id: &FileId, what: &Info, to: &Target) -> Result<()> {
+        if self.bed.move_folder(id, &what.name, to).await? {
+            return Ok(());
+        }
+        // Held against every upload: the folder is poured into a new one, and what arrived in the
+        // old one meanwhile would go with it.
+        let all = self.structure.acquire_many(STRUCTURE).await;
+        let _all = all.expect("the semaphores are never closed");
+        let mut remade = Vec::new();
+        let rebuilt = self.bed.rebuild(id, to, &mut remade).await;
+        for Remade { old, new } in &remade {
+            self.tree.remade(old, new);
+        }
+        Ok(rebuilt?)
     }
 
     async fn remove_empty(&self, folder: &Info) -> Result<()> {

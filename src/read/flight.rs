@@ -16,6 +16,9 @@ use crate::types::{Entry, Picture};
 /// A flight whose reader asks for nothing this long gives its connection back.
 const IDLE: Duration = Duration::from_secs(15);
 
+/// How much further than the one before a flight reaches.
+const FURTHER: u64 = 8;
+
 /// Tries without a single new block before a flight gives up.
 const TRIES: usize = 5;
 
@@ -73,20 +76,26 @@ impl Flight {
         flight
     }
 
-    /// Whether blocks may still come.
-    pub(super) fn is_under_way(&self) -> bool {
-        self.progress.has_changed().is_ok() && self.progress.borrow().failed.is_none()
-    }
-
     /// Whether the flight will bring the block soon: it is within `near` blocks of its window.
     pub(super) fn is_near(&self, number: u64, near: u64) -> bool {
         let next = self.progress.borrow().next;
-        next <= number && number < self.end && number < (*self.limit.borrow()).max(next) + near
+        let under_way =
+            self.progress.has_changed().is_ok() && self.progress.borrow().failed.is_none();
+        under_way
+            && next <= number
+            && number < self.end
+            && number < (*self.limit.borrow()).max(next) + near
     }
 
     /// Whether the block is among those this flight brought, or brings next.
     pub(super) fn has_brought(&self, number: u64) -> bool {
         self.first <= number && number <= self.progress.borrow().next
+    }
+
+    /// How far a flight that goes on where this one ended may reach: much further, for its reader
+    /// reads on in sequence.
+    pub(super) fn next_reach(&self, number: u64) -> Option<u64> {
+        (number == self.end).then_some((self.end - self.first) * FURTHER)
     }
 
     /// How far the flight has come, now and later.
@@ -121,6 +130,15 @@ struct Pilot {
     end: u64,
     limits: watch::Receiver<u64>,
     progress: watch::Sender<Progress>,
+}
+
+/// A body on its way into blocks.
+struct Body {
+    download: Download,
+    /// Where in the file the next chunk begins.
+    position: u64,
+    /// The beginning of the next block.
+    block: BytesMut,
 }
 
 /// Why one stream ended before the plan did.
@@ -190,46 +208,67 @@ impl Pilot {
     /// One GET, from the next block to the end of the plan or of the connection.
     async fn stream(&mut self) -> Result<(), Ended> {
         self.permission().await?;
-        let mut download = self.open().await?;
-        let mut position = download.first;
-        let mut block = BytesMut::with_capacity(BLOCK as usize);
+        let download = self.open().await?;
+        let position = download.first;
+        let block = BytesMut::with_capacity(BLOCK as usize);
+        let mut body = Body { download, position, block };
         while self.next() < self.end {
-            let chunk = match download.chunk().await {
+            let chunk = match body.download.chunk().await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => return Err(Ended::Broken(self.short())),
                 Err(error) => return Err(self.ended(error)),
             };
-            self.land(chunk, &mut position, &mut block).await?;
+            self.land(chunk, &mut body).await?;
         }
         Ok(())
     }
 
-    /// Puts a chunk that begins at `position` into blocks, and full blocks into the cache.
-    async fn land(
-        &mut self, chunk: Bytes, position: &mut u64, block: &mut BytesMut,
-    ) -> Result<(), Ended> {
+    /// Puts a chunk into blocks, and full blocks into the cache.
+    async fn land(&mut self, chunk: Bytes, body: &mut Body) -> Result<(), Ended> {
         let mut chunk = chunk;
         // A server that knows no ranges sends from the start: what comes before is let go.
-        let skip = (self.next() * BLOCK).saturating_sub(*position).min(chunk.len() as u64);
-        if block.is_empty() && skip > 0 {
+        let skip = (self.next() * BLOCK).saturating_sub(body.position).min(chunk.len() as u64);
+        if body.block.is_empty() && skip > 0 {
             let _before = chunk.split_to(skip as usize);
-            *position += skip;
+            body.position += skip;
         }
         while !chunk.is_empty() && self.next() < self.end {
             let number = self.next();
             let size = BLOCK.min(self.file.size() - number * BLOCK) as usize;
-            let part = chunk.split_to(chunk.len().min(size - block.len()));
-            *position += part.len() as u64;
-            block.extend_from_slice(&part);
-            if block.len() == size {
+            let part = chunk.split_to(chunk.len().min(size - body.block.len()));
+            body.position += part.len() as u64;
+            body.block.extend_from_slice(&part);
+            if body.block.len() == size {
+                self.expect_end(&chunk, body).await?;
                 // Each block has an allocation of its own and just as large.
-                let whole = std::mem::replace(block, BytesMut::with_capacity(BLOCK as usize));
+                let room = BytesMut::with_capacity(BLOCK as usize);
+                let whole = std::mem::replace(&mut body.block, room);
                 self.cache.put(&self.file.id, number, whole.freeze());
                 self.progress.send_modify(|progress| progress.next += 1);
                 self.go_on().await?;
             }
         }
         Ok(())
+    }
+
+    /// A body that told no size must end with the file: an error page goes on, or ends before.
+    async fn expect_end(&self, rest: &Bytes, body: &mut Body) -> Result<(), Ended> {
+        let told = body.download.total.or(body.download.length).is_some();
+        if told || body.position < self.file.size() {
+            return Ok(());
+        }
+        let more = match rest.is_empty() {
+            true => body.download.chunk().await.map_err(|error| self.ended(error))?,
+            false => Some(rest.clone()),
+        };
+        match more {
+            None => Ok(()),
+            Some(more) => {
+                let (name, listed) = (self.file.name.clone(), self.file.size());
+                let served = listed + more.len() as u64;
+                Err(Ended::Expired(Error::Mismatch { name, served, listed }))
+            }
+        }
     }
 
     /// Between two blocks: whether the next one is wanted, and not here already.

@@ -110,7 +110,9 @@ impl Tree {
             folder.id = Some(new.clone());
             folder.listed = None;
         }
-        let parent = table.get(ino).ok().and_then(|node| node.parent);
+        let Ok(node) = table.get_mut(ino) else { return };
+        node.since = Some(Instant::now());
+        let parent = node.parent;
         if let Some(folder) = parent.and_then(|parent| table.folder_mut(parent).ok()) {
             folder.gone.insert(old.clone(), Instant::now());
         }

@@ -14,7 +14,7 @@ use crate::names;
 use crate::types::{Entry, EntryKind, FileId, Ino};
 
 /// How long `detail` may lag behind what this mount did.
-const DETAIL_LAG: Duration = Duration::from_secs(5);
+pub(super) const DETAIL_LAG: Duration = Duration::from_secs(5);
 
 /// How long a listing may lag behind what this mount did.
 pub(super) const LAG: Duration = Duration::from_secs(30);
@@ -33,6 +33,11 @@ impl Tree {
         let rows = self.client.list_all(&id, |_| {}).await;
         let rows = match rows {
             Ok(rows) => rows,
+            Err(error) if error.is_not_found() && self.is_young(ino) => {
+                // The service does not know it yet: what is known of it has to do for a while.
+                self.table().folder_mut(ino)?.excused = Some(Instant::now() + DETAIL_LAG);
+                return Ok(());
+            }
             Err(error) if error.is_not_found() => return Err(Error::NotFound),
             Err(error) => return Err(error.into()),
         };
@@ -44,7 +49,17 @@ impl Tree {
         let reserved: &[&str] = if ino == Ino::ROOT { &[CONTROL_NAME] } else { &[] };
         let named = names::assign(rows, reserved);
         let mut table = self.table();
+        if table.folder(ino)?.id.as_ref() != Some(&id) {
+            // It was made anew meanwhile: the rows are of the folder that it was.
+            return Ok(());
+        }
         merge(&mut table, ino, named, &kept, began)
+    }
+
+    fn is_young(&self, ino: Ino) -> bool {
+        let table = self.table();
+        let since = table.get(ino).ok().and_then(|node| node.since);
+        since.is_some_and(|since| since.elapsed() < LAG)
     }
 
     /// Which of the objects that this mount made a moment ago, and that the listing lacks, exist
@@ -151,7 +166,6 @@ fn update(
         Kind::Folder(folder) => folder.created = row.created,
     }
     if node.name != name || node.parent != Some(ino) {
-        clear(table, ino, &name);
         table.rename(child, ino, name)?;
     }
     Ok(())
@@ -171,16 +185,7 @@ fn adopt(table: &mut Table, ino: Ino, name: Arc<str>, row: Entry) {
         node.kind = Kind::File(Some(Arc::new(row)));
         return;
     }
-    clear(table, ino, &name);
     table.add(Some(ino), name, kind_of(row));
-}
-
-/// Makes the name free for another inode.
-fn clear(table: &mut Table, ino: Ino, name: &str) {
-    let found = table.folder(ino).ok().and_then(|folder| folder.children.get(name).copied());
-    if let Some(old) = found {
-        table.orphan(old);
-    }
 }
 
 /// What the table keeps of a row.

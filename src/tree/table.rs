@@ -154,6 +154,7 @@ impl Table {
     pub(super) fn add(&mut self, parent: Option<Ino>, name: Arc<str>, kind: Kind) -> Ino {
         let ino = Ino(self.next);
         self.next += 1;
+        self.clear(parent, &name);
         let node = Node {
             parent,
             name: name.clone(),
@@ -185,8 +186,19 @@ impl Table {
         self.collect(ino);
     }
 
-    /// Names the inode `name` in `parent`. What was there must be gone.
+    /// Makes a name free: what has it becomes an orphan.
+    pub(super) fn clear(&mut self, parent: Option<Ino>, name: &str) {
+        let folder = parent.and_then(|parent| self.folder(parent).ok());
+        if let Some(old) = folder.and_then(|folder| folder.children.get(name).copied()) {
+            self.orphan(old);
+        }
+    }
+
+    /// Names the inode `name` in `parent`. What has the name becomes an orphan.
     pub(super) fn rename(&mut self, ino: Ino, parent: Ino, name: Arc<str>) -> Result<(), Error> {
+        if self.folder(parent)?.children.get(&name) != Some(&ino) {
+            self.clear(Some(parent), &name);
+        }
         let node = self.get_mut(ino)?;
         let old = (node.parent.replace(parent), std::mem::replace(&mut node.name, name.clone()));
         if let (Some(parent), old_name) = old
