@@ -123,8 +123,9 @@ impl Bed {
     /// the service will not tell, the view has to do.
     pub async fn is_there(&self, entry: &Entry, folder: &FileId) -> Result<bool, Error> {
         match self.client.detail(&entry.id).await {
-            Ok(found) => Ok(found.name == entry.name
-                && (found.tells_no_parent() || self.is_in(&found, folder).await?)),
+            Ok(found) => {
+                Ok(found.name == entry.name && self.is_in(&found, folder).await?.unwrap_or(true))
+            }
             Err(error) if error.is_not_found() => Ok(false),
             Err(error) if error.is_refused() => Ok(true),
             Err(error) => Err(error.into()),
@@ -174,7 +175,7 @@ impl Bed {
                 return Ok(());
             };
             if let Ok(entry) = self.client.detail(id).await
-                && self.is_in(&entry, folder).await?
+                && self.is_in(&entry, folder).await? == Some(true)
             {
                 return Ok(());
             }
@@ -187,20 +188,20 @@ impl Bed {
         }
     }
 
-    /// Whether the object lies in the folder. The rows of the root's children name a real ID for
-    /// it; while that is not known, a listing of the root tells.
-    async fn is_in(&self, entry: &Entry, folder: &FileId) -> Result<bool, api::Error> {
+    /// Whether the object lies in the folder; `None` where its row cannot tell. The rows of the
+    /// root's children name a real ID for it, which is learned from them.
+    async fn is_in(&self, entry: &Entry, folder: &FileId) -> Result<Option<bool>, api::Error> {
+        if entry.tells_no_parent() {
+            return Ok(None);
+        }
         if entry.parent == *folder || !folder.is_root() {
-            return Ok(entry.parent == *folder);
+            return Ok(Some(entry.parent == *folder));
         }
-        match self.tree.real_root() {
-            Some(real) => Ok(entry.parent == real),
-            None => {
-                let rows = self.client.list_all(folder, |_| {}).await?;
-                self.tree.learn_root_id(&rows);
-                Ok(rows.iter().any(|row| row.id == entry.id))
-            }
+        if self.tree.real_root().is_none() {
+            let rows = self.client.list_all(folder, |_| {}).await?;
+            self.tree.learn_root_id(&rows);
         }
+        Ok(self.tree.real_root().map(|real| entry.parent == real))
     }
 
     /// Deletes what lies in a scratch folder for nothing. A failure leaves it there, hidden.

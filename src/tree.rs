@@ -116,6 +116,8 @@ pub struct Known {
     pub recent: Vec<Item>,
     /// What it removed from there.
     pub gone: HashSet<FileId>,
+    /// Whether it made the folder itself, a moment ago.
+    pub is_young: bool,
 }
 
 /// The tree of one mount.
@@ -240,9 +242,8 @@ impl Tree {
     /// What this mount did in a folder of late, which a listing may not show yet.
     pub fn known(&self, id: &FileId) -> Known {
         let table = self.table();
-        let Some(folder) = table.find_folder(id).and_then(|ino| table.folder(ino).ok()) else {
-            return Known::default();
-        };
+        let Some(ino) = table.find_folder(id) else { return Known::default() };
+        let Ok(folder) = table.folder(ino) else { return Known::default() };
         let nodes = folder.children.values().filter_map(|child| table.get(*child).ok());
         let recent = nodes.filter(|node| node.since.is_some_and(|at| at.elapsed() < LAG));
         let item = |node: &table::Node| {
@@ -253,9 +254,11 @@ impl Tree {
             let is_folder = matches!(node.kind, Kind::Folder(_));
             Some(Item { id: node.kind.id()?.clone(), name, is_folder })
         };
+        let since = table.get(ino).ok().and_then(|node| node.since);
         Known {
             recent: recent.filter_map(item).collect(),
             gone: folder.gone.keys().cloned().collect(),
+            is_young: since.is_some_and(|since| since.elapsed() < LAG),
         }
     }
 

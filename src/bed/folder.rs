@@ -71,8 +71,12 @@ impl Bed {
     /// What lies in a folder: what is listed now, without what this mount removed and with what it
     /// put there a moment ago, since a listing may lag behind.
     async fn contents(&self, id: &FileId) -> Result<Vec<Item>, Error> {
-        let rows = self.client.list_all(id, |_| {}).await?;
         let known = self.tree.known(id);
+        let rows = match self.client.list_all(id, |_| {}).await {
+            // Listings do not know it yet; what is in it was put there by this mount.
+            Err(error) if error.is_not_found() && known.is_young => Vec::new(),
+            rows => rows?,
+        };
         let mut items: Vec<Item> = rows
             .into_iter()
             .filter(|row| !known.gone.contains(&row.id))
@@ -105,8 +109,7 @@ impl Bed {
             Err(error) => return Err(error.into()),
         }
         match self.client.detail(id).await {
-            Ok(entry) if entry.tells_no_parent() => Ok(true),
-            Ok(entry) => Ok(self.is_in(&entry, &to.folder).await?),
+            Ok(entry) => Ok(self.is_in(&entry, &to.folder).await?.unwrap_or(true)),
             // `detail` may know no folders: then the answer to the move has to do.
             Err(_) => Ok(true),
         }
