@@ -1,6 +1,7 @@
 //! The client: a method for every endpoint.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use reqwest::Url;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -23,6 +24,11 @@ use crate::types::{Account, Entry, FileId, Md5};
 
 /// File IDs in one request (`003`: "参数长度最大不超过 100").
 const MOST_IDS: usize = 100;
+
+/// Bytes that the system may hold of a slice, and the slowest line that they are waited for on, in
+/// bytes a second.
+const IN_BUFFERS: u64 = 4 << 20;
+const SLOWEST: u64 = 64 << 10;
 
 /// Talks to the service as one account. A clone shares token, limits, connections and figures.
 #[derive(Clone)]
@@ -194,7 +200,10 @@ impl Client {
     /// time. [`Error::is_expired`] asks for a new URL.
     pub async fn put_slice(&self, url: &str, slice: Slice) -> Result<(), Error> {
         let sender = &self.shared.sender;
-        slice.put(&sender.http.foreign, url, sender.attempt_timeout, sender.deadline).await
+        // Handed to the system, the last bytes may still be on their way.
+        let on_the_way = Duration::from_secs(slice.len.min(IN_BUFFERS) / SLOWEST);
+        let last_wait = (sender.attempt_timeout + on_the_way).min(sender.deadline);
+        slice.put(&sender.http.foreign, url, sender.attempt_timeout, last_wait).await
     }
 
     /// The slices that the storage has; none for a file of a single slice (`003`: 文件比对).

@@ -137,10 +137,14 @@ impl Scratch {
             }
         }
         for _ in 0..LOOKS {
-            let rows = self.client.list_all(&slot.folder, |_| {}).await?;
-            if rows.is_empty() {
-                return folder::delete_empty(&self.client, &slot.folder).await;
-            }
+            let rows = match self.client.list_all(&slot.folder, |_| {}).await {
+                Ok(rows) if rows.is_empty() => {
+                    return folder::delete_empty(&self.client, &slot.folder).await;
+                }
+                // Made a moment ago, it may not be known to listings yet.
+                Err(error) if error.is_not_found() => Vec::new(),
+                rows => rows?,
+            };
             for row in rows.iter().filter(|row| slot.is_scrap(&row.name)) {
                 self.client.delete(std::slice::from_ref(&row.id)).await?;
             }
