@@ -42,6 +42,19 @@ impl AccountCache {
     /// Figures of the last minute.
     pub async fn get(&self) -> Result<Account, api::Error> {
         let _turn = self.asking.acquire().await.expect("the semaphore is never closed");
+        self.ask().await
+    }
+
+    /// Makes the figures those of the last minute, unless somebody is at it.
+    pub async fn refresh(&self) -> Result<(), api::Error> {
+        match self.asking.try_acquire() {
+            Ok(_turn) => self.ask().await.map(drop),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Who calls it has the turn.
+    async fn ask(&self) -> Result<Account, api::Error> {
         if let Some(account) = self.fresh() {
             return Ok(account);
         }

@@ -63,8 +63,8 @@ pub enum Error {
     Stale,
     #[error("no such open file")]
     BadHandle,
-    #[error("the file goes on being written to")]
-    Busy,
+    #[error(transparent)]
+    Unpublished(Box<Error>),
     #[error("larger than a file can be")]
     TooLarge,
     #[error(transparent)]

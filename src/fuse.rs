@@ -367,6 +367,8 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        let fs = self.fs.clone();
+        self.runtime.spawn(async move { fs.refresh_space().await });
         let space = self.fs.statfs();
         let (total, free) = (space.total / u64::from(BLOCK), space.free / u64::from(BLOCK));
         reply.statfs(

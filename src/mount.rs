@@ -116,10 +116,11 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Leftover>, Error> {
     let session = start_session(plan, fs.clone(), &runtime)?;
     let (finished, session_end) = oneshot::channel();
     let thread = std::thread::Builder::new().name("session".to_owned()).spawn(move || {
-        let result = session.run();
+        if let Err(error) = session.run() {
+            tracing::error!("the session ended badly: {error}");
+        }
         // The receiver is gone only when the end was awaited long enough.
         let _unheard = finished.send(());
-        result
     });
     thread.map_err(machine("starting the session"))?;
     tracing::info!("mounted on {}", plan.mountpoint.display());

@@ -17,7 +17,7 @@
 //! operation reaches the object that was meant.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::sync::Arc;
 
@@ -77,18 +77,17 @@ pub fn check(name: &OsStr) -> Result<&str, NameError> {
 pub fn assign(rows: Vec<Entry>, reserved: &[&str]) -> Vec<(Arc<str>, Entry)> {
     let mut rows = rows;
     rows.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
-    let mut taken: HashMap<Arc<str>, ()> =
-        reserved.iter().map(|name| (Arc::from(*name), ())).collect();
+    let mut taken: HashSet<Arc<str>> = reserved.iter().map(|name| Arc::from(*name)).collect();
     let mut shown = Vec::with_capacity(rows.len());
     for row in rows {
         let plain = escape(&row.name);
         let mut name: Arc<str> = Arc::from(&*plain);
         let mut digits = 6;
-        while name.len() > NAME_MAX || taken.contains_key(&name) {
+        while name.len() > NAME_MAX || taken.contains(&name) {
             name = mark(&plain, &row.id, digits).into();
             digits += 2;
         }
-        taken.insert(name.clone(), ());
+        taken.insert(name.clone());
         shown.push((name, row));
     }
     shown

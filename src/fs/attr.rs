@@ -152,6 +152,13 @@ impl Fs {
         self.tree.set_attributes(ino, |set| (set.mtime, set.ctime) = (now, now));
     }
 
+    /// Asks for the account's space, unless it is known of late.
+    pub async fn refresh_space(&self) {
+        if let Err(error) = self.account.refresh().await {
+            tracing::debug!("the account's space is not known: {error}");
+        }
+    }
+
     /// The account's space, as last known: never waits.
     pub fn statfs(&self) -> Space {
         let inodes = self.tree.len() as u64;

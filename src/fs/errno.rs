@@ -30,7 +30,11 @@ impl Error {
             Self::NoAttribute => libc::ENODATA,
             Self::BadHandle => libc::EBADF,
             Self::Stale => libc::ESTALE,
-            Self::Busy => libc::EBUSY,
+            // The file is there for who closes it; only the way to the service is not.
+            Self::Unpublished(error) => match error.errno() {
+                libc::ENOENT | libc::ESTALE => libc::EIO,
+                errno => errno,
+            },
             Self::TooLarge => libc::EFBIG,
             Self::Name(NameError::TooLong) => libc::ENAMETOOLONG,
             Self::Name(_) => libc::EINVAL,

@@ -10,9 +10,6 @@ use crate::staging::StagedFile;
 use crate::tree;
 use crate::upload;
 
-/// A file that goes on being written to is copied before its second try, and then cannot change.
-const TRIES: usize = 3;
-
 /// Bytes that are not at the service, left on disk.
 #[derive(Clone, Debug)]
 pub struct Leftover {
@@ -27,7 +24,9 @@ impl Fs {
     /// is nothing to publish yet.
     pub(super) async fn publish(&self, local: &Arc<LocalFile>) -> Result<()> {
         let _turn = turn(&local.turn).await;
-        for attempt in 1..=TRIES {
+        // What goes on being written to is copied before the second try, and then cannot change.
+        let mut copy = false;
+        loop {
             let Some(staged) = local.state().dirty().cloned() else {
                 return Ok(());
             };
@@ -35,7 +34,7 @@ impl Fs {
                 return Ok(());
             }
             local.state().uploading = true;
-            let result = self.publish_once(local, &staged, attempt > 1).await;
+            let result = self.publish_once(local, &staged, copy).await;
             let mut state = local.state();
             state.uploading = false;
             match result {
@@ -47,14 +46,13 @@ impl Fs {
                     }
                     return Ok(());
                 }
-                Err(Error::Bed(bed::Error::Upload(upload::Error::Changed))) if attempt < TRIES => {}
+                Err(Error::Bed(bed::Error::Upload(upload::Error::Changed))) if !copy => copy = true,
                 Err(error) => {
                     state.error = Some((staged.generation(), error.to_string().into()));
-                    return Err(error);
+                    return Err(Error::Unpublished(Box::new(error)));
                 }
             }
         }
-        Err(Error::Busy)
     }
 
     /// One try, and the generation that it published.
@@ -90,6 +88,9 @@ impl Fs {
         let entry = self.bed.store(&target, &source, sum).await?;
         self.tree.doubt_twins(parent, local.ino, sum.md5, sum.size)?;
         self.tree.set_entry(local.ino, Arc::new(entry));
+        if let Some(old) = &target.old {
+            self.reader.close(&old.id);
+        }
         Ok(sum.generation)
     }
 

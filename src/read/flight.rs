@@ -223,27 +223,25 @@ impl Pilot {
         Ok(())
     }
 
-    /// Puts a chunk into blocks, and full blocks into the cache.
+    /// Puts a chunk into blocks, and full blocks into the cache: also those before the first one that
+    /// is wanted, which a server that knows no ranges sends, and which are paid.
     async fn land(&mut self, chunk: Bytes, body: &mut Body) -> Result<(), Ended> {
         let mut chunk = chunk;
-        // A server that knows no ranges sends from the start: what comes before is let go.
-        let skip = (self.next() * BLOCK).saturating_sub(body.position).min(chunk.len() as u64);
-        if body.block.is_empty() && skip > 0 {
-            let _before = chunk.split_to(skip as usize);
-            body.position += skip;
-        }
         while !chunk.is_empty() && self.next() < self.end {
-            let number = self.next();
-            let size = BLOCK.min(self.file.size() - number * BLOCK) as usize;
-            let part = chunk.split_to(chunk.len().min(size - body.block.len()));
+            let number = body.position / BLOCK;
+            let end = ((number + 1) * BLOCK).min(self.file.size());
+            let part = chunk.split_to(chunk.len().min((end - body.position) as usize));
             body.position += part.len() as u64;
             body.block.extend_from_slice(&part);
-            if body.block.len() == size {
-                self.expect_end(&chunk, body).await?;
-                // Each block has an allocation of its own and just as large.
-                let room = BytesMut::with_capacity(BLOCK as usize);
-                let whole = std::mem::replace(&mut body.block, room);
-                self.cache.put(&self.file.id, number, whole.freeze());
+            if body.position < end {
+                return Ok(());
+            }
+            self.expect_end(&chunk, body).await?;
+            // Each block has an allocation of its own and just as large.
+            let room = BytesMut::with_capacity(BLOCK as usize);
+            let whole = std::mem::replace(&mut body.block, room);
+            self.cache.put(&self.file.id, number, whole.freeze());
+            if number == self.next() {
                 self.progress.send_modify(|progress| progress.next += 1);
                 self.go_on().await?;
             }
@@ -307,7 +305,8 @@ impl Pilot {
                 // Perhaps a placeholder for what was rejected since: the service is asked.
                 Err(Ended::Expired(Error::Mismatch { name, served, listed: picture.size }))
             }
-            _ if download.first > first => Err(Ended::Broken(self.short())),
+            // From where it was asked for, or from the start; else the blocks would be shifted.
+            _ if download.first != first && download.first != 0 => Err(Ended::Broken(self.short())),
             _ => Ok(download),
         }
     }
