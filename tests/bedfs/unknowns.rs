@@ -50,10 +50,13 @@ struct Walker {
     mount: Mount,
     /// Where the same is done on the local disk.
     plain: std::path::PathBuf,
+    /// How far listings lag behind.
+    lag: Duration,
 }
 
 impl Walker {
     fn new(what: &str, answers: Answers) -> Self {
+        let lag = answers.list_lag;
         let options = Options { answers, slice_size: 16 << 10, ..fast() };
         let mount = Mount::with(options, &[]);
         for number in 1..=4 {
@@ -62,7 +65,7 @@ impl Walker {
         let plain = mount.dir.path().join("plain");
         fs::create_dir(&plain).expect("a folder");
         let what = what.to_owned();
-        Self { what, mount, plain }
+        Self { what, mount, plain, lag }
     }
 
     fn sh(&self, folder: &Path, command: &str) -> Output {
@@ -98,6 +101,8 @@ impl Walker {
         let left = self.mount.emulator.tree();
         let scratch = left.iter().find(|(path, _)| path.starts_with(".bedfs-"));
         assert!(scratch.is_none(), "{}: {scratch:?} is left behind", self.what);
+        // A new mount knows only what listings tell.
+        std::thread::sleep(self.lag);
         let again = self.mount.mount(&[]);
         assert!(again.status.success(), "{}: {}", self.what, text(&again.stderr));
         self.compare(&format!("{}, mounted again", self.what));
