@@ -9,7 +9,7 @@ use crate::api::{self, Client};
 use crate::types::Account;
 
 /// How long an answer serves.
-const FRESH: Duration = Duration::from_secs(60);
+const FRESH: Duration = Duration::from_secs(10);
 
 /// The last known figures of the account.
 pub struct AccountCache {
@@ -39,13 +39,13 @@ impl AccountCache {
         known.filter(|(at, _)| at.elapsed() < FRESH).map(|(_, account)| account)
     }
 
-    /// Figures of the last minute.
+    /// Figures of the last seconds.
     pub async fn get(&self) -> Result<Account, api::Error> {
         let _turn = self.asking.acquire().await.expect("the semaphore is never closed");
         self.ask().await
     }
 
-    /// Makes the figures those of the last minute, unless somebody is at it.
+    /// Makes the figures new, unless somebody is at it.
     pub async fn refresh(&self) -> Result<(), api::Error> {
         match self.asking.try_acquire() {
             Ok(_turn) => self.ask().await.map(drop),

@@ -198,7 +198,7 @@ impl Bed {
             return Ok(Some(entry.parent == *folder));
         }
         if self.tree.real_root().is_none() {
-            let rows = self.client.list_all(folder, |_| {}).await?;
+            let rows = self.client.list_all(folder).await?;
             self.tree.learn_root_id(&rows);
         }
         Ok(self.tree.real_root().map(|real| entry.parent == real))

@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
     let typed: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(options::spell_out(typed, &names)) {
         Ok(cli) => cli,
-        Err(error) => return misunderstood(&error),
+        Err(error) => return misunderstood(&error, &names),
     };
     let done = match cli.command {
         Command::Mount(args) => mount::run(args),
@@ -70,7 +70,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Tells in one line what was typed wrongly; prints the help if that was asked for.
-fn misunderstood(error: &clap::Error) -> ExitCode {
+fn misunderstood(error: &clap::Error, commands: &[String]) -> ExitCode {
     if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         error.exit();
     }
@@ -79,7 +79,9 @@ fn misunderstood(error: &clap::Error) -> ExitCode {
     // The first paragraph says what; after it come the usage and a hint at the help.
     let lines = about.lines().map(str::trim).take_while(|line| !line.is_empty());
     let line = lines.collect::<Vec<_>>().join(" ");
-    eprintln!("bedfs: {line} (see bedfs --help)");
+    let typed = std::env::args().nth(1).filter(|word| commands.contains(word));
+    let help = typed.map_or("bedfs --help".to_owned(), |command| format!("bedfs {command} --help"));
+    eprintln!("bedfs: {line} (see {help})");
     ExitCode::from(2)
 }
 

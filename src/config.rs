@@ -64,15 +64,26 @@ pub enum Error {
     NoHome,
 }
 
-/// The file `config.toml`.
+/// The keys of the file that are not of the mount.
+const OF_THE_SERVICE: &[&str] = &["endpoint", "client-id", "client-secret"];
+
+/// What the file `config.toml` says of the service.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 struct File {
     endpoint: Option<String>,
     client_id: Option<String>,
     client_secret: Option<Secret>,
-    #[serde(flatten)]
-    rest: toml::Table,
+}
+
+impl File {
+    fn or(self, other: Self) -> Self {
+        Self {
+            endpoint: self.endpoint.or(other.endpoint),
+            client_id: self.client_id.or(other.client_id),
+            client_secret: self.client_secret.or(other.client_secret),
+        }
+    }
 }
 
 /// Everything that is configured, before the command line has its say.
@@ -164,21 +175,32 @@ fn read(path: &Path, must_exist: bool) -> Result<(File, Wishes), Error> {
             return Err(Error::Unreadable { path: path.to_owned(), source });
         }
     };
-    let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(about(&error)))?;
-    // `dir_ttl` and `dir-ttl` are the same key.
-    let table: toml::Table =
-        table.into_iter().map(|(key, value)| (key.replace('_', "-"), value)).collect();
-    let file: File = table.try_into().map_err(|error| wrong(about(&error)))?;
-    let wishes = file.rest.clone().try_into().map_err(|error| wrong(about(&error)))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(about(&error, &text)))?;
+    let (mut file, mut wishes) = (File::default(), Wishes::default());
+    // Key by key, so that an error can name its key.
+    for (key, value) in table {
+        // `dir_ttl` and `dir-ttl` are the same key.
+        let entry = toml::Table::from_iter([(key.replace('_', "-"), value)]);
+        let named = |error: toml::de::Error| wrong(format!("{key}: {}", error.message()));
+        if entry.keys().any(|key| OF_THE_SERVICE.contains(&&**key)) {
+            file = file.or(entry.try_into().map_err(named)?);
+        } else {
+            wishes = wishes.or(entry.try_into().map_err(named)?);
+        }
+    }
     if file.client_secret.is_some() {
         warn_if_shared(path);
     }
     Ok((file, wishes))
 }
 
-/// What the parser says, without the line it quotes: the line may hold the secret.
-fn about(error: &toml::de::Error) -> String {
-    error.message().to_owned()
+/// What the parser says and where, without the line it quotes: the line may hold the secret.
+fn about(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    match before {
+        Some(before) => format!("line {}: {}", before.lines().count().max(1), error.message()),
+        None => error.message().to_owned(),
+    }
 }
 
 fn warn_if_shared(path: &Path) {

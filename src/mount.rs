@@ -154,7 +154,7 @@ async fn assemble(plan: &Plan, client: &Client) -> Result<Arc<Fs>, Error> {
     let cache = BlockCache::new(wishes.cache_size());
     let reader = Arc::new(Reader::new(client.clone(), cache));
     let bed = Bed::new(client.clone(), tree.clone(), reader.clone(), staging.clone());
-    let account = Arc::new(AccountCache::new(client.clone(), known));
+    let account = Arc::new(AccountCache::new(client.background(), known));
     // SAFETY: both calls only tell a number and cannot fail.
     let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
     let options = Options {
@@ -190,7 +190,7 @@ async fn greet(plan: &Plan) -> Result<Option<Account>, Error> {
 async fn find_root(client: &Client, path: &str) -> Result<FileId, Error> {
     let mut at = FileId::root();
     for part in path.split('/').filter(|part| !part.is_empty()) {
-        let rows = client.list_all(&at, |_| {}).await?;
+        let rows = client.list_all(&at).await?;
         let folder =
             rows.into_iter().find(|row| *row.name == *part && row.kind == EntryKind::Folder);
         at = match folder {
@@ -263,14 +263,17 @@ async fn unmount_when_drained(fs: &Fs, mountpoint: &Path, session_end: oneshot::
         tracing::warn!("uploads are still under way after {} s", DRAIN.as_secs());
     }
     let result = mountpoint::unmount(mountpoint, false).or_else(|error| {
-        tracing::warn!("{error}; detaching");
+        if !matches!(error, mountpoint::Error::Busy(_)) {
+            tracing::warn!("{error}");
+        }
+        tracing::warn!("some files are open: the mount is taken out of sight, and ends with them");
         mountpoint::unmount(mountpoint, true)
     });
     if let Err(error) = result {
         tracing::error!("{error}");
     }
     if tokio::time::timeout(SESSION_END, session_end).await.is_err() {
-        tracing::warn!("some files are still open: they end with this process");
+        tracing::warn!("open files end with this process");
     }
 }
 

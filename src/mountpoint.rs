@@ -38,6 +38,7 @@ pub fn check_free(path: &Path) -> Result<PathBuf, Error> {
     };
     match fs::metadata(&full) {
         Ok(metadata) if !metadata.is_dir() => Err(Error::NotAFolder(full)),
+        Ok(_) if is_ours(&full) && is_dead(&full) => Err(Error::Stale(full)),
         Ok(_) if is_ours(&full) => Err(Error::Mounted(full)),
         Ok(_) => Ok(full),
         Err(error) => Err(unusable(path, error)),
@@ -68,7 +69,8 @@ pub fn find(path: &Path) -> Result<PathBuf, Error> {
 
 /// Whether the mount's process is gone.
 pub fn is_dead(full: &Path) -> bool {
-    let error = fs::metadata(full).err().and_then(|error| error.raw_os_error());
+    // Opening asks the process; what `stat` tells the kernel may still remember.
+    let error = fs::read_dir(full).err().and_then(|error| error.raw_os_error());
     matches!(error, Some(libc::ENOTCONN | libc::ECONNABORTED))
 }
 

@@ -98,6 +98,11 @@ impl StagedFile {
         self.extents().len
     }
 
+    /// Where the bytes are on disk.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Rises with each change of content.
     pub fn generation(&self) -> u64 {
         self.extents().generation

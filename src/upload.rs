@@ -156,7 +156,7 @@ async fn create(client: &Client, job: &Job<'_>) -> Result<Begun, Error> {
 
 /// The object in the folder that has the job's name and content.
 async fn find(client: &Client, job: &Job<'_>) -> Result<Option<Entry>, api::Error> {
-    let rows = match client.list_all(job.folder, |_| {}).await {
+    let rows = match client.list_all(job.folder).await {
         // A folder made a moment ago may not be known to listings yet.
         Err(error) if error.is_not_found() => return Ok(None),
         rows => rows?,

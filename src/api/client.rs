@@ -79,21 +79,17 @@ impl Client {
         self.send(&call, |answer: ListAnswer| Page::read(answer, folder)).await
     }
 
-    /// All rows of a folder, each ID once: complete or an error. `each` is shown the new rows of
-    /// every page as it comes.
-    pub async fn list_all(
-        &self, folder: &FileId, mut each: impl FnMut(&[Entry]),
-    ) -> Result<Vec<Entry>, Error> {
+    /// All rows of a folder, each ID once: complete or an error.
+    pub async fn list_all(&self, folder: &FileId) -> Result<Vec<Entry>, Error> {
         let mut walk = Walk::default();
         let mut cursor: Option<String> = None;
         loop {
             let page = self.list_page(folder, cursor.as_deref()).await?;
             cursor = page.next.clone();
-            let new = walk.add(page).map_err(|Garbage(cause)| Error::Garbled {
+            walk.add(page).map_err(|Garbage(cause)| Error::Garbled {
                 what: format!("list {}", about(folder)),
                 cause,
             })?;
-            each(new);
             if cursor.is_none() {
                 return Ok(walk.entries);
             }

@@ -54,7 +54,7 @@ pub enum Error {
     /// The credentials are not valid, or no longer.
     #[error(
         "{what}: the service does not accept the credentials ({reply}); \
-         check the client ID and the client secret, then log in again"
+         check the client ID and the client secret"
     )]
     Unauthorized {
         /// What was being done.

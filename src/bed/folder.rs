@@ -32,7 +32,7 @@ pub(super) async fn make(client: &Client, parent: &FileId, name: &str) -> Result
             Ok(id) => return Ok(id),
             Err(error) if error.may_be_done() && repeats > 0 => {
                 repeats -= 1;
-                let rows = client.list_all(parent, |_| {}).await?;
+                let rows = client.list_all(parent).await?;
                 let is_it = |row: &Entry| *row.name == *name && row.kind == EntryKind::Folder;
                 if let Some(row) = rows.into_iter().find(is_it) {
                     return Ok(row.id);
@@ -72,7 +72,7 @@ impl Bed {
     /// put there a moment ago, since a listing may lag behind.
     async fn contents(&self, id: &FileId) -> Result<Vec<Item>, Error> {
         let known = self.tree.known(id);
-        let rows = match self.client.list_all(id, |_| {}).await {
+        let rows = match self.client.list_all(id).await {
             // Listings do not know it yet; what is in it was put there by this mount.
             Err(error) if error.is_not_found() && known.is_young => Vec::new(),
             rows => rows?,

@@ -137,7 +137,7 @@ impl Scratch {
             }
         }
         for _ in 0..LOOKS {
-            let rows = match self.client.list_all(&slot.folder, |_| {}).await {
+            let rows = match self.client.list_all(&slot.folder).await {
                 Ok(rows) if rows.is_empty() => {
                     return folder::delete_empty(&self.client, &slot.folder).await;
                 }

@@ -111,7 +111,7 @@ impl Bed {
         if !error.api().is_some_and(api::Error::is_refused) {
             return Err(error.into());
         }
-        let rows = self.client.list_all(&target.folder, |_| {}).await?;
+        let rows = self.client.list_all(&target.folder).await?;
         let stranger =
             rows.into_iter().find(|row| *row.name == *target.name && row.picture().is_some());
         match stranger {
@@ -154,7 +154,7 @@ impl Bed {
                 Err(error) if error.is_unauthorized() => return Err(error.into()),
                 Err(error) => error,
             };
-            let rows = self.client.list_all(folder, |_| {}).await?;
+            let rows = self.client.list_all(folder).await?;
             if let Some(row) = rows.into_iter().find(|row| row.id == *id) {
                 return Ok(row);
             }

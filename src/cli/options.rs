@@ -36,6 +36,9 @@ const FOR_OTHERS: &[&str] = &[
     "loud",
 ];
 
+/// Ours that may stand without a value.
+const FLAGS: &[&str] = &["read-only", "allow-other", "foreground"];
+
 /// The arguments with every `-o` spelled out, and with `bedfs SOURCE MOUNTPOINT` (as the helper of
 /// `mount` calls it) made `bedfs mount MOUNTPOINT`.
 pub(super) fn spell_out(typed: Vec<OsString>, commands: &[String]) -> Vec<OsString> {
@@ -92,7 +95,9 @@ fn split(options: &OsStr) -> Vec<OsString> {
         };
         match value {
             Some(value) => format!("--{name}={}", value.replace('\0', ",")).into(),
-            None => format!("--{name}").into(),
+            None if FLAGS.contains(&&*name) => format!("--{name}").into(),
+            // Else what comes next would be taken for the value.
+            None => format!("--{name}=").into(),
         }
     })
     .collect()

@@ -33,6 +33,7 @@ struct Pending {
     size: u64,
     open: bool,
     error: Option<String>,
+    staged: PathBuf,
 }
 
 /// The part of `.bedfs/status.json` that is wanted here.
@@ -49,7 +50,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let left = wait_for_uploads(&full, deadline);
     for file in &left {
         let why = file.error.as_deref().unwrap_or(&file.state);
-        eprintln!("bedfs: {} ({} bytes) is not uploaded: {why}", file.path, file.size);
+        let (size, staged) = (file.size, file.staged.display());
+        eprintln!("bedfs: {} ({size} bytes) is not uploaded: {why}", file.path);
+        eprintln!("bedfs: its bytes are in {staged}, unless a last try succeeds");
     }
     // A dead mount holds nothing: out of sight with it.
     mountpoint::unmount(&full, mountpoint::is_dead(&full))?;
@@ -59,9 +62,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if left.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!(
-        "bedfs: what is not uploaded is kept in the folder `staging` of the account's state; the log names it"
-    );
     Ok(ExitCode::FAILURE)
 }
 
@@ -100,7 +100,10 @@ fn wait_for_uploads(full: &Path, deadline: Instant) -> Vec<Pending> {
 fn wait_for_end(pid: u32, deadline: Instant) -> Result<(), Failure> {
     while process::is_alive(pid) {
         if Instant::now() > deadline {
-            return Err(format!("unmounted, but its process {pid} still runs").into());
+            return Err(format!(
+                "unmounted; its process {pid} still tries to upload what is left, for a minute at most"
+            )
+            .into());
         }
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -97,12 +97,14 @@ impl Fs {
         let locals = self.locals.all();
         let pending = locals.iter().filter_map(|local| {
             let state = local.state();
-            let size = state.dirty().map(|staged| staged.size()).filter(|size| *size > 0)?;
+            let staged = state.dirty().filter(|staged| staged.size() > 0)?;
+            let (size, staged) = (staged.size(), staged.path().to_owned());
             let (name, open) = (state.name(), state.opens > 0);
             let error = state.error.as_ref().map(|(_, error)| error.to_string());
             drop(state);
             let path = self.tree.path(local.ino);
-            Some(json!({ "path": path, "state": name, "size": size, "open": open, "error": error }))
+            Some(json!({ "path": path, "state": name, "size": size, "open": open, "error": error,
+                "staged": staged }))
         });
         pending.collect()
     }

@@ -12,6 +12,10 @@ pub(super) const BLOCK: u32 = 4096;
 
 /// What programs run into all the time is told to those who look for it.
 pub(super) fn log(what: &str, error: &Error) {
+    if let Error::Name(_) = error {
+        // The errno alone would not say which character it was.
+        return tracing::warn!("{what}: {error}");
+    }
     match error.errno() {
         libc::EIO | libc::ETIMEDOUT | libc::EACCES | libc::EDQUOT | libc::ENOSPC => {
             tracing::warn!("{what}: {error}");

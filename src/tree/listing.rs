@@ -30,7 +30,7 @@ impl Tree {
     pub(super) async fn list_now(self: Arc<Self>, ino: Ino) -> Result<(), Error> {
         let began = Instant::now();
         let id = self.folder_id(ino)?;
-        let rows = self.client.list_all(&id, |_| {}).await;
+        let rows = self.client.list_all(&id).await;
         let rows = match rows {
             Ok(rows) => rows,
             Err(error) if error.is_not_found() && self.is_young(ino) => {
