@@ -2,7 +2,10 @@
 //!
 //! | module | what it holds the program to |
 //! |---|---|
-//! | `api` | the client against the emulator: every endpoint, every error |
+//! | `api` | the client against the emulator: every endpoint, and how answers are read |
+//! | `api_retries` | what the client repeats and what not, how fast and how long |
+//! | `api_token` | the token is got once, shared, renewed, and never asked for in a loop |
+//! | `api_transfer` | downloads, redirects and slices |
 //! | `calls` | how many calls, bytes and how much memory everything takes at most |
 //! | `changes` | each fault at each endpoint of moving, removing and making: nothing goes that nobody removed |
 //! | `command` | what cannot be mounted is told in one line; completions, manual page, demo |
@@ -25,6 +28,9 @@
 //! pictures under faults, and `compare` compares what is in the mount, the bed and a plain folder.
 
 mod api;
+mod api_retries;
+mod api_token;
+mod api_transfer;
 mod bench;
 mod calls;
 mod changes;
