@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 
 use crate::fs::{Change, Fs, Result};
 use crate::names;
-use convert::{BLOCK, file_attr, ino, kind, log, open_flags, reply_xattr, time};
+use convert::{BLOCK, Refuse, file_attr, ino, kind, log, open_flags, reply_xattr, time};
 
 /// Inode numbers are never used twice, so there is one generation.
 const GENERATION: Generation = Generation(0);
@@ -40,34 +40,6 @@ pub struct Adapter {
     /// How long the kernel may answer for itself.
     ttl: Duration,
 }
-
-/// A reply that can be an error.
-trait Refuse: Send + 'static {
-    fn refuse(self, errno: Errno);
-}
-
-macro_rules! refuse {
-    ($($reply:ty),*) => {$(
-        impl Refuse for $reply {
-            fn refuse(self, errno: Errno) {
-                self.error(errno);
-            }
-        }
-    )*};
-}
-
-refuse!(
-    ReplyAttr,
-    ReplyCreate,
-    ReplyData,
-    ReplyEmpty,
-    ReplyEntry,
-    ReplyOpen,
-    ReplyWrite,
-    ReplyXattr,
-    ReplyDirectory,
-    ReplyDirectoryPlus
-);
 
 impl Adapter {
     /// An adapter whose tasks run in `runtime`.

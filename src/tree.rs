@@ -142,13 +142,8 @@ impl Tree {
     }
 
     /// How many inodes are known.
-    pub fn len(&self) -> usize {
-        self.table().len()
-    }
-
-    /// Never: the root is always known.
-    pub fn is_empty(&self) -> bool {
-        false
+    pub fn inodes(&self) -> usize {
+        self.table().inodes()
     }
 
     /// The root's real ID, once a row of a child of it told it.

@@ -161,7 +161,7 @@ impl Fs {
 
     /// The account's space, as last known: never waits.
     pub fn statfs(&self) -> Space {
-        let inodes = self.tree.len() as u64;
+        let inodes = self.tree.inodes() as u64;
         match self.account.known() {
             Some(account) => Space {
                 total: account.space_total,

@@ -122,7 +122,7 @@ impl Fs {
             "pid": std::process::id(),
             "mounted_at": since,
             "uptime_seconds": up,
-            "inodes": self.tree.len(),
+            "inodes": self.tree.inodes(),
             "pending": count(""),
             "uploading": count("uploading"),
             "failed": count("failed"),

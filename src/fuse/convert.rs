@@ -1,14 +1,46 @@
-//! The conversions between what FUSE says and what the file system means.
+//! The conversions between what FUSE says and what the file system means, errors included.
 
 use std::time::SystemTime;
 
-use fuser::{Errno, FileAttr, FileType, FopenFlags, INodeNo, ReplyXattr, TimeOrNow};
+use fuser::{
+    Errno, FileAttr, FileType, FopenFlags, INodeNo, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, ReplyXattr,
+    TimeOrNow,
+};
 
 use crate::fs::{Attr, Error, Opened};
 use crate::types::Ino;
 
 /// Bytes of a block for `stat` and `statfs`.
 pub(super) const BLOCK: u32 = 4096;
+
+/// A reply that can be an error.
+pub(super) trait Refuse: Send + 'static {
+    fn refuse(self, errno: Errno);
+}
+
+macro_rules! refuse {
+    ($($reply:ty),*) => {$(
+        impl Refuse for $reply {
+            fn refuse(self, errno: Errno) {
+                self.error(errno);
+            }
+        }
+    )*};
+}
+
+refuse!(
+    ReplyAttr,
+    ReplyCreate,
+    ReplyData,
+    ReplyEmpty,
+    ReplyEntry,
+    ReplyOpen,
+    ReplyWrite,
+    ReplyXattr,
+    ReplyDirectory,
+    ReplyDirectoryPlus
+);
 
 /// What programs run into all the time is told to those who look for it.
 pub(super) fn log(what: &str, error: &Error) {

@@ -104,7 +104,7 @@ impl Table {
     }
 
     /// How many inodes are known.
-    pub(super) fn len(&self) -> usize {
+    pub(super) fn inodes(&self) -> usize {
         self.nodes.len()
     }
 
