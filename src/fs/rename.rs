@@ -82,9 +82,16 @@ impl Fs {
     ) -> Result<()> {
         let info = self.tree.info(local.ino)?;
         let old = match over {
-            Some(over) => self.tree.info(over.ino)?.entry().cloned(),
+            Some(over) => self.object_there(over.ino).await?,
             None => None,
         };
+        // A new name is a new object, and the old one is deleted: it must be the one meant.
+        if *name != *info.name
+            && let Some(entry) = info.entry()
+            && !self.is_still_there(info.ino, entry).await?
+        {
+            return Err(crate::tree::Error::NotFound.into());
+        }
         let renamed = match info.entry() {
             Some(entry) => {
                 let kept = *name == *info.name;
@@ -119,6 +126,14 @@ impl Fs {
             self.tree.set_entry(info.ino, renamed);
         }
         Ok(())
+    }
+
+    /// The object behind a name, if it is still there: what was moved elsewhere is not replaced.
+    async fn object_there(&self, ino: Ino) -> Result<Option<Arc<Entry>>> {
+        match self.tree.info(ino)?.entry() {
+            Some(entry) if self.is_still_there(ino, entry).await? => Ok(Some(entry.clone())),
+            _ => Ok(None),
+        }
     }
 
     /// Renames the object, over another one if there is one: that is deleted, unless it is open.

@@ -285,3 +285,43 @@ fn a_folder_whose_listing_fails_is_not_removed() {
     assert_eq!(mount.emulator.read("d/a.jpg").as_deref(), Some(&b"a"[..]));
     no_violations(&mount);
 }
+
+#[test]
+fn what_was_moved_elsewhere_is_not_deleted_for_the_name_it_had() {
+    let emulator = bedfs_emulator::Emulator::start(fast()).expect("the emulator starts");
+    let names = ["over.jpg", "removed.jpg", "renamed.jpg", "target.jpg"];
+    for (seed, name) in names.iter().enumerate() {
+        emulator.put(&format!("x/{name}"), &noise(seed as u64, 3000));
+    }
+    emulator.put("x/source.jpg", &noise(9, 3000));
+    emulator.mkdir("keep");
+    let mount = Mount::over(emulator, &[]);
+    run("ls", [mount.at("x")]);
+    // Another mount, with a state of its own, stands for another machine.
+    let other = tempfile::tempdir().expect("a temporary folder");
+    let there = other.path().join("mnt");
+    std::fs::create_dir(&there).expect("a mount point");
+    let second = |command: &str| {
+        let mut bedfs = crate::harness::bedfs(other.path(), &mount.emulator.base_url());
+        bedfs.arg(command).arg(&there).output().expect("bedfs runs")
+    };
+    assert!(second("mount").status.success());
+    for name in names {
+        run("mv", [there.join("x").join(name), there.join("keep").join(name)]);
+    }
+    assert!(second("umount").status.success());
+    let kept: Vec<_> = mount.emulator.list("keep").into_iter().map(|row| row.id).collect();
+    // What was seen of late is believed.
+    std::thread::sleep(std::time::Duration::from_secs(11));
+    let new = mount.local("new.jpg", &noise(20, 3000));
+    let at = |name: &str| mount.at("x").join(name);
+    run("cp", [new.clone(), at("over.jpg")]);
+    assert!(!attempt("rm", [at("removed.jpg")]).status.success());
+    assert!(!attempt("mv", [at("renamed.jpg"), at("other.jpg")]).status.success());
+    run("mv", [at("source.jpg"), at("target.jpg")]);
+    let now: Vec<_> = mount.emulator.list("keep").into_iter().map(|row| row.id).collect();
+    assert_eq!((now.len(), now), (4, kept));
+    assert_eq!(mount.emulator.read("x/over.jpg"), Some(noise(20, 3000)));
+    assert_eq!(mount.emulator.read("x/target.jpg"), Some(noise(9, 3000)));
+    assert_eq!(mount.emulator.violations(), Vec::<String>::new());
+}
