@@ -14,7 +14,7 @@
 //! | 4 | [`fs`]: one method for each VFS operation |
 //! | 3 | [`bed`]: changes of the bed that lose nothing |
 //! | 2 | [`tree`], [`read`], [`upload`], [`account`] |
-//! | 1 | [`api`], [`staging`], [`cache`], [`names`] |
+//! | 1 | [`api`], [`staging`], [`state`], [`cache`], [`names`] |
 //! | 0 | [`types`], [`config`], [`link`], [`process`], [`mountpoint`] |
 //!
 //! # Three walks
@@ -47,6 +47,7 @@ pub mod names;
 pub mod process;
 pub mod read;
 pub mod staging;
+pub mod state;
 pub mod tree;
 pub mod types;
 pub mod upload;

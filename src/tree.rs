@@ -14,10 +14,9 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 
 use crate::api::{self, Client};
-use crate::types::{Entry, FileId, Ino, Md5};
+use crate::types::{Attributes, Entry, FileId, Ino, Md5};
 use listing::LAG;
 pub use listing::{CONTROL_NAME, SCRATCH_PREFIX};
-pub use table::Attributes;
 use table::{Kind, Table};
 
 /// How long the old view of a folder serves after a refresh of it failed.

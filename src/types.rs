@@ -3,8 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use serde::Deserialize;
+
+/// What the IDs of folders begin with that exist only here.
+const LOCAL: &str = "\0local-";
 
 /// The service's name of one immutable content, or of a folder. Opaque.
 ///
@@ -21,6 +25,17 @@ impl FileId {
     /// The root folder of the bed.
     pub fn root() -> Self {
         Self::new("")
+    }
+
+    /// A folder that exists only here, by its row in the state file. No ID of the service begins
+    /// with NUL, so none is like it; it is never sent.
+    pub fn local(row: i64) -> Self {
+        Self::new(format!("{LOCAL}{row}"))
+    }
+
+    /// Whether this is a folder that exists only here.
+    pub fn is_local(&self) -> bool {
+        self.0.starts_with(LOCAL)
     }
 
     /// Whether this is the root folder of the bed.
@@ -202,6 +217,23 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
+}
+
+/// What the user set on a file or folder, and the service has no place for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// Permission bits.
+    pub mode: Option<u32>,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Last access.
+    pub atime: Option<SystemTime>,
+    /// Last change of content.
+    pub mtime: Option<SystemTime>,
+    /// Last change of the inode.
+    pub ctime: Option<SystemTime>,
 }
 
 /// An inode number of the mount. 1 is its root.

@@ -7,12 +7,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use futures_util::future::{BoxFuture, Shared};
 
 use super::Error;
-use crate::types::{Entry, FileId, Ino};
+use crate::types::{Attributes, Entry, FileId, Ino};
 
 /// One inode.
 #[derive(Debug)]
@@ -67,23 +67,6 @@ impl std::fmt::Debug for Folder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Folder").field("id", &self.id).finish_non_exhaustive()
     }
-}
-
-/// What the user set on an inode, kept for the life of the mount.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attributes {
-    /// Permission bits.
-    pub mode: Option<u32>,
-    /// Owner.
-    pub uid: Option<u32>,
-    /// Group.
-    pub gid: Option<u32>,
-    /// Last access.
-    pub atime: Option<SystemTime>,
-    /// Last change of content.
-    pub mtime: Option<SystemTime>,
-    /// Last change of the inode.
-    pub ctime: Option<SystemTime>,
 }
 
 /// All inodes by number.

@@ -12,6 +12,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("mountpoint", 0),
     ("api", 1),
     ("staging", 1),
+    ("state", 1),
     ("cache", 1),
     ("names", 1),
     ("tree", 2),
@@ -31,7 +32,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("reqwest", &["api"]),
     ("fuser", &["fuse", "mount"]),
     ("fn errno", &["fs"]),
-    ("serde_json", &["api", "fs", "cli"]),
+    ("rusqlite", &["state"]),
+    ("serde_json", &["api", "state", "fs", "cli"]),
 ];
 
 /// Every source file of the program with its room.

@@ -1,0 +1,95 @@
+//! The state file: what an account's mounts and commands must not forget, in one SQLite file.
+//!
+//! It holds the journal (files that are here and not yet at the service, renames under way, deletes
+//! not sent, scratch folders), what the user set on files, which link took the place of which, and
+//! what was learned of the service. Every method is one transaction that is on disk when it returns.
+//! This room is the only home of SQL.
+
+mod attributes;
+mod changes;
+mod deletes;
+mod error;
+mod known;
+mod local;
+mod lock;
+mod moved;
+mod row;
+mod schema;
+mod scratch;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+
+pub use changes::{ChangeId, FolderChange, Rename};
+pub use deletes::Delete;
+pub use error::Error;
+pub use known::Knowledge;
+pub use local::{Acknowledged, LocalRow, Phase, Replacing, RowId};
+pub use lock::{Holder, Lock};
+pub use moved::Moved;
+pub use scratch::ScratchRow;
+
+/// The name of the state file in the account's folder.
+pub const FILE: &str = "state.db";
+
+/// What a method gives.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The open state file. Its methods take a moment of the local disk and never the network.
+pub struct State {
+    path: PathBuf,
+    /// Innermost: nothing is locked under it, and it is not held across an await.
+    connection: Mutex<Connection>,
+}
+
+impl State {
+    /// Opens the state file in `dir`, made or brought to this version's form if need be.
+    ///
+    /// A file that is damaged is set aside under another name, and a new one begun: the second value
+    /// tells where it is.
+    pub fn open(dir: &Path) -> Result<(Self, Option<PathBuf>)> {
+        let path = dir.join(FILE);
+        let (connection, damaged) = match schema::open(&path) {
+            Ok(connection) => (connection, None),
+            Err(error) if error.is_damaged() => {
+                let aside = schema::set_aside(&path)?;
+                (schema::open(&path)?, Some(aside))
+            }
+            Err(error) => return Err(error),
+        };
+        Ok((Self { path, connection: Mutex::new(connection) }, damaged))
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        // A transaction that a panic cut off was rolled back when it was dropped.
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `work` as one transaction. `what` says what is being done, for messages.
+    fn write<T>(
+        &self, what: &'static str, work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        let failed = |source| Error::new(what, &self.path, source);
+        let mut connection = self.connection();
+        let transaction = connection.transaction().map_err(failed)?;
+        let value = work(&transaction).map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+        Ok(value)
+    }
+
+    /// Reads without changing anything.
+    fn read<T>(
+        &self, what: &'static str, work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        work(&self.connection()).map_err(|source| Error::new(what, &self.path, source))
+    }
+
+    /// A number that changes when another process changed the state file.
+    pub fn version(&self) -> Result<i64> {
+        self.read("looking for changes", |db| {
+            db.query_row("PRAGMA data_version", [], |row| row.get(0))
+        })
+    }
+}

@@ -1,0 +1,146 @@
+//! Changes under way: renames of files, and folders poured into new ones, that take several steps. A
+//! row is there from before the first step until after the last.
+
+use rusqlite::{Connection, params};
+
+use super::row::{entry_column, entry_text, id_column, put_attributes};
+use super::{Result, State, moved};
+use crate::types::{Attributes, Entry, FileId};
+
+/// The number of a change in the state file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ChangeId(i64);
+
+/// A rename of a file under way.
+#[derive(Clone, Debug)]
+pub struct Rename {
+    /// Its number.
+    pub id: ChangeId,
+    /// The object, as it was before.
+    pub source: Entry,
+    /// The folder it is to be in.
+    pub folder: FileId,
+    /// The name it is to have.
+    pub name: String,
+    /// The object that had the name.
+    pub over: Option<Entry>,
+    /// The path it is to have, for people.
+    pub path: String,
+}
+
+/// A folder being poured into a new one.
+#[derive(Clone, Debug)]
+pub struct FolderChange {
+    /// Its number.
+    pub id: ChangeId,
+    /// The folder that is emptied.
+    pub source: FileId,
+    /// The folder in which the new one is made.
+    pub folder: FileId,
+    /// The name of the new one.
+    pub name: String,
+}
+
+impl State {
+    /// A rename is about to begin.
+    pub fn rename_begins(
+        &self, source: &Entry, folder: &FileId, name: &str, over: Option<&Entry>, path: &str,
+    ) -> Result<ChangeId> {
+        self.write("recording a rename", |db| {
+            let sql = "INSERT INTO renames (source, folder, name, over, path)
+                       VALUES (?, ?, ?, ?, ?)";
+            let (source, over) = (entry_text(source), over.map(entry_text));
+            db.execute(sql, params![source, folder.as_str(), name, over, path])?;
+            Ok(ChangeId(db.last_insert_rowid()))
+        })
+    }
+
+    /// A rename came to its end: `new` took the places of the source and of what had the name. What
+    /// the user had set on the source goes over.
+    pub fn rename_done(
+        &self, rename: &Rename, new: &Entry, attributes: &Attributes,
+    ) -> Result<()> {
+        self.write("recording a rename", |db| {
+            moved::record(db, &rename.path, &rename.source, new)?;
+            if let Some(over) = &rename.over {
+                moved::record(db, &rename.path, over, new)?;
+            }
+            if new.id != rename.source.id {
+                drop_attributes(db, &rename.source.id)?;
+            }
+            put_attributes(db, &new.id, attributes)?;
+            db.execute("DELETE FROM renames WHERE id = ?", [rename.id.0]).map(drop)
+        })
+    }
+
+    /// A rename was undone, or never began.
+    pub fn rename_undone(&self, id: ChangeId) -> Result<()> {
+        self.write("recording a rename", |db| {
+            db.execute("DELETE FROM renames WHERE id = ?", [id.0]).map(drop)
+        })
+    }
+
+    /// All renames under way.
+    pub fn renames(&self) -> Result<Vec<Rename>> {
+        self.read("reading the renames under way", |db| {
+            db.prepare("SELECT * FROM renames ORDER BY id")?
+                .query_map([], |row| {
+                    Ok(Rename {
+                        id: ChangeId(row.get("id")?),
+                        source: entry_column(row, "source")?
+                            .ok_or(rusqlite::Error::QueryReturnedNoRows)?,
+                        folder: id_column(row, "folder")?,
+                        name: row.get("name")?,
+                        over: entry_column(row, "over")?,
+                        path: row.get("path")?,
+                    })
+                })?
+                .collect()
+        })
+    }
+
+    /// A folder is about to be poured into a new one.
+    pub fn pour_begins(&self, source: &FileId, folder: &FileId, name: &str) -> Result<ChangeId> {
+        self.write("recording a folder's rename", |db| {
+            let sql = "INSERT INTO pours (source, folder, name) VALUES (?, ?, ?)";
+            db.execute(sql, params![source.as_str(), folder.as_str(), name])?;
+            Ok(ChangeId(db.last_insert_rowid()))
+        })
+    }
+
+    /// Everything is in the new folder, and the old one is gone: what is staged for the one goes
+    /// into the other. Without a new folder nothing has changed.
+    pub fn pour_done(&self, id: ChangeId, source: &FileId, new: Option<&FileId>) -> Result<()> {
+        self.write("recording a folder's rename", |db| {
+            if let Some(new) = new {
+                let values = params![new.as_str(), source.as_str()];
+                for table in ["local", "deletes", "renames", "pours"] {
+                    db.execute(&format!("UPDATE {table} SET folder = ? WHERE folder = ?"), values)?;
+                }
+                let sql = "UPDATE OR REPLACE attributes SET object = ? WHERE object = ?";
+                db.execute(sql, values)?;
+            }
+            db.execute("DELETE FROM pours WHERE id = ?", [id.0]).map(drop)
+        })
+    }
+
+    /// All folders that are being poured.
+    pub fn pours(&self) -> Result<Vec<FolderChange>> {
+        self.read("reading the folders' renames under way", |db| {
+            db.prepare("SELECT * FROM pours ORDER BY id")?
+                .query_map([], |row| {
+                    Ok(FolderChange {
+                        id: ChangeId(row.get("id")?),
+                        source: id_column(row, "source")?,
+                        folder: id_column(row, "folder")?,
+                        name: row.get("name")?,
+                    })
+                })?
+                .collect()
+        })
+    }
+}
+
+fn drop_attributes(db: &Connection, object: &FileId) -> rusqlite::Result<()> {
+    db.execute("DELETE FROM attributes WHERE object = ?", [object.as_str()]).map(drop)
+}

@@ -1,0 +1,83 @@
+//! Deletes: objects that the user removed, until the service has removed them too.
+
+use std::collections::HashSet;
+
+use rusqlite::{Connection, params};
+
+use super::row::{id_column, now};
+use super::{Result, RowId, State};
+use crate::types::{Entry, FileId};
+
+/// An object that is to be deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delete {
+    /// The object.
+    pub object: FileId,
+    /// The folder it lay in when it was removed.
+    pub folder: FileId,
+    /// Its name there, as the service spells it.
+    pub name: String,
+}
+
+/// Records a delete in the caller's transaction.
+pub(super) fn insert(db: &Connection, delete: &Delete) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO deletes (object, folder, name, changed) VALUES (?, ?, ?, ?)";
+    let Delete { object, folder, name } = delete;
+    db.prepare_cached(sql)?.execute(params![object.as_str(), folder.as_str(), name, now()])?;
+    db.prepare_cached("DELETE FROM attributes WHERE object = ?")?.execute([object.as_str()])?;
+    Ok(())
+}
+
+impl Delete {
+    /// The delete of an object that lies in `folder`.
+    pub fn of(entry: &Entry, folder: FileId) -> Self {
+        Self { object: entry.id.clone(), folder, name: entry.name.to_string() }
+    }
+}
+
+impl State {
+    /// The user removed objects, and the files that were staged here: all of it or nothing.
+    pub fn remove(&self, deletes: &[Delete], rows: &[RowId]) -> Result<()> {
+        self.write("recording a removal", |db| {
+            for delete in deletes {
+                insert(db, delete)?;
+            }
+            for row in rows {
+                super::local::set_done(db, *row)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// These are gone, or are not to be deleted after all.
+    pub fn delete_ends(&self, objects: &[FileId]) -> Result<()> {
+        self.write("recording deletes", |db| {
+            let mut statement = db.prepare("DELETE FROM deletes WHERE object = ?")?;
+            objects.iter().try_for_each(|object| statement.execute([object.as_str()]).map(drop))
+        })
+    }
+
+    /// All that are not done, the oldest first.
+    pub fn deletes(&self) -> Result<Vec<Delete>> {
+        self.read("reading the deletes", |db| {
+            db.prepare_cached("SELECT object, folder, name FROM deletes ORDER BY changed")?
+                .query_map([], |row| {
+                    Ok(Delete {
+                        object: id_column(row, "object")?,
+                        folder: id_column(row, "folder")?,
+                        name: row.get("name")?,
+                    })
+                })?
+                .collect()
+        })
+    }
+
+    /// The objects of a folder that are to be deleted: no listing shows them.
+    pub fn deleted_in(&self, folder: &FileId) -> Result<HashSet<FileId>> {
+        self.read("reading the deletes", |db| {
+            db.prepare_cached("SELECT object FROM deletes WHERE folder = ?")?
+                .query_map([folder.as_str()], |row| id_column(row, "object"))?
+                .collect()
+        })
+    }
+}

@@ -1,0 +1,308 @@
+//! Local rows: files and folders that are here, and not at the service or not as they are here.
+//!
+//! A file's row is there from before its first byte until after its staged bytes are gone from disk,
+//! so that no staged byte is ever without a name.
+
+use std::ops::Range;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params, params_from_iter};
+use serde::{Deserialize, Serialize};
+
+use super::row::{
+    ATTRIBUTES, attribute_values, attributes, entry_column, entry_text, id_column, json_column, now,
+    put_attributes,
+};
+use super::{Result, State, moved};
+use crate::types::{Attributes, Entry, FileId};
+
+/// The number of a local row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RowId(pub i64);
+
+/// How far a local file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Being written: nobody was promised anything yet.
+    Open,
+    /// Closed: its bytes are synced and will get to the service, unless its name is for here only.
+    Closed,
+    /// The service refused it for good; its bytes stay until the user decides.
+    Failed,
+    /// Not wanted any more: its staged bytes can go.
+    Done,
+}
+
+impl Phase {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+            Self::Failed => "failed",
+            Self::Done => "done",
+        }
+    }
+
+    fn of(text: &str) -> Self {
+        match text {
+            "open" => Self::Open,
+            "closed" => Self::Closed,
+            "done" => Self::Done,
+            // Also what nobody wrote: it keeps the bytes, and does nothing with them.
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// A new version that stands confirmed in a scratch folder, and is to take the old one's place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replacing {
+    /// The new object.
+    pub new: String,
+    /// The old one.
+    pub old: String,
+    /// The md5 of the new one.
+    pub md5: String,
+    /// Its bytes.
+    pub size: u64,
+}
+
+/// One local file or folder.
+#[derive(Clone, Debug)]
+pub struct LocalRow {
+    /// Its number.
+    pub id: RowId,
+    /// The folder that names it.
+    pub folder: FileId,
+    /// The folder's path from the bed's root; empty for the root.
+    pub folder_path: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it is a folder.
+    pub is_folder: bool,
+    /// The name of its bytes in the folder of staged files.
+    pub staged: Option<String>,
+    /// How far it is.
+    pub phase: Phase,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// The object whose bytes show through where nothing was written.
+    pub base: Option<Entry>,
+    /// Bytes of the base that still show through.
+    pub base_len: u64,
+    /// What was written over it.
+    pub extents: Vec<Range<u64>>,
+    /// Whether the base lies in a scratch folder, for this file alone.
+    pub is_aside: bool,
+    /// A replacement under way.
+    pub replacing: Option<Replacing>,
+    /// When the row last changed, in seconds since the epoch.
+    pub changed: i64,
+    /// What the user set.
+    pub attributes: Attributes,
+}
+
+impl LocalRow {
+    /// The path from the bed's root.
+    pub fn path(&self) -> String {
+        match self.folder_path.is_empty() {
+            true => self.name.clone(),
+            false => format!("{}/{}", self.folder_path, self.name),
+        }
+    }
+}
+
+/// What is promised to the one who closed a file.
+#[derive(Clone, Debug)]
+pub struct Acknowledged<'a> {
+    /// The object whose bytes show through.
+    pub base: Option<&'a Entry>,
+    /// Bytes of the base that still show through.
+    pub base_len: u64,
+    /// What was written over it.
+    pub extents: &'a [Range<u64>],
+    /// What the user set.
+    pub attributes: &'a Attributes,
+    /// An earlier version that this one takes the place of.
+    pub supersedes: Option<RowId>,
+}
+
+pub(super) fn set_done(db: &Connection, row: RowId) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE local SET phase = 'done' WHERE id = ?")?.execute([row.0]).map(drop)
+}
+
+fn extents_text(extents: &[Range<u64>]) -> String {
+    let texts: Vec<String> = extents.iter().map(|e| format!("{}-{}", e.start, e.end)).collect();
+    texts.join(",")
+}
+
+fn extents(text: &str) -> Vec<Range<u64>> {
+    let extent = |text: &str| {
+        let (start, end) = text.split_once('-')?;
+        Some(start.parse().ok()?..end.parse().ok()?)
+    };
+    text.split(',').filter_map(extent).filter(|extent| !extent.is_empty()).collect()
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<LocalRow> {
+    Ok(LocalRow {
+        id: RowId(row.get("id")?),
+        folder: id_column(row, "folder")?,
+        folder_path: row.get("folder_path")?,
+        name: row.get("name")?,
+        is_folder: row.get("is_folder")?,
+        staged: row.get("staged")?,
+        phase: Phase::of(&row.get::<_, String>("phase")?),
+        error: row.get("error")?,
+        base: entry_column(row, "base")?,
+        base_len: row.get::<_, i64>("base_len")?.unsigned_abs(),
+        extents: extents(&row.get::<_, String>("extents")?),
+        is_aside: row.get("is_aside")?,
+        replacing: json_column(row, "replacing", |text| serde_json::from_str(text))?,
+        changed: row.get("changed")?,
+        attributes: attributes(row)?,
+    })
+}
+
+impl State {
+    /// A file or folder begins to be here. Its `id` is given by this call, and `changed` set.
+    pub fn begin(&self, row: &LocalRow) -> Result<RowId> {
+        self.write("recording a new file", |db| {
+            let sql = format!(
+                "INSERT INTO local (folder, folder_path, name, is_folder, staged, phase, base,
+                     base_len, extents, is_aside, changed, {ATTRIBUTES})
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            );
+            let mut values: Vec<Value> = vec![
+                row.folder.as_str().to_owned().into(),
+                row.folder_path.clone().into(),
+                row.name.clone().into(),
+                row.is_folder.into(),
+                row.staged.clone().into(),
+                row.phase.text().to_owned().into(),
+                row.base.as_ref().map(entry_text).into(),
+                i64::try_from(row.base_len).unwrap_or(i64::MAX).into(),
+                extents_text(&row.extents).into(),
+                row.is_aside.into(),
+                now().into(),
+            ];
+            values.extend(attribute_values(&row.attributes).map(Value::from));
+            db.prepare_cached(&sql)?.execute(params_from_iter(values))?;
+            Ok(RowId(db.last_insert_rowid()))
+        })
+    }
+
+    /// The file was closed, and its bytes are synced: from now on they are promised.
+    pub fn acknowledge(&self, row: RowId, promised: &Acknowledged<'_>) -> Result<()> {
+        self.write("recording a closed file", |db| {
+            let sql = "UPDATE local SET phase = 'closed', error = NULL, base = ?, base_len = ?,
+                           extents = ?, changed = ?, mode = ?, uid = ?, gid = ?, atime = ?,
+                           mtime = ?, ctime = ?
+                       WHERE id = ?";
+            let mut values: Vec<Value> = vec![
+                promised.base.map(entry_text).into(),
+                i64::try_from(promised.base_len).unwrap_or(i64::MAX).into(),
+                extents_text(promised.extents).into(),
+                now().into(),
+            ];
+            values.extend(attribute_values(promised.attributes).map(Value::from));
+            values.push(row.0.into());
+            db.prepare_cached(sql)?.execute(params_from_iter(values))?;
+            promised.supersedes.map_or(Ok(()), |earlier| set_done(db, earlier))
+        })
+    }
+
+    /// The service has the file's bytes as `new`, in the place of `old` if there was one. `is_done`:
+    /// nothing else of it is only here.
+    pub fn published(
+        &self, row: RowId, path: &str, old: Option<&Entry>, new: &Entry, attributes: &Attributes,
+        is_done: bool,
+    ) -> Result<()> {
+        self.write("recording an upload", |db| {
+            if let Some(old) = old {
+                moved::record(db, path, old, new)?;
+            }
+            put_attributes(db, &new.id, attributes)?;
+            let sql = "UPDATE local SET replacing = NULL, error = NULL, is_aside = 0 WHERE id = ?";
+            db.prepare_cached(sql)?.execute([row.0])?;
+            if is_done { set_done(db, row) } else { Ok(()) }
+        })
+    }
+
+    /// The service will not take the file.
+    pub fn failed(&self, row: RowId, error: &str) -> Result<()> {
+        self.write("recording a failure", |db| {
+            let sql = "UPDATE local SET phase = 'failed', error = ? WHERE id = ?";
+            db.execute(sql, params![error, row.0]).map(drop)
+        })
+    }
+
+    /// The user wants it tried again; also a file that was never closed. How many rows that are.
+    pub fn retry(&self, rows: &[RowId]) -> Result<usize> {
+        self.write("recording a retry", |db| {
+            let sql = "UPDATE local SET phase = 'closed', error = NULL
+                       WHERE id = ? AND phase IN ('failed', 'open')";
+            let mut statement = db.prepare(sql)?;
+            rows.iter().map(|row| statement.execute([row.0])).sum()
+        })
+    }
+
+    /// A replacement comes to the step that cannot be undone, or has ended.
+    pub fn set_replacing(&self, row: RowId, replacing: Option<&Replacing>) -> Result<()> {
+        let text = replacing.map(|replacing| {
+            serde_json::to_string(replacing).expect("texts and numbers are always JSON")
+        });
+        self.write("recording a replacement", |db| {
+            db.execute("UPDATE local SET replacing = ? WHERE id = ?", params![text, row.0])
+                .map(drop)
+        })
+    }
+
+    /// The file or folder has another place and name.
+    pub fn renamed(&self, row: RowId, folder: &FileId, folder_path: &str, name: &str) -> Result<()> {
+        self.write("recording a rename", |db| {
+            let sql = "UPDATE local SET folder = ?, folder_path = ?, name = ? WHERE id = ?";
+            db.execute(sql, params![folder.as_str(), folder_path, name, row.0]).map(drop)
+        })
+    }
+
+    /// A folder has another path, and so has what is in it.
+    pub fn folder_renamed(&self, old: &str, new: &str) -> Result<()> {
+        self.write("recording a folder's rename", |db| {
+            let sql = "UPDATE local SET folder_path = ?2 || substr(folder_path, length(?1) + 1)
+                       WHERE folder_path = ?1
+                          OR substr(folder_path, 1, length(?1) + 1) = ?1 || '/'";
+            db.execute(sql, [old, new]).map(drop)
+        })
+    }
+
+    /// What the user set on a file or folder that is only here.
+    pub fn set_local_attributes(&self, row: RowId, set: &Attributes) -> Result<()> {
+        self.write("keeping attributes", |db| {
+            let sql = "UPDATE local SET mode = ?, uid = ?, gid = ?, atime = ?, mtime = ?, ctime = ?
+                       WHERE id = ?";
+            let values = attribute_values(set).map(Value::from);
+            let values = values.into_iter().chain([Value::from(row.0)]);
+            db.prepare_cached(sql)?.execute(params_from_iter(values)).map(drop)
+        })
+    }
+
+    /// Nobody wants the staged bytes any more; they may go from disk.
+    pub fn unwanted(&self, row: RowId) -> Result<()> {
+        self.write("recording a file that is not wanted", |db| set_done(db, row))
+    }
+
+    /// The staged bytes are gone from disk.
+    pub fn forget(&self, row: RowId) -> Result<()> {
+        self.write("forgetting a file", |db| {
+            db.prepare_cached("DELETE FROM local WHERE id = ?")?.execute([row.0]).map(drop)
+        })
+    }
+
+    /// All rows, the oldest first.
+    pub fn locals(&self) -> Result<Vec<LocalRow>> {
+        self.read("reading the local files", |db| {
+            db.prepare_cached("SELECT * FROM local ORDER BY id")?.query_map([], read)?.collect()
+        })
+    }
+}

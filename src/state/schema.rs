@@ -1,0 +1,140 @@
+//! The schema: the tables of the state file, and the steps that bring an older file to this form.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::{Error, Result};
+
+/// How long another process's transaction is waited for.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Each step brings the file from the form of its position to the next.
+const STEPS: &[&str] = &["
+    -- Files and folders that are here and not, or not as they are, at the service.
+    CREATE TABLE local (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        folder TEXT NOT NULL,         -- file ID of the folder
+        folder_path TEXT NOT NULL,    -- from the bed's root, for people and for finding it again
+        name TEXT NOT NULL,
+        is_folder INTEGER NOT NULL,
+        staged TEXT,                  -- name in the folder of staged files
+        phase TEXT NOT NULL,
+        error TEXT,
+        base TEXT,                    -- the object that shows through, as JSON
+        base_len INTEGER NOT NULL,    -- bytes of it that still do
+        extents TEXT NOT NULL,        -- what was written over it: begin-end,...
+        is_aside INTEGER NOT NULL,    -- the base lies in a scratch folder for this file alone
+        replacing TEXT,               -- a replacement under way, as JSON
+        changed INTEGER NOT NULL,     -- seconds since the epoch
+        mode INTEGER, uid INTEGER, gid INTEGER, atime INTEGER, mtime INTEGER, ctime INTEGER
+    );
+    -- Objects that the user deleted and the service may still have.
+    CREATE TABLE deletes (
+        object TEXT PRIMARY KEY,
+        folder TEXT NOT NULL,
+        name TEXT NOT NULL,
+        changed INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    -- Renames of files that take more than one step.
+    CREATE TABLE renames (
+        id INTEGER PRIMARY KEY,
+        source TEXT NOT NULL,         -- the object, as JSON
+        folder TEXT NOT NULL,         -- where to
+        name TEXT NOT NULL,
+        over TEXT,                    -- the object that had the name, as JSON
+        path TEXT NOT NULL            -- for messages and for moved
+    );
+    -- Folders that are poured into new ones.
+    CREATE TABLE pours (
+        id INTEGER PRIMARY KEY,
+        source TEXT NOT NULL,
+        folder TEXT NOT NULL,
+        name TEXT NOT NULL
+    );
+    -- Scratch folders of this machine; without an ID while they are being made.
+    CREATE TABLE scratch (name TEXT PRIMARY KEY, folder TEXT) WITHOUT ROWID;
+    -- What the user set, by file ID. Times in nanoseconds since the epoch.
+    CREATE TABLE attributes (
+        object TEXT PRIMARY KEY,
+        mode INTEGER, uid INTEGER, gid INTEGER, atime INTEGER, mtime INTEGER, ctime INTEGER
+    ) WITHOUT ROWID;
+    -- Links that took the place of others.
+    CREATE TABLE moved (
+        id INTEGER PRIMARY KEY,
+        changed INTEGER NOT NULL,
+        path TEXT NOT NULL,
+        old_object TEXT NOT NULL,
+        old_link TEXT,
+        new_object TEXT NOT NULL,
+        new_link TEXT
+    );
+    -- What was learned of the service where its documents are silent.
+    CREATE TABLE known (question TEXT PRIMARY KEY, answer TEXT NOT NULL, changed INTEGER NOT NULL)
+        WITHOUT ROWID;
+"];
+
+/// Opens the file and checks it.
+pub(super) fn open(path: &Path) -> Result<Connection> {
+    let failed = |source| Error::new("opening", path, source);
+    let mut db = Connection::open(path).map_err(failed)?;
+    db.busy_timeout(BUSY).map_err(failed)?;
+    // Readers see the last commit while a writer works; a commit is on disk when it returns.
+    db.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+    db.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    check(&db, path)?;
+    migrate(&mut db, path)?;
+    Ok(db)
+}
+
+fn check(db: &Connection, path: &Path) -> Result<()> {
+    let failed = |source| Error::new("checking", path, source);
+    let verdict: String =
+        db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
+    if verdict == "ok" {
+        return Ok(());
+    }
+    let corrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    Err(failed(rusqlite::Error::SqliteFailure(corrupt, Some(verdict))))
+}
+
+fn migrate(db: &mut Connection, path: &Path) -> Result<()> {
+    let failed = |source| Error::new("bringing to this version's form", path, source);
+    let transaction = db
+        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+        .map_err(|source| Error::new("opening", path, source))?;
+    let found: i64 =
+        transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+    let known = STEPS.len() as i64;
+    if found > known {
+        return Err(Error::Newer { path: path.to_owned(), found, known });
+    }
+    for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+        transaction.execute_batch(step).map_err(failed)?;
+    }
+    if found < known {
+        transaction.pragma_update(None, "user_version", known).map_err(failed)?;
+    }
+    transaction.commit().map_err(failed)
+}
+
+/// Gives a damaged file, with what belongs to it, another name, and tells which.
+pub(super) fn set_aside(path: &Path) -> Result<PathBuf> {
+    let time = jiff::Zoned::now().strftime("%Y%m%dT%H%M%S%.f");
+    let aside = path.with_file_name(format!("{}.damaged-{time}", super::FILE));
+    for end in ["", "-wal", "-shm"] {
+        let with_end = |path: &Path| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(end);
+            PathBuf::from(name)
+        };
+        match std::fs::rename(with_end(path), with_end(&aside)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            renamed => {
+                renamed.map_err(|error| Error::io("setting aside", path, error))?;
+            }
+        }
+    }
+    Ok(aside)
+}

@@ -1,0 +1,77 @@
+//! Scratch folders: which of them this machine made in the bed's root.
+
+use std::collections::HashSet;
+
+use rusqlite::params;
+
+use super::row::id_column;
+use super::{Result, State};
+use crate::types::FileId;
+
+/// A scratch folder that was made, or was about to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScratchRow {
+    /// Its name in the bed's root.
+    pub name: String,
+    /// Its ID; `None` if the answer to its making was not recorded.
+    pub folder: Option<FileId>,
+}
+
+impl State {
+    /// A folder of this name is about to be made.
+    pub fn scratch_begins(&self, name: &str) -> Result<()> {
+        self.write("recording a scratch folder", |db| {
+            db.execute("INSERT OR IGNORE INTO scratch (name) VALUES (?)", [name]).map(drop)
+        })
+    }
+
+    /// It was made.
+    pub fn scratch_made(&self, name: &str, folder: &FileId) -> Result<()> {
+        self.write("recording a scratch folder", |db| {
+            let sql = "UPDATE scratch SET folder = ? WHERE name = ?";
+            db.execute(sql, params![folder.as_str(), name]).map(drop)
+        })
+    }
+
+    /// It is gone.
+    pub fn scratch_gone(&self, name: &str) -> Result<()> {
+        self.write("recording a scratch folder", |db| {
+            db.execute("DELETE FROM scratch WHERE name = ?", [name]).map(drop)
+        })
+    }
+
+    /// All that are recorded.
+    pub fn scratch(&self) -> Result<Vec<ScratchRow>> {
+        self.read("reading the scratch folders", |db| {
+            db.prepare("SELECT name, folder FROM scratch")?
+                .query_map([], |row| {
+                    let folder: Option<String> = row.get("folder")?;
+                    Ok(ScratchRow { name: row.get("name")?, folder: folder.map(FileId::new) })
+                })?
+                .collect()
+        })
+    }
+
+    /// The objects that something unfinished needs. What lies in a scratch folder and is not among
+    /// them, nobody wants.
+    pub fn wanted(&self) -> Result<HashSet<FileId>> {
+        self.read("reading what is wanted of the scratch folders", |db| {
+            let mut wanted = HashSet::new();
+            let mut add = |sql: &str| -> rusqlite::Result<()> {
+                let mut statement = db.prepare(sql)?;
+                let ids = statement.query_map([], |row| id_column(row, "object"))?;
+                for id in ids {
+                    wanted.insert(id?);
+                }
+                Ok(())
+            };
+            add("SELECT json_extract(replacing, '$.new') AS object FROM local
+                 WHERE replacing IS NOT NULL AND phase <> 'done'")?;
+            add("SELECT json_extract(base, '$.id') AS object FROM local
+                 WHERE is_aside AND base IS NOT NULL AND phase <> 'done'")?;
+            add("SELECT json_extract(source, '$.id') AS object FROM renames")?;
+            add("SELECT json_extract(over, '$.id') AS object FROM renames WHERE over IS NOT NULL")?;
+            Ok(wanted)
+        })
+    }
+}
