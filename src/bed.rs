@@ -4,10 +4,15 @@
 //! The service refuses two objects of one name in a folder, and has no rename. So a new version is
 //! made in a *scratch* folder first, and an old one is taken aside there rather than deleted while
 //! its successor is not in place.
+//!
+//! This room is the journal's reader and writer: what takes more than one step is in the state file
+//! from before its first step until after its last, and `replay` takes up what was cut off.
 
+mod deletes;
 mod fill;
 mod folder;
 mod rename;
+mod replay;
 mod scratch;
 mod store;
 
@@ -16,11 +21,15 @@ use std::sync::Arc;
 use crate::api::{self, Client};
 use crate::read::{self, Reader};
 use crate::staging::Sum;
+use crate::state::{self, State};
 use crate::tree::Tree;
 use crate::types::{Entry, FileId, Picture};
 use crate::upload::{self};
+use deletes::Deletes;
+pub use deletes::SURE;
 pub use folder::Remade;
-use scratch::{Lies, Scratch, Spot};
+use scratch::Scratch;
+pub use store::{Bytes, Stored};
 
 /// How often a move whose answer was lost is asked for again, after looking.
 const REPEATS: usize = 3;
@@ -40,6 +49,9 @@ pub enum Error {
     /// The disk failed.
     #[error("staging: {0}")]
     Staging(Arc<std::io::Error>),
+    /// The state file failed.
+    #[error(transparent)]
+    State(#[from] state::Error),
     /// The CDN served other bytes than the listing's md5 is of; nothing was made of them.
     #[error("the bytes that the service gives for {name:?} are not those of its md5")]
     Corrupted {
@@ -101,17 +113,21 @@ pub struct Bed {
     client: Client,
     tree: Arc<Tree>,
     reader: Arc<Reader>,
+    state: Arc<State>,
     staging: std::path::PathBuf,
     scratch: Scratch,
+    deletes: Deletes,
 }
 
 impl Bed {
     /// The bed behind `client`; what must be fetched to be sent again is staged in `staging`.
     pub fn new(
-        client: Client, tree: Arc<Tree>, reader: Arc<Reader>, staging: std::path::PathBuf,
-    ) -> Self {
-        let scratch = Scratch::new(client.clone());
-        Self { client, tree, reader, staging, scratch }
+        client: Client, state: Arc<State>, tree: Arc<Tree>, reader: Arc<Reader>,
+        staging: std::path::PathBuf,
+    ) -> Result<Self, Error> {
+        let scratch = Scratch::new(client.clone(), state.clone());
+        let deletes = Deletes::new(state.deletes()?);
+        Ok(Self { client, tree, reader, state, staging, scratch, deletes })
     }
 
     /// The row of one object as it is now.
@@ -119,12 +135,29 @@ impl Bed {
         Ok(self.client.detail(id).await?)
     }
 
+    /// As `detail`, for one whom nobody waits for.
+    pub async fn detail_later(&self, id: &FileId) -> Result<Entry, Error> {
+        Ok(self.client.background().detail(id).await?)
+    }
+
+    /// The scratch folder in which an object lies; `None` if it lies elsewhere, or is gone.
+    pub async fn scratch_of(&self, entry: &Entry) -> Result<Option<FileId>, Error> {
+        match self.client.detail(&entry.id).await {
+            Err(error) if error.is_not_found() => Ok(None),
+            found => Ok(Some(found?.parent).filter(|folder| self.scratch.has(folder))),
+        }
+    }
+
     /// Whether the object still lies in the folder under its name: a view of it may be old. Where
     /// the service will not tell, the view has to do.
     pub async fn is_there(&self, entry: &Entry, folder: &FileId) -> Result<bool, Error> {
-        match self.client.detail(&entry.id).await {
+        self.lies_in(&entry.id, &entry.name, folder).await
+    }
+
+    async fn lies_in(&self, id: &FileId, name: &str, folder: &FileId) -> Result<bool, Error> {
+        match self.client.detail(id).await {
             Ok(found) => {
-                Ok(found.name == entry.name && self.is_in(&found, folder).await?.unwrap_or(true))
+                Ok(*found.name == *name && self.is_in(&found, folder).await?.unwrap_or(true))
             }
             Err(error) if error.is_not_found() => Ok(false),
             Err(error) if error.is_refused() => Ok(true),
@@ -147,45 +180,12 @@ impl Bed {
     }
 
     /// Takes an object out of its folder without deleting it, so that its name is free and its link
-    /// goes on working. It lies in a scratch folder until it is deleted.
-    pub async fn set_aside(&self, entry: &Entry) -> Result<(), Error> {
-        self.retire(entry).await?.leave(Lies::Wanted(entry.id.clone()));
-        Ok(())
-    }
-
-    async fn retire(&self, entry: &Entry) -> Result<Spot, Error> {
-        let spot = self.scratch.take(&entry.name).await?;
-        match self.bring(&entry.id, spot.folder()).await {
-            Ok(()) => Ok(spot),
-            Err(error) => {
-                // Moved or not: it is wanted.
-                spot.leave(Lies::Wanted(entry.id.clone()));
-                Err(error.into())
-            }
-        }
-    }
-
-    /// Moves one object. Done if the service says so, or if `detail` tells that it is there, since
-    /// the answer to a move may be lost.
-    async fn bring(&self, id: &FileId, folder: &FileId) -> Result<(), api::Error> {
-        let mut repeats = REPEATS;
-        let mut there = folder.clone();
-        loop {
-            let Err(error) = self.client.move_to(std::slice::from_ref(id), &there).await else {
-                return Ok(());
-            };
-            if let Ok(entry) = self.client.detail(id).await
-                && self.is_in(&entry, folder).await? == Some(true)
-            {
-                return Ok(());
-            }
-            match self.tree.real_root() {
-                // "moving to the root: "" in one document, refused in another": by its real ID.
-                Some(real) if there.is_root() && error.is_refused() => there = real,
-                _ if error.may_be_done() && repeats > 0 => repeats -= 1,
-                _ => return Err(error),
-            }
-        }
+    /// goes on working; gives the scratch folder it is in. The state file must name it before: as
+    /// the base of a file that is aside, or as a delete that is held.
+    pub async fn set_aside(&self, entry: &Entry) -> Result<FileId, Error> {
+        let folder = self.retire(entry).await?.folder().clone();
+        self.deletes.relocate(&entry.id, &folder);
+        Ok(folder)
     }
 
     /// Whether the object lies in the folder; `None` where its row cannot tell. The rows of the
@@ -204,17 +204,6 @@ impl Bed {
         Ok(self.tree.real_root().map(|real| entry.parent == real))
     }
 
-    /// Deletes what lies in a scratch folder for nothing. A failure leaves it there, hidden.
-    async fn discard(&self, id: &FileId, spot: Spot) {
-        match self.delete(id).await {
-            Ok(()) => spot.free(),
-            Err(error) => {
-                tracing::warn!("{id} stays in a scratch folder for now: {error}");
-                spot.leave(Lies::Junk(id.clone()));
-            }
-        }
-    }
-
     /// How often each endpoint was called.
     pub fn calls(&self) -> std::collections::BTreeMap<&'static str, u64> {
         let figures = self.client.figures();
@@ -223,7 +212,7 @@ impl Bed {
 
     /// Removes the scratch folders of this mount, but for what is wanted in them. Before unmounting.
     pub async fn tidy(&self) {
-        self.scratch.tidy().await;
+        self.scratch.tidy(true).await;
     }
 }
 

@@ -13,6 +13,9 @@ mod local;
 mod publish;
 mod remove;
 mod rename;
+mod restore;
+mod staged;
+mod uploads;
 mod xattr;
 
 use std::path::PathBuf;
@@ -23,9 +26,10 @@ use tokio::sync::Semaphore;
 use crate::account::AccountCache;
 use crate::api;
 use crate::bed::{self, Bed};
-use crate::config::Control;
-use crate::names::NameError;
+use crate::config::{Control, Upload};
+use crate::names::{LocalNames, NameError};
 use crate::read::{self, Reader};
+use crate::state::{self, State};
 use crate::tree::{self, Tree};
 use crate::types::Ino;
 pub use attr::{Attr, Change, Space};
@@ -33,7 +37,8 @@ pub use dir::DirEntry;
 pub use file::Opened;
 use handle::Handles;
 use local::LocalFiles;
-pub use publish::Leftover;
+use restore::Restorable;
+use uploads::Uploads;
 
 /// Why an operation fails.
 #[derive(Debug, thiserror::Error)]
@@ -69,8 +74,12 @@ pub enum Error {
     TooLarge,
     #[error(transparent)]
     Name(#[from] NameError),
-    #[error("staging on the local disk: {0}")]
+    #[error("what is local is not moved into the bed as a whole: copy it")]
+    Elsewhere,
+    #[error("staging on the local disk: {0}; nothing was acknowledged")]
     Staging(#[from] std::io::Error),
+    #[error("{0}; nothing was acknowledged")]
+    State(#[from] state::Error),
     #[error(transparent)]
     Tree(#[from] tree::Error),
     #[error(transparent)]
@@ -95,6 +104,12 @@ pub struct Options {
     pub gid: u32,
     /// Permission bits that nothing has by default.
     pub umask: u32,
+    /// When a close returns.
+    pub upload: Upload,
+    /// Names that stay on this machine.
+    pub local_names: LocalNames,
+    /// The path of the mount's root from the bed's.
+    pub root: String,
     /// How the control folder shows.
     pub control: Control,
     /// Where staged files live; exists.
@@ -104,11 +119,14 @@ pub struct Options {
 /// The file system of one mount.
 pub struct Fs {
     options: Options,
+    state: Arc<State>,
     tree: Arc<Tree>,
-    bed: Bed,
+    bed: Arc<Bed>,
     reader: Arc<Reader>,
     account: Arc<AccountCache>,
     locals: LocalFiles,
+    uploads: Uploads,
+    restorable: Restorable,
     handles: Handles,
     /// One rename at a time: two that cross would wait for each other's files.
     renaming: Semaphore,
@@ -123,23 +141,35 @@ pub struct Fs {
 const STRUCTURE: u32 = 1 << 20;
 
 impl Fs {
-    /// A file system over these rooms.
+    /// A file system over these rooms. It takes over what the state file holds.
     pub fn new(
-        options: Options, tree: Arc<Tree>, bed: Bed, reader: Arc<Reader>,
+        options: Options, state: Arc<State>, tree: Arc<Tree>, bed: Arc<Bed>, reader: Arc<Reader>,
         account: Arc<AccountCache>,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        restore::adopt_strays(&state, &options.staging)?;
+        let fs = Self {
             options,
+            state,
             tree,
             bed,
             reader,
             account,
             locals: LocalFiles::default(),
+            uploads: Uploads::default(),
+            restorable: Restorable::default(),
             handles: Handles::default(),
             renaming: Semaphore::new(1),
             structure: Semaphore::new(STRUCTURE as usize),
             born: std::time::SystemTime::now(),
-        }
+        };
+        fs.take_over()?;
+        Ok(fs)
+    }
+
+    /// Runs what goes on behind the callers' backs, for as long as the mount lives.
+    pub async fn run(self: Arc<Self>) {
+        let (deletes, uploads) = (self.bed.clone(), self.clone());
+        tokio::join!(deletes.run_deletes(), uploads.run_uploads(), self.run_replay());
     }
 
     fn writable(&self) -> Result<()> {
@@ -148,8 +178,14 @@ impl Fs {
 
     /// The inode that a complete and fresh listing of the folder calls `name`.
     async fn find(&self, parent: Ino, name: &str) -> Result<Option<Ino>> {
-        self.tree.ensure_listed(parent).await?;
+        self.list(parent).await?;
         Ok(self.tree.child(parent, name)?)
+    }
+
+    /// Makes sure that a folder's names are known: those at the service and those here.
+    async fn list(&self, folder: Ino) -> Result<()> {
+        self.tree.ensure_listed(folder).await?;
+        self.restore(folder)
     }
 
     /// Forgets the inodes' look-ups; no answer is wanted.

@@ -13,7 +13,7 @@
 //! | 5 | [`fuse`]: decodes, picks the lane, answers |
 //! | 4 | [`fs`]: one method for each VFS operation |
 //! | 3 | [`bed`]: changes of the bed that lose nothing |
-//! | 2 | [`tree`], [`read`], [`upload`], [`account`] |
+//! | 2 | [`tree`], [`read`], [`upload`], [`account`], [`pending`] |
 //! | 1 | [`api`], [`staging`], [`state`], [`cache`], [`names`] |
 //! | 0 | [`types`], [`config`], [`link`], [`process`], [`mountpoint`] |
 //!
@@ -44,6 +44,7 @@ pub mod link;
 pub mod mount;
 pub mod mountpoint;
 pub mod names;
+pub mod pending;
 pub mod process;
 pub mod read;
 pub mod staging;

@@ -15,10 +15,13 @@ use crate::api::{self, Client};
 use crate::bed::Bed;
 use crate::cache::BlockCache;
 use crate::config::{self, Wishes};
-use crate::fs::{Fs, Leftover, Options};
+use crate::fs::{Fs, Options};
 use crate::fuse::Adapter;
 use crate::mountpoint::{self, SOURCE};
+use crate::names::{self, LocalNames};
+use crate::pending::{self, Pending, Stage};
 use crate::read::Reader;
+use crate::state::{self, State};
 use crate::tree::{self, Tree};
 use crate::types::{Account, EntryKind, FileId, Ino};
 
@@ -37,6 +40,9 @@ const KERNEL_TTL: Duration = Duration::from_secs(1);
 const THREADS: usize = 2;
 
 const DEFAULT_UMASK: u32 = 0o022;
+
+/// The folder of staged files in the account's folder.
+pub const STAGING: &str = "staging";
 
 /// Why a mount cannot be.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +67,18 @@ pub enum Error {
     /// A folder for state cannot be made.
     #[error(transparent)]
     Config(#[from] config::Error),
+    /// The state file cannot be used, or is in use.
+    #[error(transparent)]
+    State(#[from] state::Error),
+    /// What is journaled cannot be taken over.
+    #[error("taking over what is journaled: {0}")]
+    Fs(#[from] crate::fs::Error),
+    /// A change of the bed cannot be prepared.
+    #[error(transparent)]
+    Bed(#[from] crate::bed::Error),
+    /// A pattern for local names cannot be understood.
+    #[error("--local-names: {0}")]
+    Pattern(#[from] names::NotAPattern),
     /// FUSE refused.
     #[error("mounting on {path}: {source}{}", hint(.source))]
     Fuse {
@@ -106,11 +124,13 @@ pub struct Plan {
 
 /// Mounts, calls `ready` once the mount answers, and returns when it has ended, with what could not
 /// be uploaded.
-pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Leftover>, Error> {
+pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Pending>, Error> {
     let machine = |what| move |source| Error::Machine { what, source };
     let runtime = Runtime::new().map_err(machine("starting threads"))?;
+    let began = jiff::Timestamp::now();
+    let _lock = state::Lock::take(&plan.state, &holder(plan))?;
     let client = Client::new(plan.api.clone())?;
-    let fs = runtime.block_on(assemble(plan, &client))?;
+    let Parts { fs, state, local_names } = runtime.block_on(assemble(plan, &client))?;
     let mut ended =
         runtime.block_on(async { Ends::new() }).map_err(machine("waiting for signals"))?;
     let session = start_session(plan, fs.clone(), &runtime)?;
@@ -127,7 +147,8 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Leftover>, Error> {
     answer_once(&plan.mountpoint)
         .map_err(|source| Error::Fuse { path: plan.mountpoint.clone(), source })?;
     ready();
-    let leftovers = runtime.block_on(async {
+    let behind = runtime.spawn(fs.clone().run());
+    runtime.block_on(async {
         let mut session_end = session_end;
         tokio::select! {
             _ = &mut session_end => {}
@@ -138,22 +159,44 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Leftover>, Error> {
         }
         drain(&fs).await
     });
+    behind.abort();
     runtime.shutdown_timeout(SESSION_END);
-    Ok(leftovers)
+    let mut left = pending::list(&state, &plan.state.join(STAGING), &local_names)?;
+    // What was interrupted before this mount is not its to tell.
+    left.retain(|pending| pending.stage != Stage::Interrupted || pending.changed >= began);
+    Ok(left)
+}
+
+/// Who has the account's journal.
+fn holder(plan: &Plan) -> String {
+    format!("the mount on {}", plan.mountpoint.display())
+}
+
+/// What a mount is made of.
+struct Parts {
+    fs: Arc<Fs>,
+    state: Arc<State>,
+    local_names: LocalNames,
 }
 
 /// Checks the account and the bed, and builds the file system over them.
-async fn assemble(plan: &Plan, client: &Client) -> Result<Arc<Fs>, Error> {
+async fn assemble(plan: &Plan, client: &Client) -> Result<Parts, Error> {
     let wishes = &plan.wishes;
     let known = greet(plan).await?;
     let root = find_root(client, wishes.root.as_deref().unwrap_or("")).await?;
-    let staging = plan.state.join("staging");
+    let staging = plan.state.join(STAGING);
     config::make_private(&staging)?;
-    let tree = Tree::new(client.clone(), root, wishes.dir_ttl());
+    let state = open_state(&plan.state)?;
+    let tree = Tree::new(client.clone(), state.clone(), root, wishes.dir_ttl());
     tree.ensure_listed(Ino::ROOT).await?;
     let cache = BlockCache::new(wishes.cache_size());
     let reader = Arc::new(Reader::new(client.clone(), cache));
-    let bed = Bed::new(client.clone(), tree.clone(), reader.clone(), staging.clone());
+    let bed =
+        Bed::new(client.clone(), state.clone(), tree.clone(), reader.clone(), staging.clone())?;
+    let local_names = match wishes.local_names() {
+        Some(patterns) => LocalNames::new(patterns)?,
+        None => LocalNames::new(names::LOCAL_NAMES.iter().copied())?,
+    };
     let account = Arc::new(AccountCache::new(client.background(), known));
     // SAFETY: both calls only tell a number and cannot fail.
     let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
@@ -162,10 +205,28 @@ async fn assemble(plan: &Plan, client: &Client) -> Result<Arc<Fs>, Error> {
         uid: wishes.uid.unwrap_or(uid),
         gid: wishes.gid.unwrap_or(gid),
         umask: wishes.umask.unwrap_or(DEFAULT_UMASK),
+        upload: wishes.upload.unwrap_or_default(),
+        local_names: local_names.clone(),
+        root: wishes.root.clone().unwrap_or_default(),
         control: wishes.control.unwrap_or_default(),
         staging,
     };
-    Ok(Arc::new(Fs::new(options, tree, bed, reader, account)))
+    let fs = Fs::new(options, state.clone(), tree, Arc::new(bed), reader, account)?;
+    Ok(Parts { fs: Arc::new(fs), state, local_names })
+}
+
+/// Opens the state file; one that is damaged is set aside, which the user is told.
+fn open_state(dir: &Path) -> Result<Arc<State>, Error> {
+    let (state, damaged) = State::open(dir)?;
+    if let Some(aside) = damaged {
+        let aside = aside.display();
+        tracing::error!("the state file was damaged, and is kept as {aside}");
+        eprintln!(
+            "bedfs: warning: the state file was damaged, and is kept as {aside}. What was staged is \
+             listed by bedfs pending"
+        );
+    }
+    Ok(Arc::new(state))
 }
 
 /// Checks that the service answers and takes the credentials, and asks for the account's figures.
@@ -277,9 +338,8 @@ async fn unmount_when_drained(fs: &Fs, mountpoint: &Path, session_end: oneshot::
     }
 }
 
-async fn drain(fs: &Fs) -> Vec<Leftover> {
+async fn drain(fs: &Fs) {
     if tokio::time::timeout(DRAIN, fs.drain()).await.is_err() {
         tracing::warn!("not everything was uploaded within {} s", DRAIN.as_secs());
     }
-    fs.leave_behind()
 }

@@ -16,6 +16,8 @@
 //! Escaping is injective, and the tree keeps the service's own name beside the shown one, so every
 //! operation reaches the object that was meant.
 
+mod local_names;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -24,6 +26,7 @@ use std::sync::Arc;
 use md5::{Digest, Md5 as Hasher};
 
 use crate::types::{Entry, FileId};
+pub use local_names::{DEFAULT as LOCAL_NAMES, LocalNames, NotAPattern};
 
 /// The longest name that Linux programs cope with, in bytes (`NAME_MAX`).
 pub const NAME_MAX: usize = 255;

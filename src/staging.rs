@@ -3,8 +3,11 @@
 //! A file that is changed in part need not be fetched first. A staged file starts over a *base*,
 //! the remote content, and keeps the *extents* written over it. What lies inside the base and was
 //! never written is *missing*: whoever needs it fetches it and `fill`s it in, once.
+//!
+//! On disk it is a sparse file of the content's length. It outlives its value, until it is removed:
+//! the state file tells which bytes are still wanted, and which of them were written.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -13,7 +16,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use md5::{Digest, Md5 as Hasher};
 use rangemap::RangeSet;
-use tempfile::TempPath;
 
 use crate::types::Md5;
 
@@ -23,18 +25,19 @@ const LABEL: usize = 100;
 /// Bytes hashed or copied at a time.
 const CHUNK: usize = 1 << 20;
 
-/// One file's staged bytes. The file on disk goes with the value, unless it is kept.
+/// One file's staged bytes.
 #[derive(Debug)]
 pub struct StagedFile {
     file: File,
-    path: TempPath,
+    /// `None`: the file has no name, and goes with the value.
+    path: Option<PathBuf>,
     extents: Mutex<Extents>,
 }
 
 /// Which bytes the staged file holds.
 #[derive(Clone, Debug)]
 struct Extents {
-    /// Bytes the file has, written, missing and holes together.
+    /// Bytes the file has, written, missing and holes together; the file on disk is as long.
     len: u64,
     /// The base still shows through below this offset, where nothing was written. At most `len`.
     base: u64,
@@ -64,28 +67,83 @@ pub struct Sum {
     pub generation: u64,
 }
 
+/// Which part of a staged file's content is its own: what has to be known to open it again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Own {
+    /// The base shows through below this offset, where nothing was written.
+    pub base: u64,
+    /// What was written or filled below it.
+    pub extents: Vec<Range<u64>>,
+}
+
 impl StagedFile {
     /// Stages a file over a base of `base` bytes, as a file in `dir` whose name begins with the
-    /// time and `label`, so that a person finds it after a crash.
+    /// time and ends with `label`, so that a person finds it after a crash.
     ///
     /// Fails as the disk does: full, read-only, gone.
     pub fn create(dir: &Path, label: &str, base: u64) -> io::Result<Self> {
         let time = jiff::Zoned::now().strftime("%Y%m%dT%H%M%S");
-        let mut room = LABEL;
-        let plain = label.chars().filter(|c| *c != '/' && !c.is_control());
-        let label: String = plain
-            .take_while(|c| {
-                room = room.saturating_sub(c.len_utf8());
-                room > 0
-            })
-            .collect();
         let (file, path) = tempfile::Builder::new()
             .prefix(&format!("{time}-"))
-            .suffix(&format!("-{label}"))
+            .suffix(&format!("-{}", plain(label)))
             .tempfile_in(dir)?
-            .into_parts();
+            .keep()?;
+        let staged = Self::over(file, Some(path), base);
+        if let Err(error) = staged.file.set_len(base) {
+            staged.remove()?;
+            return Err(error);
+        }
+        Ok(staged)
+    }
+
+    /// Stages bytes for this process alone: they go with the value.
+    pub fn nameless(dir: &Path, base: u64) -> io::Result<Self> {
+        let file = tempfile::tempfile_in(dir)?;
+        file.set_len(base)?;
+        Ok(Self::over(file, None, base))
+    }
+
+    /// Opens what was staged before as the file `path`.
+    pub fn reopen(path: &Path, own: &Own) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let len = file.metadata()?.len();
+        let staged = Self::over(file, Some(path.to_owned()), own.base.min(len));
+        {
+            let mut extents = staged.extents();
+            extents.len = len;
+            extents.present.extend(own.extents.iter().cloned());
+        }
+        Ok(staged)
+    }
+
+    fn over(file: File, path: Option<PathBuf>, base: u64) -> Self {
         let extents = Extents { len: base, base, present: RangeSet::new(), generation: 0 };
-        Ok(Self { file, path, extents: Mutex::new(extents) })
+        Self { file, path, extents: Mutex::new(extents) }
+    }
+
+    /// Which part of the content is its own.
+    pub fn own(&self) -> Own {
+        let extents = self.extents();
+        let below = extents.present.iter().filter(|extent| extent.start < extents.base);
+        Own { base: extents.base, extents: below.cloned().collect() }
+    }
+
+    /// Has the disk keep what was written so far, over a power failure too.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Takes the bytes from disk. Open handles go on reading them.
+    pub fn remove(&self) -> io::Result<()> {
+        match self.path.as_ref().map(std::fs::remove_file) {
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The name of the file on disk.
+    pub fn name(&self) -> Option<&str> {
+        self.path.as_ref()?.file_name()?.to_str()
     }
 
     fn extents(&self) -> MutexGuard<'_, Extents> {
@@ -98,9 +156,9 @@ impl StagedFile {
         self.extents().len
     }
 
-    /// Where the bytes are on disk.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Where the bytes are on disk, if they have a name there.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// Rises with each change of content.
@@ -149,9 +207,8 @@ impl StagedFile {
         if let Some(missing) = extents.missing(offset..end) {
             return Ok(Staged::Missing(missing));
         }
-        // A file lengthened over its last write is shorter on disk; what lies beyond is zeros.
         let mut bytes = vec![0; (end - offset) as usize];
-        read_up_to(&self.file, &mut bytes, offset)?;
+        self.file.read_exact_at(&mut bytes, offset)?;
         Ok(Staged::Bytes(bytes))
     }
 
@@ -184,8 +241,11 @@ impl StagedFile {
         let mut offset = 0;
         while offset < len {
             let want = buffer.len().min((len - offset) as usize);
-            buffer[..want].fill(0);
-            read_up_to(&self.file, &mut buffer[..want], offset)?;
+            match self.file.read_exact_at(&mut buffer[..want], offset) {
+                // Cut meanwhile: then the generation tells that this sum is of nothing.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+                read => read?,
+            }
             hasher.update(&buffer[..want]);
             offset += want as u64;
         }
@@ -197,41 +257,38 @@ impl StagedFile {
         tokio::task::spawn_blocking(move || self.sum()).await.map_err(io::Error::other)?
     }
 
-    /// Another handle on the bytes, for sending them. The file on disk is made as long as the
-    /// content first.
+    /// Another handle on the bytes, for sending them.
     pub fn reader(&self) -> io::Result<File> {
-        let extents = self.extents();
-        self.file.set_len(extents.len)?;
         self.file.try_clone()
     }
 
-    /// A copy of the content in a file of its own, which later writes do not reach.
+    /// A copy of the content without a name, which later writes do not reach.
     pub fn snapshot(&self, dir: &Path) -> io::Result<Self> {
-        let (file, path) =
-            tempfile::Builder::new().suffix("-snapshot").tempfile_in(dir)?.into_parts();
+        let copy = Self::nameless(dir, 0)?;
         let extents = self.extents();
-        let mut buffer = vec![0; CHUNK];
+        let mut buffer = vec![0; CHUNK.min(extents.len as usize)];
         let mut offset = 0;
-        loop {
-            let count = self.file.read_at(&mut buffer, offset)?;
-            if count == 0 {
-                break;
-            }
-            file.write_all_at(&buffer[..count], offset)?;
-            offset += count as u64;
+        while offset < extents.len {
+            let want = buffer.len().min((extents.len - offset) as usize);
+            self.file.read_exact_at(&mut buffer[..want], offset)?;
+            copy.file.write_all_at(&buffer[..want], offset)?;
+            offset += want as u64;
         }
-        let extents = Mutex::new(extents.clone());
-        Ok(Self { file, path, extents })
+        *copy.extents() = extents.clone();
+        drop(extents);
+        Ok(copy)
     }
+}
 
-    /// Leaves the file on disk for a person to find, and tells where. For a process that is about
-    /// to end: the value is never dropped.
-    pub fn keep(self: Arc<Self>) -> io::Result<PathBuf> {
-        let path = self.path.to_path_buf();
-        let synced = self.file.sync_all();
-        std::mem::forget(self);
-        synced.map(|()| path)
-    }
+/// What of a label can stand in the name of a file.
+fn plain(label: &str) -> String {
+    let mut room = LABEL;
+    let fits = |c: &char| {
+        room = room.saturating_sub(c.len_utf8());
+        room > 0
+    };
+    let label = label.chars().map(|c| if c == '/' { '%' } else { c });
+    label.filter(|c| !c.is_control()).take_while(fits).collect()
 }
 
 impl Extents {
@@ -242,20 +299,6 @@ impl Extents {
         }
         self.present.gaps(&(within.start..end)).next()
     }
-}
-
-/// Reads until `buffer` is full or the file ends; the rest of the buffer stays as it is.
-fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-    let mut done = 0;
-    while done < buffer.len() {
-        match file.read_at(&mut buffer[done..], offset + done as u64) {
-            Ok(0) => break,
-            Ok(count) => done += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -288,6 +331,22 @@ mod tests {
         assert_eq!(file.missing(), Some(0..4));
         file.fill(0, b"0123456789").expect("filled");
         assert_eq!(file.read_at(0, 99).expect("read"), Staged::Bytes(b"0123\0\0".to_vec()));
+    }
+
+    #[test]
+    fn what_was_staged_is_opened_again_as_it_was() {
+        let (dir, file) = staged(10);
+        file.write_at(2, b"xy").expect("written");
+        file.truncate(8).expect("cut");
+        file.write_at(12, b"z").expect("written");
+        let path = file.path().expect("a path").to_owned();
+        let again = StagedFile::reopen(&path, &file.own()).expect("opened");
+        assert_eq!(again.missing(), Some(0..2));
+        again.fill(0, b"01234567").expect("filled");
+        let all = b"01xy4567\0\0\0\0z".to_vec();
+        assert_eq!(again.read_at(0, 99).expect("read"), Staged::Bytes(all));
+        again.remove().expect("removed");
+        assert!(dir.path().read_dir().expect("a folder").next().is_none());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 
 use crate::api::{self, Client};
+use crate::state::{self, State};
 use crate::types::{Attributes, Entry, FileId, Ino, Md5};
 use listing::LAG;
 pub use listing::{CONTROL_NAME, SCRATCH_PREFIX};
@@ -34,6 +35,9 @@ pub enum Error {
     /// The folder was never listed and cannot be now.
     #[error(transparent)]
     Api(#[from] Arc<api::Error>),
+    /// What is known of it here cannot be read.
+    #[error(transparent)]
+    State(#[from] state::Error),
 }
 
 impl From<api::Error> for Error {
@@ -122,6 +126,7 @@ pub struct Known {
 /// The tree of one mount.
 pub struct Tree {
     client: Client,
+    state: Arc<State>,
     ttl: Duration,
     /// Never held across an await; nothing else is locked under it but `real_root`.
     table: Mutex<Table>,
@@ -131,9 +136,9 @@ pub struct Tree {
 
 impl Tree {
     /// A tree whose root is the folder `root` of the bed and whose listings hold for `ttl`.
-    pub fn new(client: Client, root: FileId, ttl: Duration) -> Arc<Self> {
+    pub fn new(client: Client, state: Arc<State>, root: FileId, ttl: Duration) -> Arc<Self> {
         let table = Mutex::new(Table::new(root));
-        Arc::new(Self { client, ttl, table, real_root: Mutex::new(None) })
+        Arc::new(Self { client, state, ttl, table, real_root: Mutex::new(None) })
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -310,6 +315,11 @@ impl Tree {
         if let Ok(folder) = self.table().folder_mut(ino) {
             folder.listed = None;
         }
+    }
+
+    /// Lists every folder at its next use.
+    pub fn expire_all(&self) {
+        self.table().folders_mut().for_each(|folder| folder.listed = None);
     }
 
     /// The listing in flight, or a new one: all who want one share it.

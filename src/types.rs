@@ -38,6 +38,11 @@ impl FileId {
         self.0.starts_with(LOCAL)
     }
 
+    /// The row of a folder that exists only here.
+    pub fn local_row(&self) -> Option<i64> {
+        self.0.strip_prefix(LOCAL)?.parse().ok()
+    }
+
     /// Whether this is the root folder of the bed.
     pub fn is_root(&self) -> bool {
         self.0.is_empty()

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use super::{Bed, Error, Target};
 use crate::api::{self, Client};
+use crate::state::{ChangeId, FolderChange};
 use crate::tree::Item;
 use crate::types::{Entry, EntryKind, FileId};
 
@@ -22,6 +23,15 @@ pub struct Remade {
     pub old: FileId,
     /// The ID it has.
     pub new: FileId,
+}
+
+/// How a folder is poured into a new one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pour {
+    /// Its row in the state file.
+    pub(super) change: ChangeId,
+    /// Part of it was done by a mount that was cut off: the new folder may be there.
+    pub(super) is_resumed: bool,
 }
 
 /// Makes a folder; a `mkdir` whose answer was lost is looked for before it is repeated.
@@ -89,12 +99,12 @@ impl Bed {
 
     /// Gives a folder another place or name, in whichever way the service has.
     async fn rename_folder(
-        &self, id: &FileId, name: &str, to: &Target, remade: &mut Vec<Remade>,
+        &self, id: &FileId, name: &str, to: &Target, is_resumed: bool, remade: &mut Vec<Remade>,
     ) -> Result<(), Error> {
         if self.move_folder(id, name, to).await? {
             return Ok(());
         }
-        self.rebuild(id, to, remade).await
+        self.rebuild_from(id, to, is_resumed, remade).await
     }
 
     /// Moves a folder with all that is in it. `false`: the service does not move folders, or the
@@ -121,16 +131,65 @@ impl Bed {
     pub async fn rebuild(
         &self, id: &FileId, to: &Target, remade: &mut Vec<Remade>,
     ) -> Result<(), Error> {
-        let new = make(&self.client, &to.folder, &to.name).await?;
+        self.rebuild_from(id, to, false, remade).await
+    }
+
+    async fn rebuild_from(
+        &self, id: &FileId, to: &Target, is_resumed: bool, remade: &mut Vec<Remade>,
+    ) -> Result<(), Error> {
+        let change = self.state.pour_begins(id, &to.folder, &to.name)?;
+        let pour = Pour { change, is_resumed };
+        let poured = self.pour_into_new(id, to, pour, remade).await;
+        if poured.is_err() && !is_resumed {
+            // The caller is told, and may do otherwise.
+            self.state.pour_done(change, id, None)?;
+        }
+        poured
+    }
+
+    /// Goes on with a folder that was being poured into a new one.
+    pub(super) async fn resume_pour(&self, change: &FolderChange, pour: Pour) -> Result<(), Error> {
+        let FolderChange { source, folder, name, .. } = change;
+        let to = Target { folder: folder.clone(), name: name.clone(), old: None };
+        if self.client.list_page(source, None).await.is_err_and(|error| error.is_not_found()) {
+            let new = self.find_folder(folder, name).await?;
+            return Ok(self.state.pour_done(change.id, source, new.as_ref())?);
+        }
+        tracing::info!("going on with the rename of a folder to {name:?}");
+        self.pour_into_new(source, &to, pour, &mut Vec::new()).await
+    }
+
+    async fn find_folder(&self, parent: &FileId, name: &str) -> Result<Option<FileId>, Error> {
+        let rows = match self.client.list_all(parent).await {
+            Err(error) if error.is_not_found() => return Ok(None),
+            rows => rows?,
+        };
+        let is_it = |row: &Entry| *row.name == *name && row.kind == EntryKind::Folder;
+        Ok(rows.into_iter().find(is_it).map(|row| row.id))
+    }
+
+    async fn pour_into_new(
+        &self, id: &FileId, to: &Target, pour: Pour, remade: &mut Vec<Remade>,
+    ) -> Result<(), Error> {
+        let begun = match pour.is_resumed {
+            true => self.find_folder(&to.folder, &to.name).await?,
+            false => None,
+        };
+        let new = match begun {
+            Some(new) => new,
+            None => make(&self.client, &to.folder, &to.name).await?,
+        };
         let mut moved = HashSet::new();
-        match self.pour(id, &new, remade, &mut moved).await {
+        match self.pour(id, &new, pour.is_resumed, remade, &mut moved).await {
             Ok(()) => {
+                self.state.pour_done(pour.change, id, Some(&new))?;
                 remade.push(Remade { old: id.clone(), new });
                 Ok(())
             }
             Err(error) => {
                 // Made for nothing, it goes; once a move was tried, something may lie in it.
                 if moved.is_empty()
+                    && !pour.is_resumed
                     && let Err(stays) = delete_empty(&self.client, &new).await
                 {
                     tracing::warn!("the folder {:?} stays, empty: {stays}", to.name);
@@ -143,7 +202,8 @@ impl Bed {
     /// Moves everything of one folder into another, and deletes the first when it is empty. What is
     /// `moved`, or was tried, counts as gone from it whatever a listing says.
     async fn pour(
-        &self, from: &FileId, to: &FileId, remade: &mut Vec<Remade>, moved: &mut HashSet<FileId>,
+        &self, from: &FileId, to: &FileId, is_resumed: bool, remade: &mut Vec<Remade>,
+        moved: &mut HashSet<FileId>,
     ) -> Result<(), Error> {
         for _ in 0..REPEATS {
             let mut items = self.contents(from).await?;
@@ -160,7 +220,7 @@ impl Bed {
             }
             for Item { id, name, .. } in folders {
                 let to = Target { folder: to.clone(), name: name.to_string(), old: None };
-                Box::pin(self.rename_folder(&id, &name, &to, remade)).await?;
+                Box::pin(self.rename_folder(&id, &name, &to, is_resumed, remade)).await?;
             }
         }
         Err(Error::NotEmpty)

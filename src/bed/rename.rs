@@ -1,59 +1,168 @@
 //! Renames of files: by a move where the name stays, by another object of the same bytes where it
 //! does not.
+//!
+//! The state file names a rename from before its first step until after its last; `resume_rename`
+//! takes up one that was cut off between any two.
 
 use std::sync::Arc;
 
-use super::scratch::Lies;
+use super::scratch::Spot;
 use super::{Bed, Error, Target, holds};
 use crate::api;
 use crate::staging::{StagedFile, Sum};
-use crate::types::{Entry, FileId};
+use crate::state::{Delete, Rename};
+use crate::types::{Attributes, Entry, FileId};
 use crate::upload::{self, Job};
 
 impl Bed {
     /// Gives a file another place or name, and its entry there. What is there already is taken
-    /// aside first and deleted last; `spare` keeps it in the scratch folder instead.
+    /// aside first and deleted last; `spare` leaves that to the queue of deletes.
     ///
     /// Within the name this is a move, which keeps the ID and so the link. Another name is another
-    /// object of the same bytes (there is no rename), made before the old one is deleted.
-    pub async fn rename(&self, entry: &Entry, to: &Target, spare: bool) -> Result<Entry, Error> {
-        let aside = match &to.old {
-            Some(old) => Some((old.clone(), self.retire(old).await?)),
+    /// object of the same bytes (there is no rename), made before the old one is deleted. `path` and
+    /// `attributes` are the file's own.
+    pub async fn rename(
+        &self, entry: &Entry, to: &Target, spare: bool, path: &str, attributes: &Attributes,
+    ) -> Result<Entry, Error> {
+        let old = match &to.old {
+            Some(old) => Some(self.with_link(old).await),
             None => None,
         };
-        let renamed = if *entry.name == *to.name {
-            match self.bring(&entry.id, &to.folder).await {
-                Ok(()) => Ok(Entry { parent: to.folder.clone(), ..entry.clone() }),
-                Err(error) if error.is_refused() => self.recreate(entry, to).await,
-                Err(error) => Err(error.into()),
-            }
-        } else {
-            self.recreate(entry, to).await
+        let rename = self.state.rename_begins(entry, &to.folder, &to.name, old.as_ref(), path)?;
+        let spot = match &to.old {
+            None => None,
+            Some(old) => match self.retire(old).await {
+                Ok(spot) => Some(spot),
+                Err(error) => return Err(self.undo(&rename, None, error).await),
+            },
         };
-        match (renamed, aside) {
-            (Ok(new), Some((old, spot))) => {
-                if spare {
-                    spot.leave(Lies::Wanted(old.id.clone()));
-                } else {
-                    self.discard(&old.id, spot).await;
-                }
+        match self.move_or_recreate(entry, to).await {
+            Ok(new) => {
+                self.rename_ends(&rename, &new, attributes, spot, spare).await?;
                 Ok(new)
             }
-            (Err(error), Some((old, spot))) => {
-                match self.bring(&old.id, &to.folder).await {
-                    Ok(()) => spot.free(),
-                    Err(back) => {
-                        tracing::error!("{:?} stays in a scratch folder: {back}", old.name);
-                        let id = old.id.clone();
-                        // Of the same bytes as what stayed where it was, nobody will miss it.
-                        let twin = sum_of(entry).is_some_and(|sum| holds(&old, sum));
-                        spot.leave(if twin { Lies::Junk(id) } else { Lies::Wanted(id) });
-                    }
-                }
-                Err(error)
-            }
-            (renamed, None) => renamed,
+            Err(error) => Err(self.undo(&rename, spot, error).await),
         }
+    }
+
+    async fn move_or_recreate(&self, entry: &Entry, to: &Target) -> Result<Entry, Error> {
+        if *entry.name != *to.name {
+            return self.recreate(entry, to).await;
+        }
+        match self.bring(&entry.id, &to.folder).await {
+            Ok(()) => Ok(Entry { parent: to.folder.clone(), ..entry.clone() }),
+            Err(error) if error.is_refused() => self.recreate(entry, to).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The rename is done at the service: what had the name goes, or waits until nobody has it open.
+    async fn rename_ends(
+        &self, rename: &Rename, new: &Entry, attributes: &Attributes, spot: Option<Spot>,
+        spare: bool,
+    ) -> Result<(), Error> {
+        let over = rename.over.as_ref();
+        let folder = spot.as_ref().map(|spot| spot.folder().clone());
+        let later =
+            over.zip(folder).filter(|_| spare).map(|(over, folder)| Delete::of(over, folder));
+        self.state.rename_done(rename, new, attributes, later.as_ref())?;
+        match (over, later) {
+            (_, Some(delete)) => self.deletes.hold(delete),
+            (Some(over), None) => self.discard(&over.id, spot).await,
+            (None, None) => {}
+        }
+        Ok(())
+    }
+
+    /// Brings back what had the name, and gives the error that the rename ends with.
+    async fn undo(&self, rename: &Rename, spot: Option<Spot>, error: impl Into<Error>) -> Error {
+        let undone = match &rename.over {
+            Some(over) => self.bring(&over.id, &rename.folder).await,
+            None => Ok(()),
+        };
+        let recorded = match &undone {
+            Ok(()) => self.state.rename_undone(rename.id),
+            Err(_) => self.state.rename_fails(rename.id),
+        };
+        if let Err(unrecorded) = recorded {
+            tracing::error!("{unrecorded}");
+        }
+        match undone {
+            Ok(()) => spot.into_iter().for_each(Spot::free),
+            Err(back) => {
+                tracing::error!("{:?} waits in a scratch folder: {back}", rename.path);
+            }
+        }
+        error.into()
+    }
+
+    /// Goes on with a rename that was cut off, wherever that was.
+    pub(super) async fn resume_rename(&self, rename: &Rename) -> Result<(), Error> {
+        let rows = match self.client.list_all(&rename.folder).await {
+            Err(error) if error.is_not_found() => Vec::new(),
+            rows => rows?,
+        };
+        let over_in_place = rename
+            .over
+            .as_ref()
+            .filter(|over| rows.iter().any(|row| row.id == over.id && *row.name == *rename.name));
+        if rename.is_undone {
+            return self.give_back(rename, over_in_place.is_some()).await;
+        }
+        let source = match self.client.detail(&rename.source.id).await {
+            Err(error) if error.is_not_found() => None,
+            source => Some(source?),
+        };
+        let attributes = self.state.attributes(&[&rename.source.id])?;
+        let attributes = attributes.get(&rename.source.id).cloned().unwrap_or_default();
+        if let Some(new) = self.already_there(rename, &rows, source.as_ref()).await? {
+            if let Some(source) = source.filter(|source| source.id != new.id)
+                && self.is_in(&source, &rename.source.parent).await?.unwrap_or(true)
+            {
+                self.delete(&source.id).await?;
+            }
+            return self.rename_ends(rename, &new, &attributes, None, false).await;
+        }
+        let Some(source) = source else {
+            // Deleted by somebody else: there is nothing to rename.
+            return self.give_back(rename, over_in_place.is_some()).await;
+        };
+        if let Some(over) = over_in_place {
+            self.retire(over).await?;
+        }
+        let target = Target { folder: rename.folder.clone(), name: rename.name.clone(), old: None };
+        let new = self.move_or_recreate(&source, &target).await?;
+        self.rename_ends(rename, &new, &attributes, None, false).await
+    }
+
+    /// The object that a rename was to bring into its place, if it is there.
+    async fn already_there(
+        &self, rename: &Rename, rows: &[Entry], source: Option<&Entry>,
+    ) -> Result<Option<Entry>, Error> {
+        if let Some(source) = source
+            && *source.name == *rename.name
+            && self.is_in(source, &rename.folder).await? == Some(true)
+        {
+            return Ok(Some(source.clone()));
+        }
+        let over = rename.over.as_ref().map(|over| &over.id);
+        let is_it = |row: &&Entry| {
+            *row.name == *rename.name
+                && Some(&row.id) != over
+                && sum_of(&rename.source).is_some_and(|sum| holds(row, sum))
+        };
+        Ok(rows.iter().find(is_it).cloned())
+    }
+
+    /// The rename is not to be: what had the name comes back from the scratch folder.
+    async fn give_back(&self, rename: &Rename, is_in_place: bool) -> Result<(), Error> {
+        if let Some(over) = rename.over.as_ref().filter(|_| !is_in_place) {
+            match self.bring(&over.id, &rename.folder).await {
+                Err(error) if error.is_not_found() => {}
+                brought => brought?,
+            }
+        }
+        Ok(self.state.rename_undone(rename.id)?)
     }
 
     /// The same bytes as another object, by instant upload; then the first one goes.
@@ -92,7 +201,7 @@ impl Bed {
     /// The bytes by way of here: where the service does not know them by their md5.
     async fn copy_through(&self, entry: &Entry, to: &Target) -> Result<Entry, Error> {
         let entry = Arc::new(entry.clone());
-        let staged = Arc::new(StagedFile::create(&self.staging, &to.name, entry.size())?);
+        let staged = Arc::new(StagedFile::nameless(&self.staging, entry.size())?);
         self.fill(&staged, &entry).await?;
         let sum = staged.clone().sum_aside().await?;
         if sum_of(&entry).is_some_and(|listed| listed.md5 != sum.md5) {

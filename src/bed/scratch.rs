@@ -1,10 +1,11 @@
 //! The scratch: folders in the bed's root, hidden from the mount, where objects lie that are on
 //! their way into a name or out of one.
 //!
-//! A mount makes scratch folders of its own, at first use, so that two mounts never meet there. An
-//! object keeps its name in them (a move cannot change it), so each folder holds one of a name.
+//! A mount makes scratch folders of its own, at first use, so that two machines never meet there. An
+//! object keeps its name in them (a move cannot change it), so each folder holds one of a name. What
+//! lies there and is named by nothing unfinished in the state file is junk.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,9 +13,10 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::{Error, folder};
-use crate::api::Client;
+use crate::api::{self, Client};
+use crate::state::State;
 use crate::tree::SCRATCH_PREFIX;
-use crate::types::FileId;
+use crate::types::{Entry, EntryKind, FileId};
 
 /// How often, and how far apart, a folder is looked into before it is left: listings may lag.
 const LOOKS: usize = 4;
@@ -23,40 +25,26 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The scratch folders of one mount.
 pub(super) struct Scratch {
     client: Client,
+    state: Arc<State>,
     slots: Arc<Mutex<Vec<Slot>>>,
     /// One folder is made at a time, or a crowd would make one each.
     making: Semaphore,
 }
 
+/// One scratch folder.
 #[derive(Debug)]
 struct Slot {
+    name: String,
     folder: FileId,
-    /// By name: one object of a name has room.
-    taken: HashMap<String, Lies>,
+    /// Names for which there is no room: something lies there, or may.
+    taken: HashSet<String>,
+    /// Objects that nobody wants, which a listing may not show yet.
+    junk: Vec<FileId>,
+    /// Made by a mount that ended without removing it: nothing new comes into it.
+    is_inherited: bool,
 }
 
-/// What lies under a name in a scratch folder.
-#[derive(Clone, Debug)]
-pub(super) enum Lies {
-    /// Something is on its way in or out: a spot is held.
-    Something,
-    /// An object that is wanted.
-    Wanted(FileId),
-    /// A new version that could not be put into its folder.
-    Version {
-        /// The object.
-        id: FileId,
-        /// The folder it belongs into.
-        folder: FileId,
-    },
-    /// An object that could not be deleted, and is to be.
-    Junk(FileId),
-    /// Perhaps an object of this name that nobody wants.
-    Scrap,
-}
-
-/// One name in one scratch folder, for its holder alone until it is `free`d. One that is dropped, as
-/// by a task that was ended, is taken for ever: nobody knows what lies there.
+/// Room for one name in one scratch folder. It stays taken until it is freed.
 #[derive(Debug)]
 pub(super) struct Spot {
     slots: Arc<Mutex<Vec<Slot>>>,
@@ -65,8 +53,8 @@ pub(super) struct Spot {
 }
 
 impl Scratch {
-    pub(super) fn new(client: Client) -> Self {
-        Self { client, slots: Arc::default(), making: Semaphore::new(1) }
+    pub(super) fn new(client: Client, state: Arc<State>) -> Self {
+        Self { client, state, slots: Arc::default(), making: Semaphore::new(1) }
     }
 
     /// A place for an object of this name.
@@ -80,55 +68,83 @@ impl Scratch {
         }
         let random = RandomState::new().build_hasher().finish();
         let folder_name = format!("{SCRATCH_PREFIX}{:08x}", random as u32);
+        self.state.scratch_begins(&folder_name)?;
         let folder = folder::make(&self.client, &FileId::root(), &folder_name).await?;
-        let taken = HashMap::from([(name.to_owned(), Lies::Something)]);
-        lock(&self.slots).push(Slot { folder: folder.clone(), taken });
+        self.state.scratch_made(&folder_name, &folder)?;
+        lock(&self.slots).push(Slot {
+            name: folder_name,
+            folder: folder.clone(),
+            taken: HashSet::from([name.to_owned()]),
+            junk: Vec::new(),
+            is_inherited: false,
+        });
         Ok(Spot { slots: self.slots.clone(), folder, name: name.to_owned() })
     }
 
     fn free_spot(&self, name: &str) -> Option<Spot> {
         let mut slots = lock(&self.slots);
-        let slot = slots.iter_mut().find(|slot| !slot.taken.contains_key(name))?;
-        slot.taken.insert(name.to_owned(), Lies::Something);
+        let slot =
+            slots.iter_mut().find(|slot| !slot.is_inherited && !slot.taken.contains(name))?;
+        slot.taken.insert(name.to_owned());
         let folder = slot.folder.clone();
         Some(Spot { slots: self.slots.clone(), folder, name: name.to_owned() })
     }
 
-    /// A newer version is in place: those that could not be put there are not wanted any more.
-    pub(super) fn supersede(&self, folder: &FileId, name: &str) {
-        for slot in lock(&self.slots).iter_mut() {
-            if let Some(lies) = slot.taken.get_mut(name)
-                && let Lies::Version { id, folder: meant } = lies
-                && meant == folder
-            {
-                *lies = Lies::Junk(id.clone());
+    /// Takes over the folders that mounts before this one left.
+    pub(super) async fn inherit(&self) -> Result<(), Error> {
+        let rows = self.state.scratch()?;
+        let mut root: Option<Vec<Entry>> = None;
+        for row in rows {
+            if lock(&self.slots).iter().any(|slot| slot.name == row.name) {
+                continue;
             }
-        }
-    }
-
-    /// Deletes what lies there for nothing, and the folders in which nothing lies then.
-    pub(super) async fn tidy(&self) {
-        let slots = std::mem::take(&mut *lock(&self.slots));
-        for slot in slots {
-            if let Err(error) = self.empty_out(&slot).await {
-                tracing::warn!("the scratch folder {} stays: {error}", slot.folder);
-            }
-        }
-    }
-
-    /// A listing may lag, so what was put there is asked for by its ID as well.
-    async fn empty_out(&self, slot: &Slot) -> Result<(), Error> {
-        for lies in slot.taken.values() {
-            let id = match lies {
-                Lies::Something => return Err(Error::NotEmpty),
-                Lies::Scrap => continue,
-                Lies::Wanted(id) | Lies::Version { id, .. } => id,
-                Lies::Junk(id) => {
-                    // Whether it is gone is asked below.
-                    let _asked = self.client.delete(std::slice::from_ref(id)).await;
-                    id
+            let folder = match (row.folder, &root) {
+                (Some(folder), _) => Some(folder),
+                (None, Some(rows)) => find(rows, &row.name),
+                (None, None) => {
+                    find(root.insert(self.client.list_all(&FileId::root()).await?), &row.name)
                 }
             };
+            let Some(folder) = folder else {
+                // It was never made.
+                self.state.scratch_gone(&row.name)?;
+                continue;
+            };
+            self.state.scratch_made(&row.name, &folder)?;
+            let (taken, junk) = (HashSet::new(), Vec::new());
+            let slot = Slot { name: row.name, folder, taken, junk, is_inherited: true };
+            lock(&self.slots).push(slot);
+        }
+        Ok(())
+    }
+
+    /// Whether a folder is one of these.
+    pub(super) fn has(&self, folder: &FileId) -> bool {
+        lock(&self.slots).iter().any(|slot| slot.folder == *folder)
+    }
+
+    /// Deletes what nobody wants, and the folders in which nothing lies then: those inherited, or
+    /// all. Nothing may be on its way through these.
+    pub(super) async fn tidy(&self, all: bool) {
+        let slots: Vec<Slot> =
+            lock(&self.slots).extract_if(.., |slot| all || slot.is_inherited).collect();
+        for mut slot in slots {
+            if let Err(error) = self.empty_out(&slot).await {
+                tracing::info!("the scratch folder {} stays for now: {error}", slot.name);
+                slot.is_inherited = true;
+                lock(&self.slots).push(slot);
+            }
+        }
+    }
+
+    /// A listing may lag, so what is known to lie there is asked for by its ID as well.
+    async fn empty_out(&self, slot: &Slot) -> Result<(), Error> {
+        let wanted = self.state.wanted()?;
+        for id in slot.junk.iter().filter(|id| !wanted.contains(*id)) {
+            // Whether it is gone is asked below.
+            let _asked = self.client.delete(std::slice::from_ref(id)).await;
+        }
+        for id in wanted.iter().chain(&slot.junk) {
             match self.client.detail(id).await {
                 Err(error) if error.is_not_found() => {}
                 Ok(entry) if entry.parent != slot.folder => {}
@@ -136,17 +152,25 @@ impl Scratch {
                 Err(error) => return Err(error.into()),
             }
         }
-        for _ in 0..LOOKS {
+        for look in 0..LOOKS {
             let rows = match self.client.list_all(&slot.folder).await {
-                Ok(rows) if rows.is_empty() => {
-                    return folder::delete_empty(&self.client, &slot.folder).await;
+                // Removed by hand, or by a try before this one. One made a moment ago may not be
+                // known to listings yet.
+                Err(error) if error.is_not_found() && (slot.is_inherited || look > 0) => {
+                    return Ok(self.state.scratch_gone(&slot.name)?);
                 }
-                // Made a moment ago, it may not be known to listings yet.
                 Err(error) if error.is_not_found() => Vec::new(),
                 rows => rows?,
             };
-            for row in rows.iter().filter(|row| slot.is_scrap(&row.name)) {
-                self.client.delete(std::slice::from_ref(&row.id)).await?;
+            if rows.is_empty() {
+                folder::delete_empty(&self.client, &slot.folder).await?;
+                return Ok(self.state.scratch_gone(&slot.name)?);
+            }
+            for row in rows.iter().filter(|row| !wanted.contains(&row.id)) {
+                match self.client.delete(std::slice::from_ref(&row.id)).await {
+                    Err(error) if !error.is_not_found() => return Err(error.into()),
+                    Ok(()) | Err(_) => {}
+                }
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -154,10 +178,9 @@ impl Scratch {
     }
 }
 
-impl Slot {
-    fn is_scrap(&self, name: &str) -> bool {
-        matches!(self.taken.get(name), Some(Lies::Scrap))
-    }
+fn find(rows: &[Entry], name: &str) -> Option<FileId> {
+    let is_it = |row: &&Entry| *row.name == *name && row.kind == EntryKind::Folder;
+    rows.iter().find(is_it).map(|row| row.id.clone())
 }
 
 impl Spot {
@@ -166,18 +189,16 @@ impl Spot {
         &self.folder
     }
 
-    /// Something lies here: the spot is not given out again.
-    pub(super) fn leave(self, lies: Lies) {
-        let mut slots = lock(&self.slots);
-        if let Some(slot) = slots.iter_mut().find(|slot| slot.folder == self.folder) {
-            slot.taken.insert(self.name.clone(), lies);
+    /// An object lies here that nobody wants, and could not be deleted.
+    pub(super) fn leave_junk(self, id: FileId) {
+        if let Some(slot) = lock(&self.slots).iter_mut().find(|slot| slot.folder == self.folder) {
+            slot.junk.push(id);
         }
     }
 
     /// Nothing lies here: another may have the spot.
     pub(super) fn free(self) {
-        let mut slots = lock(&self.slots);
-        if let Some(slot) = slots.iter_mut().find(|slot| slot.folder == self.folder) {
+        if let Some(slot) = lock(&self.slots).iter_mut().find(|slot| slot.folder == self.folder) {
             slot.taken.remove(&self.name);
         }
     }
@@ -185,4 +206,52 @@ impl Spot {
 
 fn lock(slots: &Mutex<Vec<Slot>>) -> MutexGuard<'_, Vec<Slot>> {
     slots.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Moves and deletes of what lies in a scratch folder, for the rooms beside this one.
+impl super::Bed {
+    /// Takes an object out of its folder into a scratch folder. Whoever wants it there has said so
+    /// in the state file before.
+    pub(super) async fn retire(&self, entry: &Entry) -> Result<Spot, Error> {
+        let spot = self.scratch.take(&entry.name).await?;
+        self.bring(&entry.id, spot.folder()).await?;
+        Ok(spot)
+    }
+
+    /// Deletes what lies in a scratch folder for nothing. A failure leaves it there, hidden.
+    pub(super) async fn discard(&self, id: &FileId, spot: Option<Spot>) {
+        match (self.delete(id).await, spot) {
+            (Ok(()), Some(spot)) => spot.free(),
+            (Ok(()), None) => {}
+            (Err(error), spot) => {
+                tracing::warn!("{id} stays in a scratch folder for now: {error}");
+                if let Some(spot) = spot {
+                    spot.leave_junk(id.clone());
+                }
+            }
+        }
+    }
+
+    /// Moves one object. Done if the service says so, or if `detail` tells that it is there, since
+    /// the answer to a move may be lost.
+    pub(super) async fn bring(&self, id: &FileId, folder: &FileId) -> Result<(), api::Error> {
+        let mut repeats = super::REPEATS;
+        let mut there = folder.clone();
+        loop {
+            let Err(error) = self.client.move_to(std::slice::from_ref(id), &there).await else {
+                return Ok(());
+            };
+            if let Ok(entry) = self.client.detail(id).await
+                && self.is_in(&entry, folder).await? == Some(true)
+            {
+                return Ok(());
+            }
+            match self.tree.real_root() {
+                // "moving to the root: "" in one document, refused in another": by its real ID.
+                Some(real) if there.is_root() && error.is_refused() => there = real,
+                _ if error.may_be_done() && repeats > 0 => repeats -= 1,
+                _ => return Err(error),
+            }
+        }
+    }
 }

@@ -1,113 +1,169 @@
 //! Storing: staged bytes become the content of a name, over an old version or where there is none.
 
-use super::scratch::Lies;
 use super::{Bed, Error, Target, describe, holds};
 use crate::api;
 use crate::staging::{StagedFile, Sum};
+use crate::state::{Replacing, RowId};
 use crate::types::{Entry, EntryKind, FileId, Picture};
 use crate::upload::{self, Job};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::scratch::Spot;
+
 /// How long an object just made is looked for, between looks.
 const LOOK_PAUSES: [Duration; 3] =
     [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
-impl Bed {
-    /// Makes staged bytes the content of the target, and gives its new entry.
-    ///
-    /// Nothing is missing in `staged`, and `sum` is of its bytes. While there is an old version, it
-    /// stays in place until the new one is at the service and confirmed.
-    pub async fn store(
-        &self, target: &Target, staged: &StagedFile, sum: Sum,
-    ) -> Result<Entry, Error> {
-        let entry = self.put_in_place(target, staged, sum).await?;
-        self.scratch.supersede(&target.folder, &target.name);
-        Ok(entry)
-    }
+/// What a name holds after its bytes were stored.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The object of the bytes.
+    pub new: Entry,
+    /// The object whose place it took.
+    pub old: Option<Arc<Entry>>,
+}
 
-    async fn put_in_place(
-        &self, target: &Target, staged: &StagedFile, sum: Sum,
-    ) -> Result<Entry, Error> {
-        let unchanged = || staged.generation() == sum.generation;
-        let bytes = || staged.reader();
-        let job = |folder, name| Job { folder, name, sum, bytes: &bytes, unchanged: &unchanged };
+/// Bytes on their way to a name.
+#[derive(Clone, Copy)]
+pub struct Bytes<'a> {
+    /// The row of the state file that keeps them until they are there.
+    pub row: RowId,
+    /// The bytes, none of which is missing.
+    pub staged: &'a StagedFile,
+    /// Of the bytes.
+    pub sum: Sum,
+    /// Whether the bytes are still wanted, as they were summed.
+    pub unchanged: &'a (dyn Fn() -> bool + Send + Sync),
+}
+
+impl Bed {
+    /// Makes staged bytes the content of the target. While there is an old version, it stays in
+    /// place until the new one is at the service and confirmed.
+    pub async fn store(&self, target: &Target, bytes: Bytes<'_>) -> Result<Stored, Error> {
         let Some(old) = &target.old else {
-            return match upload::upload(&self.client, &job(&target.folder, &target.name)).await {
-                Ok(id) => Ok(made(id, target, sum)),
-                Err(error) => self.store_over_stranger(target, staged, sum, error).await,
+            let uploaded = self.upload(&target.folder, &target.name, bytes).await;
+            return match uploaded {
+                Ok(id) => Ok(Stored { new: made(id, target, bytes.sum), old: None }),
+                Err(error) => self.store_over_stranger(target, bytes, error).await,
             };
         };
-        if !holds(old, sum) {
-            return self.replace(target, old, sum, &job).await;
+        if !holds(old, bytes.sum) {
+            return self.replace(target, old, bytes).await;
         }
         // Nothing to send, if it is still there.
         match self.is_there(old, &target.folder).await? {
-            true => Ok(Entry::clone(old)),
+            true => Ok(Stored { new: Entry::clone(old), old: None }),
             false => {
                 let target = Target { old: None, ..target.clone() };
-                Box::pin(self.store(&target, staged, sum)).await
+                Box::pin(self.store(&target, bytes)).await
             }
         }
+    }
+
+    async fn upload(
+        &self, folder: &FileId, name: &str, bytes: Bytes<'_>,
+    ) -> Result<FileId, upload::Error> {
+        let reader = || bytes.staged.reader();
+        let job = Job { folder, name, sum: bytes.sum, bytes: &reader, unchanged: bytes.unchanged };
+        upload::upload(&self.client, &job).await
     }
 
     /// The new version in a scratch folder, confirmed; then the old one goes; then the new one
     /// takes its place.
-    async fn replace<'a, F>(
-        &self, target: &'a Target, old: &Entry, sum: Sum, job: &F,
-    ) -> Result<Entry, Error>
-    where
-        F: Fn(&'a FileId, &'a str) -> Job<'a>,
-    {
+    async fn replace(
+        &self, target: &Target, old: &Arc<Entry>, bytes: Bytes<'_>,
+    ) -> Result<Stored, Error> {
         let spot = self.scratch.take(&target.name).await?;
-        let folder = spot.folder().clone();
-        let in_scratch = Job { folder: &folder, ..job(&target.folder, &target.name) };
-        let new = match upload::upload(&self.client, &in_scratch).await {
-            Ok(new) => new,
+        let new = self.upload(spot.folder(), &target.name, bytes).await?;
+        let found = match self.confirm(&new, spot.folder(), &target.name, bytes.sum).await {
+            Ok(found) => found,
             Err(error) => {
-                // What may have been made was never acknowledged: nobody will want it.
-                spot.leave(Lies::Scrap);
-                return Err(error.into());
+                self.discard(&new, Some(spot)).await;
+                return Err(error);
             }
         };
-        if let Err(error) = self.confirm(&new, &folder, &target.name, sum).await {
-            self.discard(&new, spot).await;
-            return Err(error);
+        if !(bytes.unchanged)() {
+            self.discard(&new, Some(spot)).await;
+            return Err(upload::Error::Changed.into());
         }
+        let replacing = Replacing { new: found, old: self.with_link(old).await };
+        if let Err(error) = self.state.set_replacing(bytes.row, Some(&replacing)) {
+            self.discard(&new, Some(spot)).await;
+            return Err(error.into());
+        }
+        self.exchange(target, &replacing, Some(spot), bytes).await
+    }
+
+    /// The old version goes, and the new one takes its place. The state file names both, so that
+    /// this is gone on with after any end.
+    async fn exchange(
+        &self, target: &Target, replacing: &Replacing, spot: Option<Spot>, bytes: Bytes<'_>,
+    ) -> Result<Stored, Error> {
+        let Replacing { new, old } = replacing;
         match self.delete(&old.id).await {
-            Ok(()) => {}
             Err(error) if error.api().is_some_and(api::Error::is_refused) => {
-                self.discard(&new, spot).await;
+                self.state.set_replacing(bytes.row, None)?;
+                self.discard(&new.id, spot).await;
                 return Err(error);
             }
             // The old version may be gone: the new one must stay.
-            Err(error) => {
-                spot.leave(Lies::Version { id: new, folder: target.folder.clone() });
-                return Err(error);
-            }
+            deleted => deleted?,
         }
-        let Err(error) = self.bring(&new, &target.folder).await else {
-            spot.free();
-            return Ok(made(new, target, sum));
+        let old = Some(Arc::new(old.clone()));
+        let Err(error) = self.bring(&new.id, &target.folder).await else {
+            if let Some(spot) = spot {
+                spot.free();
+            }
+            let new = Entry { parent: target.folder.clone(), ..new.clone() };
+            return Ok(Stored { new, old });
         };
         // The same bytes again, in place: the service has them, so none is sent.
         tracing::warn!("{:?} cannot be moved into place: {error}", target.name);
-        match upload::upload(&self.client, &job(&target.folder, &target.name)).await {
-            Ok(id) => {
-                self.discard(&new, spot).await;
-                Ok(made(id, target, sum))
-            }
-            Err(error) => {
-                spot.leave(Lies::Version { id: new, folder: target.folder.clone() });
-                Err(error.into())
-            }
+        let id = self.upload(&target.folder, &target.name, bytes).await?;
+        self.discard(&new.id, spot).await;
+        Ok(Stored { new: made(id, target, bytes.sum), old })
+    }
+
+    /// Goes on with a replacement that was cut off, wherever that was. `None`: the old version is
+    /// still in place, or another took it, and the new one is gone.
+    pub async fn resume_replace(
+        &self, target: &Target, replacing: &Replacing, bytes: Bytes<'_>,
+    ) -> Result<Option<Stored>, Error> {
+        let Replacing { new, old } = replacing;
+        let stored = |new: Entry| Stored { new, old: Some(Arc::new(old.clone())) };
+        let rows = self.client.list_all(&target.folder).await?;
+        let in_place = |row: &&Entry| row.id == new.id && row.id != old.id;
+        if let Some(row) = rows.iter().find(in_place) {
+            return Ok(Some(stored(row.clone())));
         }
+        let named = rows.iter().find(|row| *row.name == *target.name && row.picture().is_some());
+        if let Some(other) = named.filter(|row| row.id != old.id) {
+            // The same bytes by instant upload, or somebody else's: the new version is not wanted.
+            self.state.set_replacing(bytes.row, None)?;
+            self.discard(&new.id, None).await;
+            let is_it = new.picture().is_some_and(|p| p.md5.is_some())
+                && other.picture().map(|p| (p.md5, p.size))
+                    == new.picture().map(|p| (p.md5, p.size));
+            return Ok(is_it.then(|| stored(other.clone())));
+        }
+        match self.client.detail(&new.id).await {
+            Err(error) if error.is_not_found() => {
+                self.state.set_replacing(bytes.row, None)?;
+                return Ok(None);
+            }
+            Ok(found) if self.is_in(&found, &target.folder).await? == Some(true) => {
+                return Ok(Some(stored(found)));
+            }
+            found => drop(found?),
+        }
+        self.exchange(target, replacing, None, bytes).await.map(Some)
     }
 
     /// After a refusal: where another object of that name turned up, the bytes replace that one.
     async fn store_over_stranger(
-        &self, target: &Target, staged: &StagedFile, sum: Sum, error: upload::Error,
-    ) -> Result<Entry, Error> {
+        &self, target: &Target, bytes: Bytes<'_>, error: upload::Error,
+    ) -> Result<Stored, Error> {
         if !error.api().is_some_and(api::Error::is_refused) {
             return Err(error.into());
         }
@@ -115,13 +171,24 @@ impl Bed {
         let stranger =
             rows.into_iter().find(|row| *row.name == *target.name && row.picture().is_some());
         match stranger {
-            Some(old) if holds(&old, sum) => Ok(old),
+            Some(old) if holds(&old, bytes.sum) => Ok(Stored { new: old, old: None }),
             Some(old) => {
                 let target = Target { old: Some(Arc::new(old)), ..target.clone() };
-                Box::pin(self.store(&target, staged, sum)).await
+                Box::pin(self.store(&target, bytes)).await
             }
             None => Err(error.into()),
         }
+    }
+
+    /// The entry with its link, where the service tells it: it is asked for before the object goes,
+    /// since a published link that dies must be known.
+    pub(super) async fn with_link(&self, entry: &Arc<Entry>) -> Entry {
+        let has_link = entry.picture().is_none_or(|picture| picture.link.is_some());
+        if has_link {
+            return Entry::clone(entry);
+        }
+        let found = self.client.detail(&entry.id).await;
+        found.unwrap_or_else(|_| Entry::clone(entry))
     }
 
     /// The entry of an object that was just made, if it stands where it should and has the bytes

@@ -10,9 +10,9 @@ use super::{Failure, Log, start_log};
 use crate::api::{Credentials, QpsTable, Settings};
 use crate::background::{self, Side};
 use crate::config::{Config, Wishes, make_private};
-use crate::fs::Leftover;
 use crate::mount::{self, Plan};
 use crate::mountpoint;
+use crate::pending::Pending;
 
 /// What `bedfs mount` takes.
 #[derive(Debug, clap::Args)]
@@ -82,13 +82,24 @@ fn log_file(state: &Path) -> std::io::Result<std::fs::File> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(state.join("bedfs.log"))
 }
 
-/// Tells what is not at the service.
-fn report(leftovers: &[Leftover], to: &mut dyn Write) -> ExitCode {
-    for leftover in leftovers {
-        let Leftover { path, staged } = leftover;
+/// Tells what is not done.
+fn report(left: &[Pending], to: &mut dyn Write) -> ExitCode {
+    for pending in left {
+        let (path, what) = (&pending.path, pending.stage.name());
+        let place = match &pending.staged {
+            Some(staged) => format!("; its bytes are in {}", staged.display()),
+            None => String::new(),
+        };
         // Nothing can be done about a log that cannot be written.
-        let _unwritten =
-            writeln!(to, "bedfs: {path} is not uploaded; its bytes are in {}", staged.display());
+        let _unwritten = writeln!(to, "bedfs: {path} is {what}{place}");
     }
-    if leftovers.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if left.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    let count = left.len();
+    let _unwritten = writeln!(
+        to,
+        "bedfs: {count} in the journal: the next mount goes on with them; bedfs pending lists them"
+    );
+    ExitCode::FAILURE
 }

@@ -51,6 +51,8 @@ pub enum Upload {
     /// When the service has the bytes and confirmed them.
     #[default]
     Close,
+    /// When the bytes are journaled and synced here; the upload follows.
+    Background,
 }
 
 /// What one source says of the mount: nothing where `None`.
@@ -76,7 +78,8 @@ pub struct Wishes {
     /// Mount this folder of the bed instead of its root.
     #[arg(long, value_name = "PATH")]
     pub root: Option<String>,
-    /// When a close returns: once the service has the bytes [default: close].
+    /// When a close returns: once the service has the bytes, or once they are journaled here
+    /// [default: close].
     #[arg(long, value_enum)]
     pub upload: Option<Upload>,
     /// Seconds for which a listing of a folder is taken for true [default: 60].
@@ -89,6 +92,11 @@ pub struct Wishes {
     /// Calls a second of each endpoint: create=5,list=4 or unlimited [default: as documented].
     #[arg(long, value_name = "NAME=N,…|unlimited")]
     pub qps: Option<String>,
+    /// Names that stay on this machine, as patterns: '*~,*.part' [default: what editors, downloads
+    /// and file managers leave beside a picture].
+    #[arg(long, value_name = "PATTERNS")]
+    #[serde(deserialize_with = "patterns_text")]
+    pub local_names: Option<String>,
     /// How the control folder .bedfs shows [default: hidden].
     #[arg(long, value_enum)]
     pub control: Option<Control>,
@@ -132,6 +140,20 @@ fn octal_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u32>, 
     octal(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
+/// Patterns as one text, or as a list of texts.
+fn patterns_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        One(String),
+        List(Vec<String>),
+    }
+    Ok(Some(match Either::deserialize(from)? {
+        Either::One(text) => text,
+        Either::List(texts) => texts.join(","),
+    }))
+}
+
 fn size_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Size>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -159,6 +181,7 @@ impl Wishes {
             dir_ttl: self.dir_ttl.or(weaker.dir_ttl),
             cache_size: self.cache_size.or(weaker.cache_size),
             qps: self.qps.or(weaker.qps),
+            local_names: self.local_names.or(weaker.local_names),
             control: self.control.or(weaker.control),
             log_level: self.log_level.or(weaker.log_level),
         }
@@ -172,6 +195,12 @@ impl Wishes {
     /// Bytes that the block cache may hold.
     pub fn cache_size(&self) -> u64 {
         self.cache_size.unwrap_or(CACHE_SIZE).0
+    }
+
+    /// The patterns of names that stay here; `None`: the usual ones.
+    pub fn local_names(&self) -> Option<impl Iterator<Item = &str>> {
+        let text = self.local_names.as_deref()?;
+        Some(text.split(',').map(str::trim).filter(|pattern| !pattern.is_empty()))
     }
 
     /// What is logged.

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Error, Fs, Result, control};
+use crate::state::RowId;
 use crate::tree::{Info, What};
 use crate::types::Ino;
 
@@ -79,7 +80,7 @@ impl Fs {
             What::File(Some(entry)) => (entry.size(), entry.created, entry.updated, 0o666),
             What::File(None) => (0, 0, 0, 0o666),
         };
-        let staged = self.locals.get(info.ino).and_then(|local| local.state().staged.clone());
+        let staged = self.locals.get(info.ino).and_then(|local| local.state().staged().cloned());
         let set = &info.attributes;
         let time = |seconds: i64| match u64::try_from(seconds) {
             Ok(seconds) if seconds > 0 => UNIX_EPOCH + Duration::from_secs(seconds),
@@ -121,7 +122,29 @@ impl Fs {
             set.mtime = change.mtime.or(set.mtime);
             set.ctime = Some(now);
         });
+        self.keep_attributes(ino)?;
         self.getattr(ino)
+    }
+
+    /// Has the state file keep what the user set. A file on its way keeps it in its row.
+    pub(super) fn keep_attributes(&self, ino: Ino) -> Result<()> {
+        let info = self.tree.info(ino)?;
+        if let Some(local) = self.locals.get(ino) {
+            let rows = local.state().rows();
+            if let Some(row) = rows.first() {
+                self.state.set_local_attributes(*row, &info.attributes)?;
+            }
+        }
+        match &info.what {
+            What::Folder { id, .. } => match id.local_row() {
+                Some(row) => self.state.set_local_attributes(RowId(row), &info.attributes)?,
+                None if info.parent.is_none() => {}
+                None => self.state.set_attributes(id, &info.attributes)?,
+            },
+            What::File(Some(entry)) => self.state.set_attributes(&entry.id, &info.attributes)?,
+            What::File(None) => {}
+        }
+        Ok(())
     }
 
     async fn truncate(&self, ino: Ino, size: u64) -> Result<()> {
@@ -135,15 +158,17 @@ impl Fs {
         if info.parent.is_none() && self.locals.get(ino).is_none() {
             return Err(Error::Stale);
         }
-        let local = self.local(ino);
-        let staged = self.stage(&local)?;
-        let before = staged.generation();
-        staged.truncate(size)?;
-        if staged.generation() != before {
-            self.touch(ino);
+        if self.getattr(ino)?.size == size {
+            return Ok(());
         }
+        let local = self.local(ino);
+        match size {
+            0 => drop(self.stage_anew(&local)?),
+            _ => self.stage(&local)?.truncate(size)?,
+        }
+        self.touch(ino);
         let unwatched = local.state().writers == 0;
-        if unwatched { self.publish(&local).await } else { Ok(()) }
+        if unwatched { self.settle(&local).await } else { Ok(()) }
     }
 
     /// The content changed now.

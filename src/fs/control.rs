@@ -1,6 +1,8 @@
 //! The control folder `.bedfs`: what the mount is doing, as files. Each is a snapshot of the moment
 //! it was opened.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use super::attr::Attr;
@@ -8,6 +10,7 @@ use super::dir::DirEntry;
 use super::file::Opened;
 use super::{Error, Fs, Result};
 use crate::config::Control;
+use crate::pending::{self, Pending, Stage};
 use crate::tree::{CONTROL_NAME, Error as TreeError};
 use crate::types::Ino;
 
@@ -18,7 +21,7 @@ const FIRST: u64 = 1 << 62;
 pub(super) const FOLDER: Ino = Ino(FIRST);
 
 /// What lies in it; the inode is the position, counted from 1.
-const FILES: &[&str] = &["pending.json", "status.json"];
+const FILES: &[&str] = &["moved.csv", "pending.json", "status.json"];
 
 /// Whether the inode is the control folder or in it.
 pub(super) fn is_control(ino: Ino) -> bool {
@@ -83,8 +86,9 @@ impl Fs {
     fn control_content(&self, ino: Ino) -> Result<Vec<u8>> {
         let position = (ino.0 - FIRST - 1) as usize;
         let value = match FILES.get(position) {
-            Some(&"pending.json") => self.pending(),
-            Some(_) => self.status(),
+            Some(&"moved.csv") => return self.moved(),
+            Some(&"pending.json") => self.pending()?,
+            Some(_) => self.status()?,
             None => return Err(TreeError::NotFound.into()),
         };
         let mut text = format!("{value:#}").into_bytes();
@@ -92,32 +96,59 @@ impl Fs {
         Ok(text)
     }
 
-    /// Uploads that are not finished. An empty file that exists only here is no upload.
-    fn pending(&self) -> Value {
-        let locals = self.locals.all();
-        let pending = locals.iter().filter_map(|local| {
+    /// Uploads and deletes that are not finished.
+    fn pending(&self) -> Result<Value> {
+        let mut under_way = HashMap::new();
+        for local in self.locals.all() {
             let state = local.state();
-            let staged = state.dirty().filter(|staged| staged.size() > 0)?;
-            let (size, staged) = (staged.size(), staged.path().to_owned());
-            let (name, open) = (state.name(), state.opens > 0);
-            let error = state.error.as_ref().map(|(_, error)| error.to_string());
-            drop(state);
-            let path = self.tree.path(local.ino);
-            Some(json!({ "path": path, "state": name, "size": size, "open": open, "error": error,
-                "staged": staged }))
-        });
-        pending.collect()
+            let (open, uploading) = (state.opens > 0, state.uploading);
+            under_way.extend(state.rows().into_iter().map(|row| (row, (open, uploading))));
+        }
+        let all = pending::list(&self.state, &self.options.staging, &self.options.local_names)?;
+        let tell = |pending: Pending| {
+            let here = pending.row.and_then(|row| under_way.get(&row));
+            let state = match (here, pending.stage) {
+                (Some((_, true)), _) => "uploading",
+                (Some(_), Stage::Interrupted) => "dirty",
+                (_, stage) => stage.name(),
+            };
+            json!({
+                "path": pending.path,
+                "operation": if pending.stage == Stage::Deleting { "delete" } else { "upload" },
+                "state": state,
+                "size": pending.size,
+                "open": here.is_some_and(|(open, _)| *open),
+                "error": pending.error,
+                "staged": pending.staged,
+                "changed": pending.changed.to_string(),
+            })
+        };
+        Ok(all.into_iter().map(tell).collect())
     }
 
-    fn status(&self) -> Value {
-        let pending = self.pending();
+    /// Which link took the place of which, as CSV.
+    fn moved(&self) -> Result<Vec<u8>> {
+        let mut table = csv::Writer::from_writer(Vec::new());
+        let failed = |error: csv::Error| Error::Staging(std::io::Error::other(error));
+        table.write_record(["old_link", "new_link", "path", "time"]).map_err(failed)?;
+        for moved in self.state.moved()? {
+            let time = jiff::Timestamp::from_second(moved.changed).unwrap_or_default().to_string();
+            let (old, new) =
+                (moved.old_link.unwrap_or_default(), moved.new_link.unwrap_or_default());
+            table.write_record([&old, &new, &moved.path, &time]).map_err(failed)?;
+        }
+        table.into_inner().map_err(|error| Error::Staging(error.into_error()))
+    }
+
+    fn status(&self) -> Result<Value> {
+        let pending = self.pending()?;
         let count = |state: &str| {
             let all = pending.as_array().map_or(&[][..], Vec::as_slice);
             all.iter().filter(|file| state.is_empty() || file["state"] == state).count()
         };
         let since = jiff::Timestamp::try_from(self.born).map(|at| at.to_string()).ok();
         let up = self.born.elapsed().unwrap_or_default().as_secs();
-        json!({
+        Ok(json!({
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
             "mounted_at": since,
@@ -129,6 +160,6 @@ impl Fs {
             "cache_bytes": self.reader.cache().held(),
             "cache_capacity": self.reader.cache().capacity(),
             "calls": self.bed.calls(),
-        })
+        }))
     }
 }

@@ -7,8 +7,9 @@ use super::attr::Attr;
 use super::handle::FolderHandle;
 use super::{Error, Fs, Result, control, turn};
 use crate::names::{self, NameError};
+use crate::state::Phase;
 use crate::tree::{CONTROL_NAME, Error as TreeError, SCRATCH_PREFIX};
-use crate::types::Ino;
+use crate::types::{Attributes, FileId, Ino};
 
 /// One name in an open folder.
 #[derive(Clone, Debug)]
@@ -45,7 +46,7 @@ impl Fs {
     /// Opens a folder: makes sure that its names are known.
     pub async fn opendir(&self, ino: Ino) -> Result<u64> {
         if !control::is_control(ino) {
-            self.tree.ensure_listed(ino).await?;
+            self.list(ino).await?;
         }
         let names = Mutex::new(self.names(ino)?);
         Ok(self.handles.add_folder(FolderHandle { ino, names }))
@@ -97,8 +98,12 @@ impl Fs {
         if self.find(parent, name).await?.is_some() {
             return Err(Error::Exists);
         }
+        if self.is_local_place(Some(parent), name) {
+            return self.make_local_folder(parent, name, mode);
+        }
         let _permit = turn(&self.structure).await;
         let folder = self.tree.folder_id(parent)?;
+        self.bed.flush_deletes(&folder, Some(name)).await?;
         let id = match self.bed.make_folder(&folder, name).await {
             Ok(id) => id,
             Err(error) => {
@@ -114,7 +119,17 @@ impl Fs {
             }
         };
         let ino = self.tree.add_folder(parent, name, id)?;
-        self.set_mode(ino, mode, 0o777);
+        self.set_mode(ino, mode, 0o777)?;
+        self.entry(ino)
+    }
+
+    /// Makes a folder that stays on this machine.
+    fn make_local_folder(&self, parent: Ino, name: &str, mode: u32) -> Result<Attr> {
+        let mut row = self.new_row(Some(parent), name, Attributes::default())?;
+        (row.is_folder, row.phase) = (true, Phase::Closed);
+        let row = self.state.begin(&row)?;
+        let ino = self.tree.add_folder(parent, name, FileId::local(row.0))?;
+        self.set_mode(ino, mode, 0o777)?;
         self.entry(ino)
     }
 
@@ -137,10 +152,12 @@ impl Fs {
     }
 
     /// Keeps the mode something was made with, where it is not the usual one.
-    pub(super) fn set_mode(&self, ino: Ino, mode: u32, bits: u32) {
+    pub(super) fn set_mode(&self, ino: Ino, mode: u32, bits: u32) -> Result<()> {
         let mode = mode & 0o7777;
-        if mode != bits & !self.options.umask {
-            self.tree.set_attributes(ino, |set| set.mode = Some(mode));
+        if mode == bits & !self.options.umask {
+            return Ok(());
         }
+        self.tree.set_attributes(ino, |set| set.mode = Some(mode));
+        self.keep_attributes(ino)
     }
 }

@@ -6,6 +6,7 @@ use crate::api;
 use crate::bed;
 use crate::names::NameError;
 use crate::read;
+use crate::state;
 use crate::tree;
 use crate::upload;
 
@@ -24,6 +25,7 @@ impl Error {
             Self::NotEmpty => libc::ENOTEMPTY,
             Self::IsAFolder => libc::EISDIR,
             Self::IntoItself | Self::Invalid(_) => libc::EINVAL,
+            Self::Elsewhere => libc::EXDEV,
             Self::ReadOnly => libc::EROFS,
             Self::NotPermitted => libc::EPERM,
             Self::NotSupported => libc::ENOTSUP,
@@ -39,6 +41,7 @@ impl Error {
             Self::Name(NameError::TooLong) => libc::ENAMETOOLONG,
             Self::Name(_) => libc::EINVAL,
             Self::Staging(error) => error.raw_os_error().unwrap_or(libc::EIO),
+            Self::State(error) => of_state(error),
             Self::Tree(error) => of_tree(error),
             Self::Bed(error) => of_bed(error),
             Self::Read(error) => of_read(error),
@@ -52,6 +55,7 @@ fn of_tree(error: &tree::Error) -> i32 {
         tree::Error::NotFound => libc::ENOENT,
         tree::Error::NotAFolder => libc::ENOTDIR,
         tree::Error::Api(error) => of_api(error),
+        tree::Error::State(error) => of_state(error),
     }
 }
 
@@ -61,8 +65,17 @@ fn of_bed(error: &bed::Error) -> i32 {
         bed::Error::Upload(error) => of_upload(error),
         bed::Error::Read(error) => of_read(error),
         bed::Error::Staging(error) => error.raw_os_error().unwrap_or(libc::EIO),
+        bed::Error::State(error) => of_state(error),
         bed::Error::NotEmpty => libc::ENOTEMPTY,
         bed::Error::Unconfirmed { .. } | bed::Error::Corrupted { .. } => libc::EIO,
+    }
+}
+
+fn of_state(error: &state::Error) -> i32 {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull => libc::ENOSPC,
+        std::io::ErrorKind::ReadOnlyFilesystem => libc::EROFS,
+        _ => libc::EIO,
     }
 }
 

@@ -11,7 +11,7 @@ use super::local::{InUse, LocalFile, State};
 use super::{Error, Fs, Result, control};
 use crate::process;
 use crate::read;
-use crate::staging::{Staged, StagedFile};
+use crate::staging::Staged;
 use crate::tree::{Error as TreeError, What};
 use crate::types::{Entry, Ino};
 
@@ -97,7 +97,7 @@ impl Fs {
 
     fn cut_to_nothing(&self, ino: Ino) -> Result<()> {
         if self.getattr(ino)?.size > 0 {
-            self.stage(&self.local(ino))?.truncate(0)?;
+            self.stage_anew(&self.local(ino))?;
             self.touch(ino);
         }
         Ok(())
@@ -119,7 +119,7 @@ impl Fs {
         // Dropped without staged bytes, the file goes again.
         self.stage(&self.local(ino))?;
         self.touch(ino);
-        self.set_mode(ino, mode, 0o666);
+        self.set_mode(ino, mode, 0o666)?;
         Ok(ino)
     }
 
@@ -135,7 +135,8 @@ impl Fs {
 
     /// Lets the local side go if nobody needs it.
     pub(super) fn drop_local(&self, ino: Ino) {
-        self.locals.drop_if_idle(ino, || {
+        self.locals.drop_if_idle(ino, |state| {
+            state.kept.iter().chain(&state.earlier).for_each(|kept| self.drop_kept(kept));
             self.tree.set_staged(ino, false);
             match self.tree.info(ino).map(|info| info.what) {
                 // Neither here nor at the service any more: it was removed elsewhere while open.
@@ -145,14 +146,6 @@ impl Fs {
             }
             self.tree.release(ino);
         });
-    }
-
-    /// The file's staged bytes, over the remote content if there is one. No network.
-    pub(super) fn stage(&self, local: &LocalFile) -> Result<Arc<StagedFile>> {
-        let info = self.tree.info(local.ino)?;
-        let staged = local.stage(&self.options.staging, &info.name, || info.entry().cloned())?;
-        self.tree.set_staged(local.ino, true);
-        Ok(staged)
     }
 
     /// Reads what can be read without the network; `None` if that is not enough.
@@ -166,7 +159,7 @@ impl Fs {
             Ok(file) => file,
             Err(error) => return Some(Err(error)),
         };
-        let staged = file.local.state().staged.clone()?;
+        let staged = file.local.state().staged().cloned()?;
         match staged.read_at(offset, len) {
             Ok(Staged::Bytes(bytes)) => Some(Ok(bytes)),
             Ok(Staged::Missing(_)) => None,
@@ -179,7 +172,7 @@ impl Fs {
         let file = self.handles.file(handle)?;
         let (staged, base) = {
             let state = file.local.state();
-            (state.staged.clone(), state.base.clone())
+            (state.staged().cloned(), state.base.clone())
         };
         if let Some(staged) = staged {
             let base = self.with_link(file.local.ino, base).await?;
@@ -216,6 +209,7 @@ impl Fs {
                 Ok(fresh) if has_link(&fresh) => {
                     let fresh = Arc::new(fresh);
                     self.tree.update_entry(ino, fresh.clone());
+                    self.state.learn_link(&fresh)?;
                     return Ok(Some(fresh));
                 }
                 Err(error) if error.api().is_some_and(|error| error.is_unauthorized()) => {
@@ -291,18 +285,18 @@ impl Fs {
         }
     }
 
-    /// Uploads what was written; 0 means that the service has it.
+    /// Keeps what was written: 0 means that it will not be lost.
     pub async fn flush(&self, handle: u64) -> Result<()> {
         let file = self.handles.file(handle)?;
         file.wrote.store(false, Ordering::Relaxed);
-        self.publish(&file.local).await
+        self.settle(&file.local).await
     }
 
     /// As `flush`, whoever asks, and by a handle of any kind.
     pub async fn fsync(&self, handle: u64) -> Result<()> {
         match self.handles.snapshot(handle) {
             Some(_) => Ok(()),
-            None => self.publish(&self.handles.file(handle)?.local).await,
+            None => self.settle(&self.handles.file(handle)?.local).await,
         }
     }
 
@@ -318,22 +312,19 @@ impl Fs {
             state.writers -= u32::from(file.writable);
             file.writable && state.writers == 0 && !state.failed_as_it_is()
         };
-        if last_writer && let Err(error) = self.publish(&local).await {
+        if last_writer && let Err(error) = self.settle(&local).await {
             tracing::error!("{:?} is not uploaded: {error}", self.tree.path(local.ino));
         }
-        self.delete_set_aside(&local).await;
+        self.release_held(&local);
     }
 
-    /// Deletes the object of a removed file that nobody has open any more.
-    pub(super) async fn delete_set_aside(&self, local: &LocalFile) {
-        let set_aside = {
-            let mut state = local.state();
-            if state.opens > 0 { None } else { state.set_aside.take() }
-        };
-        if let Some(id) = set_aside
-            && let Err(error) = self.bed.delete(&id).await
+    /// Lets the object of a removed file go, if nobody has it open any more.
+    pub(super) fn release_held(&self, local: &LocalFile) {
+        let mut state = local.state();
+        if state.opens == 0
+            && let Some(object) = state.held.take()
         {
-            tracing::error!("a removed file stays in a scratch folder: {error}");
+            self.bed.release(&object);
         }
     }
 }

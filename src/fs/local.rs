@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
 use super::Fs;
 use crate::staging::StagedFile;
+use crate::state::{Phase, Replacing, RowId};
 use crate::types::{Entry, FileId, Ino};
 
 /// The local side of one inode.
@@ -20,6 +20,16 @@ pub(super) struct LocalFile {
     state: Mutex<State>,
 }
 
+/// Staged bytes, and the row of the state file that keeps them from before the first of them until
+/// after they are gone from disk.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) staged: Arc<StagedFile>,
+    pub(super) row: RowId,
+    /// As the state file has it.
+    pub(super) phase: Phase,
+}
+
 /// What is held of the file here.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -28,45 +38,60 @@ pub(super) struct State {
     pub(super) users: u32,
     /// Of the opens, those that may write.
     pub(super) writers: u32,
-    pub(super) staged: Option<Arc<StagedFile>>,
+    pub(super) kept: Option<Kept>,
+    /// A promised version, whose successor is not promised yet.
+    pub(super) earlier: Option<Kept>,
     /// The object whose bytes show through where nothing is staged.
     pub(super) base: Option<Arc<Entry>>,
+    /// The base lies in a scratch folder for this file alone.
+    pub(super) is_aside: bool,
     /// The staged generation that the bed has; `None`: none of them.
     pub(super) published: Option<u64>,
+    /// The staged generation that was promised to whoever closed it.
+    pub(super) promised: Option<u64>,
+    /// A replacement that was cut off half way.
+    pub(super) replacing: Option<Replacing>,
     pub(super) uploading: bool,
     /// The user removed the file: its bytes are not wanted any more.
     pub(super) removed: bool,
     /// The generation whose upload failed last, and why.
     pub(super) error: Option<(u64, Arc<str>)>,
-    /// The object was set aside when its name went; it is deleted when nobody has it open.
-    pub(super) set_aside: Option<FileId>,
+    /// The object goes when nobody has it open: its name went before.
+    pub(super) held: Option<FileId>,
 }
 
 impl State {
+    /// The staged bytes.
+    pub(super) fn staged(&self) -> Option<&Arc<StagedFile>> {
+        self.kept.as_ref().map(|kept| &kept.staged)
+    }
+
     /// The staged file if the bed has not got its present content.
     pub(super) fn dirty(&self) -> Option<&Arc<StagedFile>> {
-        self.staged.as_ref().filter(|staged| self.published != Some(staged.generation()))
+        self.staged().filter(|staged| self.published != Some(staged.generation()))
+    }
+
+    /// Whether bytes were written that nobody was promised yet.
+    pub(super) fn has_unpromised(&self) -> bool {
+        self.dirty().is_some_and(|staged| self.promised != Some(staged.generation()))
     }
 
     /// Whether the last upload failed and nothing was written since.
     pub(super) fn failed_as_it_is(&self) -> bool {
-        match (&self.error, &self.staged) {
+        match (&self.error, self.staged()) {
             (Some((generation, _)), Some(staged)) => *generation == staged.generation(),
             _ => false,
         }
     }
 
-    /// The value of `user.bedfs.state`.
-    pub(super) fn name(&self) -> &'static str {
-        if self.uploading {
-            "uploading"
-        } else if self.error.is_some() {
-            "failed"
-        } else if self.dirty().is_some() {
-            "dirty"
-        } else {
-            "remote"
-        }
+    /// Whether the service would not have it, and it waits for the user.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.phase == Phase::Failed)
+    }
+
+    /// The rows of the state file that are this file's.
+    pub(super) fn rows(&self) -> Vec<RowId> {
+        self.kept.iter().chain(&self.earlier).map(|kept| kept.row).collect()
     }
 }
 
@@ -76,27 +101,9 @@ impl LocalFile {
     }
 
     /// The state, for a short section. Lock order: `LocalFiles` before a state, a state before the
-    /// tree's table and before a staged file's extents.
+    /// tree's table, before a staged file's extents and before the state file.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The staged file, made over `base` if there is none.
-    pub(super) fn stage(
-        &self, dir: &Path, name: &str, base: impl FnOnce() -> Option<Arc<Entry>>,
-    ) -> std::io::Result<Arc<StagedFile>> {
-        let mut state = self.state();
-        if let Some(staged) = &state.staged {
-            return Ok(staged.clone());
-        }
-        let base = base();
-        let size = base.as_ref().map_or(0, |entry| entry.size());
-        let staged = Arc::new(StagedFile::create(dir, name, size)?);
-        // Over a base nothing has changed yet; a file that is only here is dirty from the start.
-        state.published = base.is_some().then_some(staged.generation());
-        state.base = base;
-        state.staged = Some(staged.clone());
-        Ok(staged)
     }
 }
 
@@ -159,16 +166,16 @@ impl LocalFiles {
 
     /// Drops the file if nobody uses it and it holds nothing that is wanted; `dropped` is called
     /// before anyone can make it anew.
-    pub(super) fn drop_if_idle(&self, ino: Ino, dropped: impl FnOnce()) {
+    pub(super) fn drop_if_idle(&self, ino: Ino, dropped: impl FnOnce(&State)) {
         let mut files = self.files();
         let idle = files.get(&ino).is_some_and(|file| {
             let state = file.state();
-            let wanted = !state.removed && state.dirty().is_some();
+            // A base that lies aside is the file's own, also when nothing was written over it.
+            let wanted = !state.removed && (state.dirty().is_some() || state.is_aside);
             state.opens == 0 && state.users == 0 && !wanted
         });
-        if idle {
-            files.remove(&ino);
-            dropped();
+        if idle && let Some(file) = files.remove(&ino) {
+            dropped(&file.state());
         }
     }
 

@@ -1,73 +1,150 @@
 //! Publishing: staged bytes become the content of their name at the service.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::local::LocalFile;
+use super::local::{Kept, LocalFile};
 use super::{Error, Fs, Result, turn};
-use crate::bed::{self, Target};
-use crate::staging::StagedFile;
-use crate::tree;
+use crate::bed::{self, Bytes, Stored, Target};
+use crate::config::Upload;
+use crate::staging::{StagedFile, Sum};
+use crate::state::Phase;
+use crate::tree::{self, Info};
+use crate::types::{Entry, Ino};
 use crate::upload;
 
-/// Bytes that are not at the service, left on disk.
+/// Where a file is to be published, if not where it is: a rename by upload.
 #[derive(Clone, Debug)]
-pub struct Leftover {
-    /// The file's path in the mount.
-    pub path: String,
-    /// Where its bytes are.
-    pub staged: PathBuf,
+pub(super) struct Place {
+    pub(super) parent: Ino,
+    pub(super) name: String,
+    /// The object there that it takes the place of.
+    pub(super) old: Option<Arc<Entry>>,
 }
 
 impl Fs {
-    /// Uploads the file if the bed has not got its present content. An empty file stays here: it
-    /// is nothing to publish yet.
-    pub(super) async fn publish(&self, local: &Arc<LocalFile>) -> Result<()> {
-        let _turn = turn(&local.turn).await;
-        // What goes on being written to is copied before the second try, and then cannot change.
-        let mut copy = false;
-        loop {
-            let Some(staged) = local.state().dirty().cloned() else {
-                return Ok(());
-            };
-            if local.state().removed || staged.size() == 0 {
+    /// What a close and an fsync do: the bytes are promised, and published now or soon.
+    pub(super) async fn settle(&self, local: &Arc<LocalFile>) -> Result<()> {
+        self.promise(local).await?;
+        let info = self.tree.info(local.ino)?;
+        {
+            let state = local.state();
+            if state.removed || state.dirty().is_none() || self.stays_here(&info, &state) {
                 return Ok(());
             }
-            local.state().uploading = true;
-            let result = self.publish_once(local, &staged, copy).await;
-            let mut state = local.state();
-            state.uploading = false;
-            match result {
-                Ok(generation) => {
-                    state.published = Some(generation);
-                    state.error = None;
-                    if state.dirty().is_none() {
-                        self.tree.set_staged(local.ino, false);
-                    }
-                    return Ok(());
-                }
-                Err(Error::Bed(bed::Error::Upload(upload::Error::Changed))) if !copy => copy = true,
-                Err(error) => {
-                    state.error = Some((staged.generation(), error.to_string().into()));
-                    return Err(Error::Unpublished(Box::new(error)));
-                }
+        }
+        match self.options.upload {
+            Upload::Close => self.publish_now(local).await,
+            Upload::Background => {
+                self.uploads.add(local.ino);
+                Ok(())
             }
         }
     }
 
-    /// One try, and the generation that it published.
+    /// Publishes for someone who waits, and who is told if that fails.
+    pub(super) async fn publish_now(&self, local: &Arc<LocalFile>) -> Result<()> {
+        self.publish(local).await.map_err(|error| {
+            self.give_up(local, &error);
+            Error::Unpublished(Box::new(error))
+        })
+    }
+
+    /// The file waits for the user, who is told why.
+    pub(super) fn give_up(&self, local: &LocalFile, error: &Error) {
+        let text = error.to_string();
+        let mut state = local.state();
+        let Some(kept) = &mut state.kept else { return };
+        let (row, generation) = (kept.row, kept.staged.generation());
+        if kept.phase == Phase::Closed {
+            kept.phase = Phase::Failed;
+            if let Err(unrecorded) = self.state.failed(row, &text) {
+                tracing::error!("{unrecorded}");
+            }
+        }
+        state.error = Some((generation, text.into()));
+    }
+
+    /// Uploads the file if the bed has not got its present content. An empty file stays here: it
+    /// is nothing to publish yet.
+    pub(super) async fn publish(&self, local: &Arc<LocalFile>) -> Result<()> {
+        let _turn = turn(&local.turn).await;
+        let info = self.tree.info(local.ino)?;
+        let stays = self.stays_here(&info, &local.state());
+        if stays { Ok(()) } else { self.publish_in_turn(local, None).await }
+    }
+
+    /// As `publish`, for one who has the file's turn, and to another place if one is given.
+    pub(super) async fn publish_in_turn(
+        &self, local: &Arc<LocalFile>, place: Option<&Place>,
+    ) -> Result<()> {
+        // What goes on being written to is copied before the second try, and then cannot change.
+        let mut copy = false;
+        loop {
+            let kept = {
+                let mut state = local.state();
+                let (Some(kept), Some(_)) = (state.kept.clone(), state.dirty()) else {
+                    return Ok(());
+                };
+                if state.removed {
+                    return Ok(());
+                }
+                state.uploading = true;
+                kept
+            };
+            let generation = kept.staged.generation();
+            let result = self.publish_once(local, &kept, place, copy).await;
+            local.state().uploading = false;
+            let Err(error) = result else { return Ok(()) };
+            if local.state().removed {
+                return Ok(());
+            }
+            let changed = matches!(error, Error::Bed(bed::Error::Upload(upload::Error::Changed)))
+                || kept.staged.generation() != generation;
+            if copy || !changed {
+                // What it was in the middle of is gone on with at the next try.
+                local.state().replacing = self.state.replacing(kept.row)?;
+                return Err(error);
+            }
+            copy = true;
+        }
+    }
+
+    /// One try.
     async fn publish_once(
-        &self, local: &LocalFile, staged: &Arc<StagedFile>, copy: bool,
-    ) -> Result<u64> {
+        &self, local: &LocalFile, kept: &Kept, place: Option<&Place>, copy: bool,
+    ) -> Result<()> {
         let _permit = turn(&self.structure).await;
         let base = local.state().base.clone();
-        if staged.missing().is_some()
+        if kept.staged.missing().is_some()
             && let Some(base) = self.with_link(local.ino, base).await?
         {
-            self.bed.fill(staged, &base).await?;
+            self.bed.fill(&kept.staged, &base).await?;
         }
-        let source = if copy { self.snapshot(staged).await? } else { staged.clone() };
+        let source = if copy { self.snapshot(&kept.staged).await? } else { kept.staged.clone() };
         let sum = source.clone().sum_aside().await?;
+        let (parent, mut target) = self.target(local, place).await?;
+        self.bed.flush_deletes(&target.folder, Some(&target.name)).await?;
+        let unchanged = || source.generation() == sum.generation && !local.state().removed;
+        let bytes = Bytes { row: kept.row, staged: &source, sum, unchanged: &unchanged };
+        let cut_off = local.state().replacing.clone();
+        if let Some(replacing) = cut_off {
+            if let Some(stored) = self.bed.resume_replace(&target, &replacing, bytes).await? {
+                self.take_in(local, kept, place, &stored, None)?;
+                target.old = Some(Arc::new(stored.new));
+            }
+            local.state().replacing = None;
+        }
+        let stored = self.bed.store(&target, bytes).await?;
+        self.tree.doubt_twins(parent, local.ino, sum.md5, sum.size)?;
+        self.take_in(local, kept, place, &stored, Some(sum))
+    }
+
+    /// Where the bytes are to go, and the object whose place they take there.
+    async fn target(&self, local: &LocalFile, place: Option<&Place>) -> Result<(Ino, Target)> {
+        if let Some(Place { parent, name, old }) = place {
+            let folder = self.tree.folder_id(*parent)?;
+            return Ok((*parent, Target { folder, name: name.clone(), old: old.clone() }));
+        }
         let info = self.tree.info(local.ino)?;
         // Its folder may have been removed elsewhere.
         let parent = info.parent.ok_or(tree::Error::NotFound)?;
@@ -84,14 +161,59 @@ impl Fs {
             }
         }
         let folder = self.tree.folder_id(parent)?;
-        let target = Target { folder, name, old };
-        let entry = self.bed.store(&target, &source, sum).await?;
-        self.tree.doubt_twins(parent, local.ino, sum.md5, sum.size)?;
-        self.tree.set_entry(local.ino, Arc::new(entry));
-        if let Some(old) = &target.old {
+        Ok((parent, Target { folder, name, old }))
+    }
+
+    /// Takes in that the service has the bytes: the state file, the tree and the file know it
+    /// together. Without a sum it has bytes of before, and those of now are still to come.
+    fn take_in(
+        &self, local: &LocalFile, kept: &Kept, place: Option<&Place>, stored: &Stored,
+        sum: Option<Sum>,
+    ) -> Result<()> {
+        let info = self.tree.info(local.ino)?;
+        let (parent, name) = match place {
+            Some(place) => (Some(place.parent), place.name.clone()),
+            None => (info.parent, info.name.to_string()),
+        };
+        let path = self.path_in(parent, &name);
+        let mut state = local.state();
+        let is_current = state.kept.as_ref().is_some_and(|now| now.row == kept.row);
+        let is_done =
+            sum.is_some_and(|sum| !is_current || kept.staged.generation() == sum.generation);
+        let (old, new) = (stored.old.as_deref(), &stored.new);
+        self.state.published(kept.row, &path, old, new, &info.attributes, is_done)?;
+        if let (true, Some(sum)) = (is_current, sum) {
+            state.published = Some(sum.generation);
+            state.error = None;
+            state.is_aside = false;
+            if let (true, Some(kept)) = (is_done, &mut state.kept) {
+                kept.phase = Phase::Done;
+            }
+        } else if let (Some(earlier), true) = (&mut state.earlier, is_done) {
+            // Written anew meanwhile: what was sent is the version before.
+            earlier.phase = Phase::Done;
+        }
+        let is_clean = state.dirty().is_none();
+        drop(state);
+        if let Some(place) = place {
+            self.tree.rename(local.ino, place.parent, &place.name)?;
+        }
+        if is_clean {
+            self.tree.set_staged(local.ino, false);
+        }
+        self.tree.set_entry(local.ino, Arc::new(new.clone()));
+        if let Some(old) = &stored.old {
             self.reader.close(&old.id);
         }
-        Ok(sum.generation)
+        Ok(())
+    }
+
+    /// The path from the bed's root of a name in a folder.
+    pub(super) fn path_in(&self, parent: Option<Ino>, name: &str) -> String {
+        match parent.map(|parent| self.bed_path(parent)) {
+            Some(folder) if !folder.is_empty() => format!("{folder}/{name}"),
+            _ => name.to_owned(),
+        }
     }
 
     async fn snapshot(&self, staged: &Arc<StagedFile>) -> Result<Arc<StagedFile>> {
@@ -100,47 +222,25 @@ impl Fs {
         Ok(Arc::new(copied.map_err(std::io::Error::other)??))
     }
 
-    /// Returns when no upload is under way, and no rename.
-    pub async fn uploads_done(&self) {
-        drop(turn(&self.renaming).await);
-        for local in self.locals.all() {
-            drop(turn(&local.turn).await);
-        }
-    }
-
-    /// Before the mount ends: uploads what is closed and not uploaded, deletes what was removed
-    /// while open. Open files are not touched: what is in them was never acknowledged.
-    pub async fn drain(&self) {
-        for local in self.locals.all() {
-            let ino = local.ino;
-            if local.state().opens == 0
-                && let Err(error) = self.publish(&local).await
-            {
-                tracing::error!("{:?} is not uploaded: {error}", self.tree.path(ino));
+    /// The value of `user.bedfs.state`.
+    pub(super) fn state_name(&self, info: &Info) -> Option<&'static str> {
+        let local = self.locals.get(info.ino);
+        let Some(local) = local else {
+            return info.entry().map(|_| "remote");
+        };
+        let state = local.state();
+        Some(if state.uploading {
+            "uploading"
+        } else if state.error.is_some() {
+            "failed"
+        } else if state.dirty().is_some() || state.is_aside {
+            match (self.stays_here(info, &state), state.has_unpromised()) {
+                (true, _) => "local",
+                (false, true) => "dirty",
+                (false, false) => "pending",
             }
-            self.delete_set_aside(&local).await;
-        }
-        self.bed.tidy().await;
-    }
-
-    /// Leaves what the bed has not got on disk, and tells where.
-    pub fn leave_behind(&self) -> Vec<Leftover> {
-        self.locals.all().iter().filter_map(|local| self.leave_file(local)).collect()
-    }
-
-    /// Keeps the staged bytes on disk when the value goes.
-    fn leave_file(&self, local: &LocalFile) -> Option<Leftover> {
-        let staged = local.state().dirty().cloned()?;
-        if local.state().removed || staged.size() == 0 {
-            return None;
-        }
-        let path = self.tree.path(local.ino);
-        match staged.keep() {
-            Ok(staged) => Some(Leftover { path, staged }),
-            Err(error) => {
-                tracing::error!("{path:?} could not be synced to disk: {error}");
-                None
-            }
-        }
+        } else {
+            "remote"
+        })
     }
 }

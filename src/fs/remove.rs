@@ -2,16 +2,16 @@
 
 use super::local::LocalFile;
 use super::{Error, Fs, Result, control, turn};
+use crate::bed::SURE;
+use crate::state::{Delete, RowId};
 use crate::tree::{Error as TreeError, Info};
 use crate::types::{Entry, Ino};
 use std::ffi::OsStr;
-use std::time::Duration;
-
-/// How long what was seen of an object is taken for true when it is to be deleted.
-const SURE: Duration = Duration::from_secs(10);
+use std::time::Instant;
 
 impl Fs {
-    /// Removes a file. One that is open is only taken aside, and deleted when nobody has it open.
+    /// Removes a file. Its name is free when this returns; the object goes with the next batch of
+    /// deletes, or when nobody has it open any more.
     pub async fn unlink(&self, parent: Ino, name: &OsStr) -> Result<()> {
         self.writable()?;
         let info = self.named(parent, name).await?;
@@ -19,15 +19,46 @@ impl Fs {
             return Err(Error::IsAFolder);
         }
         let local = self.local(info.ino);
-        let _turn = turn(&local.turn).await;
+        // An upload under way ends at its next step; nobody wants what it sends.
+        let rows = {
+            let mut state = local.state();
+            state.removed = true;
+            state.rows()
+        };
+        let removed = {
+            let _turn = turn(&local.turn).await;
+            self.remove_file(&local, parent, &rows).await
+        };
+        if removed.is_err() {
+            local.state().removed = false;
+        }
+        removed
+    }
+
+    async fn remove_file(&self, local: &LocalFile, parent: Ino, rows: &[RowId]) -> Result<()> {
         // An upload may have ended while its turn was waited for.
-        let entry = self.tree.info(info.ino)?.entry().cloned();
-        if let Some(entry) = entry {
-            if !self.is_still_there(info.ino, &entry).await? {
-                return Err(TreeError::NotFound.into());
+        let info = self.tree.info(local.ino)?;
+        let mut deletes: Vec<(Delete, Option<Instant>)> = Vec::new();
+        if let Some(entry) = info.entry() {
+            let folder = self.tree.folder_id(parent)?;
+            deletes.push((Delete::of(entry, folder), self.tree.seen(info.ino)));
+        }
+        let aside = {
+            let state = local.state();
+            state.base.clone().filter(|_| state.is_aside)
+        };
+        if let Some(base) = aside {
+            deletes.push((Delete::of(&base, base.parent.clone()), None));
+        }
+        let is_open = local.state().opens > 0 && !deletes.is_empty();
+        self.bed.remove(deletes, rows, is_open)?;
+        local.state().replacing = None;
+        if let (true, Some(entry)) = (is_open, info.entry()) {
+            local.state().held = Some(entry.id.clone());
+            // Its name must be free; where it cannot be moved, whoever wants the name waits.
+            if let Err(error) = self.bed.set_aside(entry).await {
+                tracing::warn!("{:?} stays in place while it is open: {error}", info.name);
             }
-            let removed = self.remove_object(&local, &entry).await;
-            removed.inspect_err(|_| self.tree.expire(parent))?;
         }
         self.forget_name(info.ino);
         Ok(())
@@ -55,19 +86,6 @@ impl Fs {
         self.tree.remove(ino);
     }
 
-    async fn remove_object(&self, local: &LocalFile, entry: &Entry) -> Result<()> {
-        if local.state().opens == 0 {
-            return Ok(self.bed.delete(&entry.id).await?);
-        }
-        match self.bed.set_aside(entry).await {
-            Ok(()) => local.state().set_aside = Some(entry.id.clone()),
-            // Gone behind our back: what is open of it cannot be helped.
-            Err(error) if error.api().is_some_and(crate::api::Error::is_not_found) => {}
-            Err(error) => return Err(error.into()),
-        }
-        Ok(())
-    }
-
     /// Removes a folder that is empty here and at the service.
     pub async fn rmdir(&self, parent: Ino, name: &OsStr) -> Result<()> {
         self.writable()?;
@@ -75,21 +93,30 @@ impl Fs {
         if !info.is_folder() {
             return Err(TreeError::NotAFolder.into());
         }
-        if !self.tree.children(info.ino)?.is_empty() {
-            // Perhaps removed elsewhere since it was listed.
-            self.tree.refresh(info.ino).await?;
-            if !self.tree.children(info.ino)?.is_empty() {
-                return Err(Error::NotEmpty);
+        self.remove_empty(&info).await
+    }
+
+    pub(super) async fn remove_empty(&self, folder: &Info) -> Result<()> {
+        let id = self.tree.folder_id(folder.ino)?;
+        self.restore(folder.ino)?;
+        if !id.is_local() {
+            // What is being deleted is gone for the user, and must be for the service.
+            self.bed.flush_deletes(&id, None).await?;
+            if !self.tree.children(folder.ino)?.is_empty() {
+                // Perhaps removed elsewhere since it was listed.
+                self.tree.refresh(folder.ino).await?;
             }
         }
-        match self.bed.remove_folder(&self.tree.folder_id(info.ino)?).await {
-            Ok(()) => {}
-            Err(error) => {
-                self.tree.expire(info.ino);
-                return Err(error.into());
+        if !self.tree.children(folder.ino)?.is_empty() {
+            return Err(Error::NotEmpty);
+        }
+        match id.local_row() {
+            Some(row) => self.state.forget(RowId(row))?,
+            None => {
+                self.bed.remove_folder(&id).await.inspect_err(|_| self.tree.expire(folder.ino))?
             }
         }
-        self.tree.remove(info.ino);
+        self.tree.remove(folder.ino);
         Ok(())
     }
 

@@ -4,12 +4,15 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::control::is_control;
-use super::local::LocalFile;
+use super::local::{Kept, LocalFile};
+use super::publish::Place;
 use super::{Error, Fs, Result, STRUCTURE, turn};
 use crate::bed::{Remade, Target};
+use crate::config::Upload;
 use crate::names::NameError;
+use crate::state::{Acknowledged, Delete, Phase, RowId};
 use crate::tree::{CONTROL_NAME, Info, SCRATCH_PREFIX};
-use crate::types::{Entry, FileId, Ino};
+use crate::types::{Attributes, Entry, FileId, Ino};
 
 /// A rename in the tree's terms.
 struct Rename<'a> {
@@ -64,7 +67,8 @@ impl Fs {
         let local = self.local(what.ino);
         // A change over an object is published first, so that there is one thing to rename.
         if what.entry().is_some() {
-            self.publish(&local).await?;
+            self.promise(&local).await?;
+            self.publish_now(&local).await?;
         }
         // Nobody else waits for two turns: only one rename runs at a time.
         let _turn = turn(&local.turn).await;
@@ -78,54 +82,241 @@ impl Fs {
 
     /// Neither file is being uploaded, nor will be until this is done.
     async fn rename_settled(
-        &self, local: &LocalFile, to: Ino, name: &str, over: Option<&LocalFile>,
+        &self, local: &Arc<LocalFile>, to: Ino, name: &str, over: Option<&Arc<LocalFile>>,
     ) -> Result<()> {
         let info = self.tree.info(local.ino)?;
+        let here = self.is_local_place(Some(to), name);
+        match info.entry() {
+            None => self.rename_local(local, &info, to, name, over).await,
+            Some(entry) if here => self.take_here(local, &info, entry, (to, name), over).await,
+            Some(entry) => self.rename_remote(local, &info, entry, (to, name), over).await,
+        }
+    }
+
+    /// An object gets another place or name.
+    async fn rename_remote(
+        &self, local: &LocalFile, info: &Info, entry: &Arc<Entry>, (to, name): (Ino, &str),
+        over: Option<&Arc<LocalFile>>,
+    ) -> Result<()> {
         let old = match over {
             Some(over) => self.object_there(over.ino).await?,
             None => None,
         };
+        let kept_name = *name == *info.name;
         // A new name is a new object, and the old one is deleted: it must be the one meant.
-        if *name != *info.name
-            && let Some(entry) = info.entry()
-            && !self.is_still_there(info.ino, entry).await?
-        {
+        if !kept_name && !self.is_still_there(info.ino, entry).await? {
             return Err(crate::tree::Error::NotFound.into());
         }
-        let renamed = match info.entry() {
-            Some(entry) => {
-                let kept = *name == *info.name;
-                let name = if kept { &*entry.name } else { name };
-                Some(self.rename_object(entry, to, name, over.zip(old.as_ref())).await?)
-            }
-            // It is only here: its upload will replace what has the name, unless that is open.
-            None => match over.zip(old) {
-                Some((over, old)) if over.state().opens > 0 => {
-                    self.bed.set_aside(&old).await?;
-                    over.state().set_aside = Some(old.id.clone());
-                    self.delete_set_aside(over).await;
-                    None
-                }
-                over => over.map(|(_, old)| old),
-            },
+        let as_named = if kept_name { &*entry.name } else { name };
+        let over_both = over.zip(old.as_ref());
+        let renamed = self.rename_object(info, entry, to, as_named, over_both).await?;
+        self.forget_over(over)?;
+        self.tree.rename(info.ino, to, name)?;
+        let mut state = local.state();
+        if state.base.as_ref().is_some_and(|base| base.id == entry.id) {
+            // The same bytes, under the ID that is left.
+            state.base = Some(renamed.clone());
+        }
+        drop(state);
+        self.tree.set_entry(info.ino, renamed);
+        Ok(())
+    }
+
+    /// A file that is only here gets another place or name. Under a name that is not for here only
+    /// it is uploaded, if it is closed; its upload takes the place of what has the name.
+    async fn rename_local(
+        &self, local: &Arc<LocalFile>, info: &Info, to: Ino, name: &str,
+        over: Option<&Arc<LocalFile>>,
+    ) -> Result<()> {
+        let old = match over {
+            Some(over) => self.object_there(over.ino).await?,
+            None => None,
         };
-        // A new object has a new time; the content is as old as it was.
-        let mtime = self.attr_of(&info).mtime;
-        self.tree.set_attributes(info.ino, |set| set.mtime = Some(mtime));
+        let here = self.is_local_place(Some(to), name);
+        if here {
+            self.move_row(local, to, name)?;
+            return self.take_place(local, info, to, name, over, None);
+        }
+        let aside = {
+            let state = local.state();
+            state.base.clone().filter(|_| state.is_aside && state.dirty().is_none())
+        };
+        if let Some(base) = aside {
+            return self.bring_back(local, info, &base, (to, name), over, old).await;
+        }
+        let old = match over.zip(old) {
+            Some((over, old)) if over.state().opens > 0 => {
+                self.spare_open(over, &old).await?;
+                None
+            }
+            over => over.map(|(_, old)| old),
+        };
+        let (is_written, is_empty) = {
+            let state = local.state();
+            (state.writers > 0, state.staged().is_none_or(|staged| staged.size() == 0))
+        };
+        if !is_written && !is_empty && self.options.upload == Upload::Close {
+            let place = Place { parent: to, name: name.to_owned(), old };
+            return self.publish_as(local, info, place, over).await;
+        }
+        self.promise(local).await?;
+        self.move_row(local, to, name)?;
+        self.take_place(local, info, to, name, over, old)?;
+        if !is_written && !is_empty {
+            self.uploads.add(local.ino);
+        }
+        Ok(())
+    }
+
+    /// Uploads a file under another name, and only then calls it so.
+    async fn publish_as(
+        &self, local: &Arc<LocalFile>, info: &Info, place: Place, over: Option<&Arc<LocalFile>>,
+    ) -> Result<()> {
+        self.promise(local).await?;
+        // After a crash the upload goes on under the new name.
+        self.move_row(local, place.parent, &place.name)?;
+        let Err(error) = self.publish_in_turn(local, Some(&place)).await else {
+            return self.forget_over_but(over, local.ino);
+        };
+        if local.state().replacing.is_some() {
+            // What has the name may be gone already: the file stands there now, and waits.
+            self.take_place(local, info, place.parent, &place.name, over, place.old)?;
+            self.give_up(local, &error);
+        } else if let Some(parent) = info.parent {
+            self.move_row(local, parent, &info.name)?;
+        }
+        Err(Error::Unpublished(Box::new(error)))
+    }
+
+    /// The tree calls the file by its new name; it stands before the object there until its upload
+    /// takes that one's place.
+    fn take_place(
+        &self, local: &LocalFile, info: &Info, to: Ino, name: &str, over: Option<&Arc<LocalFile>>,
+        old: Option<Arc<Entry>>,
+    ) -> Result<()> {
+        let here = old.is_none();
         if let Some(over) = over {
+            let object = match here {
+                true => self.tree.info(over.ino)?.entry().cloned(),
+                false => None,
+            };
+            let deletes = match object {
+                Some(entry) => {
+                    let folder = self.tree.folder_id(to)?;
+                    vec![(Delete::of(&entry, folder), self.tree.seen(over.ino))]
+                }
+                None => Vec::new(),
+            };
+            let rows = over.state().rows();
+            self.bed.remove(deletes, &rows, false)?;
             self.forget_name(over.ino);
         }
         self.tree.rename(info.ino, to, name)?;
-        if let Some(renamed) = renamed {
-            let mut state = local.state();
-            if state.base.as_ref().map(|base| &base.id) == info.entry().map(|entry| &entry.id) {
-                // The same bytes, under the ID that is left.
-                state.base = state.base.as_ref().map(|_| renamed.clone());
-            }
-            drop(state);
-            self.tree.set_entry(info.ino, renamed);
+        if let Some(old) = old {
+            self.tree.set_entry(local.ino, old);
         }
         Ok(())
+    }
+
+    /// The file's rows say where it is now.
+    fn move_row(&self, local: &LocalFile, to: Ino, name: &str) -> Result<()> {
+        let (folder, path) = (self.tree.folder_id(to)?, self.bed_path(to));
+        let rows = local.state().rows();
+        for row in rows {
+            self.state.renamed(row, &folder, &path, name)?;
+        }
+        Ok(())
+    }
+
+    /// An object is called by a name that is for here only, as editors do before they save: it is
+    /// taken aside, with its link, and comes back with it if it is renamed back.
+    async fn take_here(
+        &self, local: &LocalFile, info: &Info, entry: &Arc<Entry>, (to, name): (Ino, &str),
+        over: Option<&Arc<LocalFile>>,
+    ) -> Result<()> {
+        if local.state().writers > 0 {
+            return Err(Error::Invalid("the file is being written"));
+        }
+        if !self.is_still_there(info.ino, entry).await? {
+            return Err(crate::tree::Error::NotFound.into());
+        }
+        let kept = self.begin_aside(info, entry, to, name)?;
+        let folder = match self.bed.set_aside(entry).await {
+            Ok(folder) => folder,
+            Err(error) => {
+                self.drop_kept(&kept);
+                return Err(error.into());
+            }
+        };
+        let base = Arc::new(Entry { parent: folder, ..Entry::clone(entry) });
+        self.state.acknowledge(
+            kept.row,
+            &Acknowledged {
+                base: Some(&base),
+                base_len: base.size(),
+                extents: &[],
+                attributes: &info.attributes,
+                supersedes: None,
+            },
+        )?;
+        let earlier = {
+            let mut state = local.state();
+            let generation = kept.staged.generation();
+            (state.published, state.promised) = (Some(generation), Some(generation));
+            state.base = Some(base);
+            state.is_aside = true;
+            state.kept.replace(Kept { phase: Phase::Closed, ..kept })
+        };
+        earlier.into_iter().for_each(|kept| self.drop_kept(&kept));
+        self.take_place(local, info, to, name, over, None)?;
+        self.tree.set_aside(info.ino);
+        Ok(())
+    }
+
+    /// What was taken aside gets a name of the bed again, and keeps its link where it can.
+    async fn bring_back(
+        &self, local: &Arc<LocalFile>, info: &Info, base: &Arc<Entry>, (to, name): (Ino, &str),
+        over: Option<&Arc<LocalFile>>, old: Option<Arc<Entry>>,
+    ) -> Result<()> {
+        let over_both = over.zip(old.as_ref());
+        let renamed = self.rename_object(info, base, to, name, over_both).await?;
+        self.forget_over(over)?;
+        self.tree.rename(info.ino, to, name)?;
+        self.tree.set_entry(info.ino, renamed.clone());
+        let mut state = local.state();
+        state.is_aside = false;
+        state.base = Some(renamed);
+        if let Some(kept) = &mut state.kept {
+            self.state.unwanted(kept.row)?;
+            kept.phase = Phase::Done;
+        }
+        drop(state);
+        self.tree.set_staged(info.ino, false);
+        Ok(())
+    }
+
+    /// An object that is open loses its name, and is deleted when nobody has it open.
+    async fn spare_open(&self, over: &LocalFile, old: &Arc<Entry>) -> Result<()> {
+        let parent = self.tree.info(over.ino)?.parent.ok_or(crate::tree::Error::NotFound)?;
+        let delete = Delete::of(old, self.tree.folder_id(parent)?);
+        self.bed.remove(vec![(delete, self.tree.seen(over.ino))], &[], true)?;
+        over.state().held = Some(old.id.clone());
+        self.bed.set_aside(old).await?;
+        self.release_held(over);
+        Ok(())
+    }
+
+    /// What had the name is gone with all that was staged of it.
+    fn forget_over(&self, over: Option<&Arc<LocalFile>>) -> Result<()> {
+        let Some(over) = over else { return Ok(()) };
+        let rows = over.state().rows();
+        self.bed.remove(Vec::new(), &rows, false)?;
+        self.forget_name(over.ino);
+        Ok(())
+    }
+
+    fn forget_over_but(&self, over: Option<&Arc<LocalFile>>, ino: Ino) -> Result<()> {
+        self.forget_over(over.filter(|over| over.ino != ino))
     }
 
     /// The object behind a name, if it is still there: what was moved elsewhere is not replaced.
@@ -138,7 +329,8 @@ impl Fs {
 
     /// Renames the object, over another one if there is one: that is deleted, unless it is open.
     async fn rename_object(
-        &self, entry: &Arc<Entry>, to: Ino, name: &str, over: Option<(&LocalFile, &Arc<Entry>)>,
+        &self, info: &Info, entry: &Arc<Entry>, to: Ino, name: &str,
+        over: Option<(&Arc<LocalFile>, &Arc<Entry>)>,
     ) -> Result<Arc<Entry>> {
         let old = over.map(|(_, old)| old.clone());
         if let Some(old) = &old {
@@ -150,16 +342,22 @@ impl Fs {
                 return Err(Error::Doubled);
             }
         }
-        let target =
-            Target { folder: self.tree.folder_id(to)?, name: name.to_owned(), old: old.clone() };
+        let folder = self.tree.folder_id(to)?;
+        self.bed.flush_deletes(&folder, Some(name)).await?;
+        let target = Target { folder, name: name.to_owned(), old: old.clone() };
         let open = over.filter(|(over, _)| over.state().opens > 0);
-        let renamed = self.bed.rename(entry, &target, open.is_some()).await;
+        // A new object has a new time; the content is as old as it was.
+        let mtime = self.attr_of(info).mtime;
+        self.tree.set_attributes(info.ino, |set| set.mtime = Some(mtime));
+        let attributes = Attributes { mtime: Some(mtime), ..info.attributes.clone() };
+        let path = self.path_in(Some(to), name);
+        let renamed = self.bed.rename(entry, &target, open.is_some(), &path, &attributes).await;
         // Whatever was done of it shows at the next look.
         let renamed = renamed.inspect_err(|_| self.tree.expire(to))?;
         if let Some((over, old)) = open {
-            over.state().set_aside = Some(old.id.clone());
+            over.state().held = Some(old.id.clone());
             // The last close may have come meanwhile.
-            self.delete_set_aside(over).await;
+            self.release_held(over);
         }
         Ok(Arc::new(renamed))
     }
@@ -170,25 +368,37 @@ impl Fs {
             return Err(Error::IntoItself);
         }
         let id = self.tree.folder_id(what.ino)?;
-        if let Some(over) = &over
-            && self.tree.folder_id(over.ino).is_ok_and(|there| there == id)
-        {
-            // It is there already, by a rename whose answer was lost.
-            self.tree.remove(what.ino);
-            return Ok(());
-        }
         if let Some(over) = &over {
+            if self.tree.folder_id(over.ino).is_ok_and(|there| there == id) {
+                // It is there already, by a rename whose answer was lost.
+                self.tree.remove(what.ino);
+                return Ok(());
+            }
             if !over.is_folder() {
                 return Err(crate::tree::Error::NotAFolder.into());
             }
+        }
+        let here = self.is_local_place(Some(to), name);
+        if id.is_local() != here {
+            return Err(if here { Error::NotPermitted } else { Error::Elsewhere });
+        }
+        if let Some(over) = &over {
             self.remove_empty(over).await?;
         }
-        let target = Target { folder: self.tree.folder_id(to)?, name: name.to_owned(), old: None };
-        let moved = self.rename_folder_object(&id, &what, &target).await;
-        moved.inspect_err(|_| {
-            self.tree.expire(what.ino);
-            self.tree.expire(to);
-        })?;
+        let folder = self.tree.folder_id(to)?;
+        if let Some(row) = id.local_row() {
+            self.state.renamed(RowId(row), &folder, &self.bed_path(to), name)?;
+        } else {
+            self.bed.flush_deletes(&folder, Some(name)).await?;
+            let target = Target { folder, name: name.to_owned(), old: None };
+            let moved = self.rename_folder_object(&id, &what, &target).await;
+            moved.inspect_err(|_| {
+                self.tree.expire(what.ino);
+                self.tree.expire(to);
+            })?;
+        }
+        let (old, new) = (self.bed_path(what.ino), self.path_in(Some(to), name));
+        self.state.folder_renamed(&old, &new)?;
         Ok(self.tree.rename(what.ino, to, name)?)
     }
 
@@ -204,17 +414,8 @@ impl Fs {
         let rebuilt = self.bed.rebuild(id, to, &mut remade).await;
         for Remade { old, new } in &remade {
             self.tree.remade(old, new);
+            self.restorable.remade(old, new);
         }
         Ok(rebuilt?)
-    }
-
-    async fn remove_empty(&self, folder: &Info) -> Result<()> {
-        self.tree.refresh(folder.ino).await?;
-        if !self.tree.children(folder.ino)?.is_empty() {
-            return Err(Error::NotEmpty);
-        }
-        self.bed.remove_folder(&self.tree.folder_id(folder.ino)?).await?;
-        self.tree.remove(folder.ino);
-        Ok(())
     }
 }

@@ -85,7 +85,7 @@ impl Fs {
         &self, info: &Info, entry: Option<&Entry>, name: &str,
     ) -> Option<Result<Vec<u8>>> {
         if matches!(name, "state" | "error") {
-            return Some(self.local_attribute(info.ino, entry, name));
+            return Some(self.local_attribute(info, name));
         }
         let (Some(entry), Some(picture)) = (entry, entry.and_then(Entry::picture)) else {
             return Some(Err(Error::NoAttribute));
@@ -97,23 +97,18 @@ impl Fs {
         Some(picture_attribute(entry, picture, name))
     }
 
-    fn local_attribute(&self, ino: Ino, entry: Option<&Entry>, name: &str) -> Result<Vec<u8>> {
-        let local = self.locals.get(ino);
-        let state = local.as_ref().map(|local| local.state());
-        match (name, state) {
-            ("state", Some(state)) => Ok(text(state.name())),
-            ("state", None) if entry.is_some() => Ok(text("remote")),
-            ("error", Some(state)) => {
-                let error = state.error.as_ref().ok_or(Error::NoAttribute)?;
-                Ok(text(&error.1))
-            }
-            _ => Err(Error::NoAttribute),
+    fn local_attribute(&self, info: &Info, name: &str) -> Result<Vec<u8>> {
+        if name == "state" {
+            return self.state_name(info).map(text).ok_or(Error::NoAttribute);
         }
+        let local = self.locals.get(info.ino).ok_or(Error::NoAttribute)?;
+        let state = local.state();
+        state.error.as_ref().map(|(_, error)| text(error)).ok_or(Error::NoAttribute)
     }
 
     /// Over the files directly in the folder.
     async fn folder_total(&self, ino: Ino, name: &str) -> Result<Vec<u8>> {
-        self.tree.ensure_listed(ino).await?;
+        self.list(ino).await?;
         let children = self.tree.children(ino)?;
         let files = children.iter().filter(|child| !child.is_folder);
         if name == "files" {

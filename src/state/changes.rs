@@ -4,7 +4,7 @@
 use rusqlite::{Connection, params};
 
 use super::row::{entry_column, entry_text, id_column, put_attributes};
-use super::{Result, State, moved};
+use super::{Delete, Result, State, deletes, moved};
 use crate::types::{Attributes, Entry, FileId};
 
 /// The number of a change in the state file.
@@ -26,6 +26,8 @@ pub struct Rename {
     pub over: Option<Entry>,
     /// The path it is to have, for people.
     pub path: String,
+    /// It failed: what had the name is only to come back.
+    pub is_undone: bool,
 }
 
 /// A folder being poured into a new one.
@@ -45,22 +47,34 @@ impl State {
     /// A rename is about to begin.
     pub fn rename_begins(
         &self, source: &Entry, folder: &FileId, name: &str, over: Option<&Entry>, path: &str,
-    ) -> Result<ChangeId> {
-        self.write("recording a rename", |db| {
-            let sql = "INSERT INTO renames (source, folder, name, over, path)
-                       VALUES (?, ?, ?, ?, ?)";
+    ) -> Result<Rename> {
+        let id = self.write("recording a rename", |db| {
+            let sql = "INSERT INTO renames (source, folder, name, over, path, is_undone)
+                       VALUES (?, ?, ?, ?, ?, 0)";
             let (source, over) = (entry_text(source), over.map(entry_text));
             db.execute(sql, params![source, folder.as_str(), name, over, path])?;
             Ok(ChangeId(db.last_insert_rowid()))
+        })?;
+        Ok(Rename {
+            id,
+            source: source.clone(),
+            folder: folder.clone(),
+            name: name.to_owned(),
+            over: over.cloned(),
+            path: path.to_owned(),
+            is_undone: false,
         })
     }
 
     /// A rename came to its end: `new` took the places of the source and of what had the name. What
-    /// the user had set on the source goes over.
+    /// the user had set on the source goes over; what is open of the other is deleted later.
     pub fn rename_done(
-        &self, rename: &Rename, new: &Entry, attributes: &Attributes,
+        &self, rename: &Rename, new: &Entry, attributes: &Attributes, later: Option<&Delete>,
     ) -> Result<()> {
         self.write("recording a rename", |db| {
+            if let Some(delete) = later {
+                deletes::insert(db, delete)?;
+            }
             moved::record(db, &rename.path, &rename.source, new)?;
             if let Some(over) = &rename.over {
                 moved::record(db, &rename.path, over, new)?;
@@ -70,6 +84,13 @@ impl State {
             }
             put_attributes(db, &new.id, attributes)?;
             db.execute("DELETE FROM renames WHERE id = ?", [rename.id.0]).map(drop)
+        })
+    }
+
+    /// A rename failed, and what had the name could not be brought back yet.
+    pub fn rename_fails(&self, id: ChangeId) -> Result<()> {
+        self.write("recording a rename", |db| {
+            db.execute("UPDATE renames SET is_undone = 1 WHERE id = ?", [id.0]).map(drop)
         })
     }
 
@@ -93,6 +114,7 @@ impl State {
                         name: row.get("name")?,
                         over: entry_column(row, "over")?,
                         path: row.get("path")?,
+                        is_undone: row.get("is_undone")?,
                     })
                 })?
                 .collect()

@@ -17,21 +17,24 @@ pub struct Delete {
     pub folder: FileId,
     /// Its name there, as the service spells it.
     pub name: String,
+    /// When it was removed, in seconds since the epoch.
+    pub changed: i64,
 }
 
 /// Records a delete in the caller's transaction.
 pub(super) fn insert(db: &Connection, delete: &Delete) -> rusqlite::Result<()> {
     let sql = "INSERT OR REPLACE INTO deletes (object, folder, name, changed) VALUES (?, ?, ?, ?)";
-    let Delete { object, folder, name } = delete;
-    db.prepare_cached(sql)?.execute(params![object.as_str(), folder.as_str(), name, now()])?;
+    let Delete { object, folder, name, changed } = delete;
+    db.prepare_cached(sql)?.execute(params![object.as_str(), folder.as_str(), name, changed])?;
     db.prepare_cached("DELETE FROM attributes WHERE object = ?")?.execute([object.as_str()])?;
     Ok(())
 }
 
 impl Delete {
-    /// The delete of an object that lies in `folder`.
+    /// The delete, of now, of an object that lies in `folder`.
     pub fn of(entry: &Entry, folder: FileId) -> Self {
-        Self { object: entry.id.clone(), folder, name: entry.name.to_string() }
+        let (object, name) = (entry.id.clone(), entry.name.to_string());
+        Self { object, folder, name, changed: now() }
     }
 }
 
@@ -60,12 +63,13 @@ impl State {
     /// All that are not done, the oldest first.
     pub fn deletes(&self) -> Result<Vec<Delete>> {
         self.read("reading the deletes", |db| {
-            db.prepare_cached("SELECT object, folder, name FROM deletes ORDER BY changed")?
+            db.prepare_cached("SELECT * FROM deletes ORDER BY changed")?
                 .query_map([], |row| {
                     Ok(Delete {
                         object: id_column(row, "object")?,
                         folder: id_column(row, "folder")?,
                         name: row.get("name")?,
+                        changed: row.get("changed")?,
                     })
                 })?
                 .collect()

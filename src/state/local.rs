@@ -7,10 +7,9 @@ use std::ops::Range;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
-use serde::{Deserialize, Serialize};
 
 use super::row::{
-    ATTRIBUTES, attribute_values, attributes, entry_column, entry_text, id_column, json_column, now,
+    ATTRIBUTES, attribute_values, attributes, entry_column, entry_text, id_column, now,
     put_attributes,
 };
 use super::{Result, State, moved};
@@ -55,16 +54,12 @@ impl Phase {
 }
 
 /// A new version that stands confirmed in a scratch folder, and is to take the old one's place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replacing {
     /// The new object.
-    pub new: String,
+    pub new: Entry,
     /// The old one.
-    pub old: String,
-    /// The md5 of the new one.
-    pub md5: String,
-    /// Its bytes.
-    pub size: u64,
+    pub old: Entry,
 }
 
 /// One local file or folder.
@@ -158,7 +153,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<LocalRow> {
         base_len: row.get::<_, i64>("base_len")?.unsigned_abs(),
         extents: extents(&row.get::<_, String>("extents")?),
         is_aside: row.get("is_aside")?,
-        replacing: json_column(row, "replacing", |text| serde_json::from_str(text))?,
+        replacing: entry_column(row, "new")?
+            .zip(entry_column(row, "old")?)
+            .map(|(new, old)| Replacing { new, old }),
         changed: row.get("changed")?,
         attributes: attributes(row)?,
     })
@@ -223,7 +220,8 @@ impl State {
                 moved::record(db, path, old, new)?;
             }
             put_attributes(db, &new.id, attributes)?;
-            let sql = "UPDATE local SET replacing = NULL, error = NULL, is_aside = 0 WHERE id = ?";
+            let sql =
+                "UPDATE local SET new = NULL, old = NULL, error = NULL, is_aside = 0 WHERE id = ?";
             db.prepare_cached(sql)?.execute([row.0])?;
             if is_done { set_done(db, row) } else { Ok(()) }
         })
@@ -249,17 +247,35 @@ impl State {
 
     /// A replacement comes to the step that cannot be undone, or has ended.
     pub fn set_replacing(&self, row: RowId, replacing: Option<&Replacing>) -> Result<()> {
-        let text = replacing.map(|replacing| {
-            serde_json::to_string(replacing).expect("texts and numbers are always JSON")
-        });
+        let new = replacing.map(|replacing| entry_text(&replacing.new));
+        let old = replacing.map(|replacing| entry_text(&replacing.old));
         self.write("recording a replacement", |db| {
-            db.execute("UPDATE local SET replacing = ? WHERE id = ?", params![text, row.0])
-                .map(drop)
+            let sql = "UPDATE local SET new = ?, old = ? WHERE id = ?";
+            db.execute(sql, params![new, old, row.0]).map(drop)
+        })
+    }
+
+    /// A replacement that is under way.
+    pub fn replacing(&self, row: RowId) -> Result<Option<Replacing>> {
+        let rows = self.locals()?;
+        Ok(rows.into_iter().find(|local| local.id == row).and_then(|local| local.replacing))
+    }
+
+    /// A file whose bytes the service has is written to again, over these bytes of its own.
+    pub fn reopen(&self, row: RowId, base: &Entry, own: &[Range<u64>]) -> Result<()> {
+        self.write("recording a change of a file", |db| {
+            let sql = "UPDATE local SET phase = 'open', base = ?, base_len = ?, extents = ?,
+                           is_aside = 0, changed = ? WHERE id = ?";
+            let len = i64::try_from(base.size()).unwrap_or(i64::MAX);
+            let values = params![entry_text(base), len, extents_text(own), now(), row.0];
+            db.prepare_cached(sql)?.execute(values).map(drop)
         })
     }
 
     /// The file or folder has another place and name.
-    pub fn renamed(&self, row: RowId, folder: &FileId, folder_path: &str, name: &str) -> Result<()> {
+    pub fn renamed(
+        &self, row: RowId, folder: &FileId, folder_path: &str, name: &str,
+    ) -> Result<()> {
         self.write("recording a rename", |db| {
             let sql = "UPDATE local SET folder = ?, folder_path = ?, name = ? WHERE id = ?";
             db.execute(sql, params![folder.as_str(), folder_path, name, row.0]).map(drop)

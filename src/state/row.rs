@@ -69,15 +69,8 @@ pub(super) fn entry(text: &str) -> serde_json::Result<Entry> {
 
 /// A column that holds an entry, or nothing.
 pub(super) fn entry_column(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Entry>> {
-    json_column(row, column, entry)
-}
-
-/// A column that holds JSON, or nothing.
-pub(super) fn json_column<T>(
-    row: &Row<'_>, column: &str, read: impl FnOnce(&str) -> serde_json::Result<T>,
-) -> rusqlite::Result<Option<T>> {
     let text: Option<String> = row.get(column)?;
-    let read = text.map(|text| read(&text)).transpose();
+    let read = text.map(|text| entry(&text)).transpose();
     read.map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error)))
 }
 

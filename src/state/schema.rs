@@ -26,7 +26,8 @@ const STEPS: &[&str] = &["
         base_len INTEGER NOT NULL,    -- bytes of it that still do
         extents TEXT NOT NULL,        -- what was written over it: begin-end,...
         is_aside INTEGER NOT NULL,    -- the base lies in a scratch folder for this file alone
-        replacing TEXT,               -- a replacement under way, as JSON
+        new TEXT,                     -- a replacement under way: the new object and
+        old TEXT,                     -- the one whose place it takes, as JSON
         changed INTEGER NOT NULL,     -- seconds since the epoch
         mode INTEGER, uid INTEGER, gid INTEGER, atime INTEGER, mtime INTEGER, ctime INTEGER
     );
@@ -44,7 +45,8 @@ const STEPS: &[&str] = &["
         folder TEXT NOT NULL,         -- where to
         name TEXT NOT NULL,
         over TEXT,                    -- the object that had the name, as JSON
-        path TEXT NOT NULL            -- for messages and for moved
+        path TEXT NOT NULL,           -- for messages and for moved
+        is_undone INTEGER NOT NULL    -- what had the name is only to come back
     );
     -- Folders that are poured into new ones.
     CREATE TABLE pours (

@@ -65,8 +65,8 @@ impl State {
                 }
                 Ok(())
             };
-            add("SELECT json_extract(replacing, '$.new') AS object FROM local
-                 WHERE replacing IS NOT NULL AND phase <> 'done'")?;
+            add("SELECT json_extract(new, '$.id') AS object FROM local
+                 WHERE new IS NOT NULL AND phase <> 'done'")?;
             add("SELECT json_extract(base, '$.id') AS object FROM local
                  WHERE is_aside AND base IS NOT NULL AND phase <> 'done'")?;
             add("SELECT json_extract(source, '$.id') AS object FROM renames")?;

@@ -81,6 +81,30 @@ impl Tree {
         table.orphan(ino);
     }
 
+    /// The object behind the file was taken aside: the file is only here now.
+    pub fn set_aside(&self, ino: Ino) {
+        let mut table = self.table();
+        let Ok(node) = table.get_mut(ino) else { return };
+        node.staged = true;
+        let parent = node.parent;
+        let Kind::File(entry) = &mut node.kind else { return };
+        if let (Some(entry), Some(parent)) = (entry.take(), parent)
+            && let Ok(folder) = table.folder_mut(parent)
+        {
+            folder.gone.insert(entry.id.clone(), Instant::now());
+        }
+    }
+
+    /// An object was not deleted after all: it shows at the next look.
+    pub fn restore(&self, folder: &FileId, object: &FileId) {
+        let mut table = self.table();
+        let Some(ino) = table.find_folder(folder) else { return };
+        if let Ok(folder) = table.folder_mut(ino) {
+            folder.gone.remove(object);
+            folder.listed = None;
+        }
+    }
+
     /// The object lies in `parent` under `name` now. What had that name must be removed before.
     pub fn rename(&self, ino: Ino, parent: Ino, name: &str) -> Result<(), Error> {
         let mut table = self.table();

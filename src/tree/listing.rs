@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::table::{Folder, Kind, Table};
 use super::{Error, Tree};
 use crate::names;
-use crate::types::{Entry, EntryKind, FileId, Ino};
+use crate::types::{Attributes, Entry, EntryKind, FileId, Ino};
 
 /// How long `detail` may lag behind what this mount did.
 pub(super) const DETAIL_LAG: Duration = Duration::from_secs(5);
@@ -30,6 +30,10 @@ impl Tree {
     pub(super) async fn list_now(self: Arc<Self>, ino: Ino) -> Result<(), Error> {
         let began = Instant::now();
         let id = self.folder_id(ino)?;
+        if id.is_local() {
+            self.table().folder_mut(ino)?.listed = Some(began);
+            return Ok(());
+        }
         let rows = self.client.list_all(&id).await;
         let rows = match rows {
             Ok(rows) => rows,
@@ -46,6 +50,9 @@ impl Tree {
         }
         let kept = self.confirm_recent(ino, &rows, began).await?;
         let rows = rows.into_iter().filter(|row| !(id.is_root() && is_scratch(row))).collect();
+        let rows = self.without_deleted(&id, rows)?;
+        let ids: Vec<&FileId> = rows.iter().map(|row| &row.id).collect();
+        let mut attributes = self.state.attributes(&ids)?;
         let reserved: &[&str] = if ino == Ino::ROOT { &[CONTROL_NAME] } else { &[] };
         let named = names::assign(rows, reserved);
         let mut table = self.table();
@@ -53,7 +60,14 @@ impl Tree {
             // It was made anew meanwhile: the rows are of the folder that it was.
             return Ok(());
         }
-        merge(&mut table, ino, named, &kept, began)
+        merge(&mut table, ino, named, &kept, began)?;
+        set_attributes(&mut table, ino, &mut attributes)
+    }
+
+    /// What is removed here is not shown, though the service may still have it.
+    fn without_deleted(&self, folder: &FileId, rows: Vec<Entry>) -> Result<Vec<Entry>, Error> {
+        let deleted = self.state.deleted_in(folder)?;
+        Ok(rows.into_iter().filter(|row| !deleted.contains(&row.id)).collect())
     }
 
     fn is_young(&self, ino: Ino) -> bool {
@@ -136,6 +150,26 @@ fn merge(
     Ok(())
 }
 
+/// Gives children what the user set on them, unless more is known already.
+fn set_attributes(
+    table: &mut Table, ino: Ino, attributes: &mut HashMap<FileId, Attributes>,
+) -> Result<(), Error> {
+    if attributes.is_empty() {
+        return Ok(());
+    }
+    let children: Vec<Ino> = table.folder(ino)?.children.values().copied().collect();
+    for child in children {
+        let node = table.get_mut(child)?;
+        let Some(id) = node.kind.id() else { continue };
+        if let Some(set) = attributes.remove(id)
+            && node.attributes.is_none()
+        {
+            node.attributes = Some(Box::new(set));
+        }
+    }
+    Ok(())
+}
+
 /// Takes a child out of view that the service no longer has. What is held here stays, as a file
 /// that the service has not got.
 fn drop_if_vanished(
@@ -147,7 +181,7 @@ fn drop_if_vanished(
     };
     let Some(id) = node.kind.id() else { return };
     let ours = node.since.is_some_and(|since| since >= began) || kept.contains(id);
-    if listed.contains(id) || ours {
+    if listed.contains(id) || ours || id.is_local() {
         return;
     }
     match &mut node.kind {

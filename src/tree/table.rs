@@ -113,6 +113,14 @@ impl Table {
         }
     }
 
+    /// Every folder.
+    pub(super) fn folders_mut(&mut self) -> impl Iterator<Item = &mut Folder> {
+        self.nodes.values_mut().filter_map(|node| match &mut node.kind {
+            Kind::Folder(folder) => Some(&mut **folder),
+            Kind::File(_) => None,
+        })
+    }
+
     /// The inode of a folder, by looking at all.
     pub(super) fn find_folder(&self, id: &FileId) -> Option<Ino> {
         let is_it = |node: &Node| match &node.kind {

@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("read", 2),
     ("upload", 2),
     ("account", 2),
+    ("pending", 2),
     ("bed", 3),
     ("fs", 4),
     ("fuse", 5),

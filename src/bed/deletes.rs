@@ -1,0 +1,225 @@
+//! The queue of deletes: what the user removed is gone from view at once, and goes from the service
+//! in batches.
+//!
+//! A delete is acknowledged when the state file has it. An ID is not a name: what was moved
+//! elsewhere since must not be deleted for the name it had, so an object that was not seen in its
+//! place of late is looked for first.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, Semaphore};
+
+use super::{Bed, Error};
+use crate::api;
+use crate::state::{Delete, RowId};
+use crate::types::{Entry, FileId};
+
+/// IDs in one call (`003`).
+const BATCH: usize = 100;
+
+/// How long after the last removal a batch goes that is not full.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// How long what was seen of an object is taken for true when it is to be deleted.
+pub const SURE: Duration = Duration::from_secs(10);
+
+/// From this many doubtful objects of a folder on, one listing is cheaper than asking for each.
+const MANY: usize = 3;
+
+/// How long the service is left alone after it failed, doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// One delete in the queue.
+#[derive(Clone, Debug)]
+struct Waiting {
+    delete: Delete,
+    /// When the object was last seen in its place.
+    seen: Option<Instant>,
+    /// Somebody has it open: it goes when that ends.
+    is_held: bool,
+}
+
+/// The deletes that were acknowledged and are not done.
+#[derive(Debug)]
+pub(super) struct Deletes {
+    queue: Mutex<Vec<Waiting>>,
+    changed: Notify,
+    /// One batch is on its way at a time.
+    sending: Semaphore,
+}
+
+impl Deletes {
+    /// The deletes that a mount before this one left.
+    pub(super) fn new(left: Vec<Delete>) -> Self {
+        let waiting = |delete| Waiting { delete, seen: None, is_held: false };
+        Self {
+            queue: Mutex::new(left.into_iter().map(waiting).collect()),
+            changed: Notify::new(),
+            sending: Semaphore::new(1),
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Vec<Waiting>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in a delete that the state file has, for when nobody has the object open.
+    pub(super) fn hold(&self, delete: Delete) {
+        self.queue().push(Waiting { delete, seen: Some(Instant::now()), is_held: true });
+    }
+
+    /// The object lies elsewhere now.
+    pub(super) fn relocate(&self, object: &FileId, folder: &FileId) {
+        for waiting in self.queue().iter_mut().filter(|waiting| waiting.delete.object == *object) {
+            waiting.delete.folder = folder.clone();
+        }
+    }
+
+    fn free(&self) -> Vec<Waiting> {
+        self.queue().iter().filter(|waiting| !waiting.is_held).cloned().collect()
+    }
+
+    fn end(&self, objects: &HashSet<FileId>) {
+        self.queue().retain(|waiting| !objects.contains(&waiting.delete.object));
+    }
+}
+
+impl Bed {
+    /// Acknowledges removals: of objects, each with when it was last seen in its place, and of rows
+    /// of the state file. The objects that are `held` go when they are released.
+    pub fn remove(
+        &self, deletes: Vec<(Delete, Option<Instant>)>, rows: &[RowId], is_held: bool,
+    ) -> Result<(), Error> {
+        let all: Vec<Delete> = deletes.iter().map(|(delete, _)| delete.clone()).collect();
+        self.state.remove(&all, rows)?;
+        let waiting = |(delete, seen)| Waiting { delete, seen, is_held };
+        self.deletes.queue().extend(deletes.into_iter().map(waiting));
+        self.deletes.changed.notify_one();
+        Ok(())
+    }
+
+    /// Nobody has the object open any more.
+    pub fn release(&self, object: &FileId) {
+        for waiting in self.deletes.queue().iter_mut() {
+            waiting.is_held &= waiting.delete.object != *object;
+        }
+        self.deletes.changed.notify_one();
+    }
+
+    /// Deletes that are not done.
+    pub fn deletes_left(&self) -> usize {
+        self.deletes.queue().len()
+    }
+
+    /// Sends deletes in batches, for as long as the mount lives.
+    pub async fn run_deletes(&self) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            self.deletes.changed.notified().await;
+            // Those that come shortly after go along.
+            while self.deletes.free().len() < BATCH
+                && tokio::time::timeout(QUIET, self.deletes.changed.notified()).await.is_ok()
+            {
+            }
+            while let Err(error) = self.send_deletes(|_| true).await {
+                tracing::warn!("deleting, again in {} s: {error}", pause.as_secs());
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            pause = FIRST_PAUSE;
+        }
+    }
+
+    /// Has the service delete now what is to go from this folder: all, or by this name.
+    pub async fn flush_deletes(&self, folder: &FileId, name: Option<&str>) -> Result<(), Error> {
+        let is_meant = |delete: &Delete| {
+            delete.folder == *folder && name.is_none_or(|name| *delete.name == *name)
+        };
+        if self.deletes.free().iter().any(|waiting| is_meant(&waiting.delete)) {
+            self.send_deletes(is_meant).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is meant and not held; with it goes as much else as fits into the call.
+    pub async fn send_deletes(&self, is_meant: impl Fn(&Delete) -> bool) -> Result<(), Error> {
+        let _turn = self.deletes.sending.acquire().await.expect("the semaphore is never closed");
+        loop {
+            let (meant, others): (Vec<_>, Vec<_>) =
+                self.deletes.free().into_iter().partition(|waiting| is_meant(&waiting.delete));
+            if meant.is_empty() {
+                return Ok(());
+            }
+            let batch: Vec<Waiting> = meant.into_iter().chain(others).take(BATCH).collect();
+            self.send_batch(batch).await?;
+        }
+    }
+
+    async fn send_batch(&self, batch: Vec<Waiting>) -> Result<(), Error> {
+        let all: Vec<FileId> = batch.iter().map(|waiting| waiting.delete.object.clone()).collect();
+        let there = self.still_there(batch).await?;
+        let objects: Vec<FileId> = there.iter().map(|delete| delete.object.clone()).collect();
+        if !objects.is_empty() {
+            match self.client.delete(&objects).await {
+                Ok(()) => {}
+                // One that is gone, or may not go, must not hold up the others.
+                Err(error) if error.is_not_found() || error.is_refused() => {
+                    self.delete_each(&there).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.state.delete_ends(&all)?;
+        self.deletes.end(&all.into_iter().collect());
+        Ok(())
+    }
+
+    async fn delete_each(&self, deletes: &[Delete]) -> Result<(), Error> {
+        for delete in deletes {
+            match self.delete(&delete.object).await {
+                Err(error) if error.api().is_some_and(api::Error::is_refused) => {
+                    tracing::error!(
+                        "{:?} is not deleted, and is shown again: {error}",
+                        delete.name
+                    );
+                    self.tree.restore(&delete.folder, &delete.object);
+                }
+                deleted => deleted?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of a batch that lie where they were when they were removed.
+    async fn still_there(&self, batch: Vec<Waiting>) -> Result<Vec<Delete>, Error> {
+        let is_sure = |waiting: &Waiting| waiting.seen.is_some_and(|seen| seen.elapsed() < SURE);
+        let (sure, unsure): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_sure);
+        let mut there: Vec<Delete> = sure.into_iter().map(|waiting| waiting.delete).collect();
+        let mut folders: HashMap<FileId, Vec<Delete>> = HashMap::new();
+        for Waiting { delete, .. } in unsure {
+            folders.entry(delete.folder.clone()).or_default().push(delete);
+        }
+        for (folder, deletes) in folders {
+            let rows = match deletes.len() >= MANY {
+                true => self.client.list_all(&folder).await.unwrap_or_default(),
+                false => Vec::new(),
+            };
+            let listed: HashMap<&FileId, &Entry> = rows.iter().map(|row| (&row.id, row)).collect();
+            for delete in deletes {
+                // A listing may lag behind: what it lacks is asked for.
+                let is_there = match listed.get(&delete.object) {
+                    Some(row) => *row.name == *delete.name,
+                    None => self.lies_in(&delete.object, &delete.name, &folder).await?,
+                };
+                match is_there {
+                    true => there.push(delete),
+                    false => tracing::info!("{:?} was moved or deleted elsewhere", delete.name),
+                }
+            }
+        }
+        Ok(there)
+    }
+}

@@ -1,0 +1,384 @@
+//! Restoring: what a mount before this one left in the state file comes into the tree as soon as its
+//! folder is looked at, and gets on its way again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::local::Kept;
+use super::{Error, Fs, Result, STRUCTURE, turn};
+use crate::staging::{Own, StagedFile};
+use crate::state::{self, Acknowledged, LocalRow, Phase, State};
+use crate::tree::Error as TreeError;
+use crate::types::{Entry, FileId, Ino};
+
+/// How often what cannot be taken up yet is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// How often the state file is looked at for what a command wrote into it.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Rows of the state file that are not in the tree yet, by their folder.
+#[derive(Debug, Default)]
+pub(super) struct Restorable {
+    rows: Mutex<HashMap<FileId, Vec<LocalRow>>>,
+}
+
+impl Restorable {
+    fn rows(&self) -> MutexGuard<'_, HashMap<FileId, Vec<LocalRow>>> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, row: LocalRow) {
+        self.rows().entry(row.folder.clone()).or_default().push(row);
+    }
+
+    /// A folder is another object now.
+    pub(super) fn remade(&self, old: &FileId, new: &FileId) {
+        let mut rows = self.rows();
+        if let Some(moved) = rows.remove(old) {
+            rows.entry(new.clone()).or_default().extend(moved);
+        }
+    }
+
+    /// The folders that rows wait for, as an ID and a path each.
+    fn folders(&self) -> Vec<(FileId, String)> {
+        let rows = self.rows();
+        let path = |rows: &Vec<LocalRow>| rows.first().map(|row| row.folder_path.clone());
+        rows.iter().filter_map(|(id, rows)| Some((id.clone(), path(rows)?))).collect()
+    }
+}
+
+impl Fs {
+    /// Takes over what the state file holds: before the mount answers.
+    pub(super) fn take_over(&self) -> Result<()> {
+        for row in self.state.locals()? {
+            match row.phase {
+                Phase::Done => self.clear_away(&row),
+                // Never closed: its bytes are kept for the user, and the name has what it had.
+                Phase::Open if is_interrupted(&row, &self.options.local_names) => {}
+                // Whether its object was taken aside has to be asked first.
+                Phase::Open if row.is_aside => {}
+                _ => self.restorable.add(row),
+            }
+        }
+        Ok(())
+    }
+
+    fn clear_away(&self, row: &LocalRow) {
+        let removed = match &row.staged {
+            Some(name) => std::fs::remove_file(self.staged_path(name)),
+            None => Ok(()),
+        };
+        match removed {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!("staged bytes stay on disk: {error}");
+            }
+            Ok(()) | Err(_) => {
+                if let Err(error) = self.state.forget(row.id) {
+                    tracing::warn!("{error}");
+                }
+            }
+        }
+    }
+
+    /// Puts into the tree what waits for this folder. Its names must be known. No network.
+    pub(super) fn restore(&self, folder: Ino) -> Result<()> {
+        let id = self.tree.folder_id(folder)?;
+        // Held until all are there, or somebody would miss a name for a moment.
+        let mut waiting = self.restorable.rows();
+        for row in waiting.remove(&id).unwrap_or_default() {
+            if let Err(error) = self.restore_row(folder, &row) {
+                tracing::error!("{:?} cannot be taken up: {error}", row.path());
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_row(&self, folder: Ino, row: &LocalRow) -> Result<()> {
+        if row.is_folder {
+            let ino = self.tree.add_folder(folder, &row.name, FileId::local(row.id.0))?;
+            self.tree.set_attributes(ino, |set| *set = row.attributes.clone());
+            return Ok(());
+        }
+        let own = Own { base: row.base_len, extents: row.extents.clone() };
+        let path = self.staged_path(row.staged.as_deref().unwrap_or_default());
+        let staged = match StagedFile::reopen(&path, &own) {
+            Ok(staged) => Arc::new(staged),
+            Err(error) => {
+                let text = format!("its staged bytes {}: {error}", path.display());
+                self.state.failed(row.id, &text)?;
+                return Err(error.into());
+            }
+        };
+        let ino = match self.tree.child(folder, &row.name)? {
+            Some(ino) if self.tree.info(ino)?.is_folder() => return Err(Error::IsAFolder),
+            Some(ino) => ino,
+            None => self.tree.add_file(folder, &row.name)?,
+        };
+        if self.locals.get(ino).is_some_and(|local| local.state().kept.is_some()) {
+            return Err(Error::Exists);
+        }
+        let generation = staged.generation();
+        let is_untouched = row.is_aside && own.extents.is_empty() && own.base == staged.size();
+        let kept = Kept { staged, row: row.id, phase: row.phase };
+        self.locals.get_or_make(
+            ino,
+            || self.tree.hold(ino),
+            |state| {
+                state.kept = Some(kept);
+                state.base = row.base.clone().map(Arc::new);
+                state.is_aside = row.is_aside;
+                state.replacing = row.replacing.clone();
+                state.published = is_untouched.then_some(generation);
+                state.promised = Some(generation);
+                state.error = match row.phase {
+                    Phase::Failed => {
+                        let error = row.error.as_deref().unwrap_or("the upload failed");
+                        Some((generation, error.into()))
+                    }
+                    _ => None,
+                };
+            },
+        );
+        self.tree.set_attributes(ino, |set| *set = row.attributes.clone());
+        self.tree.set_staged(ino, true);
+        if row.phase == Phase::Closed {
+            self.uploads.add(ino);
+        }
+        Ok(())
+    }
+
+    /// Goes on with everything that a mount before this one left; then watches the state file for
+    /// what commands write into it.
+    pub async fn run_replay(self: Arc<Self>) {
+        while let Err(error) = self.replay_changes().await {
+            tracing::warn!(
+                "going on with what was cut off, again in {} s: {error}",
+                AGAIN.as_secs()
+            );
+            tokio::time::sleep(AGAIN).await;
+        }
+        while let Err(error) = self.settle_asides().await {
+            tracing::warn!("looking for what was taken aside: {error}");
+            tokio::time::sleep(AGAIN).await;
+        }
+        self.walk_to_waiting().await;
+        self.bed.tidy_inherited().await;
+        let mut version = self.state.version().ok();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let now = self.state.version().ok();
+            if now != version {
+                version = now;
+                self.take_up_retries();
+            }
+            self.learn_links().await;
+        }
+    }
+
+    /// Renames that were cut off come first: nothing else is changed meanwhile.
+    async fn replay_changes(&self) -> Result<()> {
+        if !self.bed.has_changes()? {
+            return Ok(self.bed.inherit().await?);
+        }
+        let _renaming = turn(&self.renaming).await;
+        let all = self.structure.acquire_many(STRUCTURE).await;
+        let _all = all.expect("the semaphores are never closed");
+        let replayed = self.bed.replay_changes().await;
+        self.tree.expire_all();
+        Ok(replayed?)
+    }
+
+    /// Files that were being taken aside: they were, or their name is still the one before.
+    async fn settle_asides(&self) -> Result<()> {
+        let rows = self.state.locals()?;
+        for mut row in rows.into_iter().filter(|row| row.is_aside && row.phase == Phase::Open) {
+            let Some(base) = &row.base else { continue };
+            match self.bed.scratch_of(base).await? {
+                Some(folder) => {
+                    let base = Entry { parent: folder, ..base.clone() };
+                    self.state.acknowledge(
+                        row.id,
+                        &Acknowledged {
+                            base: Some(&base),
+                            base_len: row.base_len,
+                            extents: &row.extents,
+                            attributes: &row.attributes,
+                            supersedes: None,
+                        },
+                    )?;
+                    row.base = Some(base);
+                    row.phase = Phase::Closed;
+                    self.restorable.add(row);
+                }
+                None => {
+                    self.state.unwanted(row.id)?;
+                    self.clear_away(&row);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at each folder that something waits for, so that it is taken up.
+    async fn walk_to_waiting(&self) {
+        loop {
+            let mut failed = false;
+            for (id, path) in self.restorable.folders() {
+                match self.walk(&path).await {
+                    Ok(Some(ino)) => self.settle_folder(&id, ino, &path),
+                    Ok(None) => tracing::info!("{path:?} is not in this mount: it waits"),
+                    Err(Error::Tree(TreeError::NotFound | TreeError::NotAFolder)) => {
+                        self.fail_folder(&id, &path);
+                    }
+                    Err(error) => {
+                        tracing::warn!("going on with what is in {path:?}: {error}");
+                        failed = true;
+                    }
+                }
+            }
+            if !failed {
+                return;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// The folder that has this path from the bed's root; `None` if the mount does not show it.
+    async fn walk(&self, path: &str) -> Result<Option<Ino>> {
+        let root = self.options.root.trim_matches('/');
+        let inside = match path.strip_prefix(root) {
+            Some(inside) if root.is_empty() || inside.is_empty() || inside.starts_with('/') => {
+                inside
+            }
+            _ => return Ok(None),
+        };
+        let mut at = Ino::ROOT;
+        for name in inside.split('/').filter(|name| !name.is_empty()) {
+            at = self.find(at, name).await?.ok_or(TreeError::NotFound)?;
+        }
+        self.list(at).await?;
+        Ok(Some(at))
+    }
+
+    /// Another folder has the path now: what waits for the old one goes into it.
+    fn settle_folder(&self, id: &FileId, ino: Ino, path: &str) {
+        let Some(rows) = self.restorable.rows().remove(id) else { return };
+        for row in rows {
+            let moved = self.tree.folder_id(ino).map_err(Error::from).and_then(|folder| {
+                self.state.renamed(row.id, &folder, path, &row.name)?;
+                self.restore_row(ino, &LocalRow { folder, ..row.clone() })
+            });
+            if let Err(error) = moved {
+                tracing::error!("{:?} cannot be taken up: {error}", row.path());
+            }
+        }
+    }
+
+    fn fail_folder(&self, id: &FileId, path: &str) {
+        for row in self.restorable.rows().remove(id).unwrap_or_default() {
+            tracing::error!("{:?} is not uploaded: its folder is gone", row.path());
+            let why =
+                format!("its folder {path:?} is gone: make it again, then bedfs pending retry");
+            if let Err(error) = self.state.failed(row.id, &why) {
+                tracing::error!("{error}");
+            }
+        }
+    }
+
+    /// Takes up what the user wants to have tried again.
+    fn take_up_retries(self: &Arc<Self>) {
+        let taken = || -> Result<(), state::Error> {
+            let mut waiting = false;
+            for row in self.state.locals()?.into_iter().filter(|row| row.phase == Phase::Closed) {
+                let locals = self.locals.all();
+                let known = locals.iter().find(|local| local.state().rows().contains(&row.id));
+                match known {
+                    Some(local) if local.state().is_given_up() => {
+                        let mut state = local.state();
+                        state.error = None;
+                        state.kept.iter_mut().for_each(|kept| kept.phase = Phase::Closed);
+                        self.uploads.add(local.ino);
+                    }
+                    Some(_) => {}
+                    None if self.restorable.has(&row) => {}
+                    None => {
+                        self.restorable.add(row);
+                        waiting = true;
+                    }
+                }
+            }
+            if waiting {
+                let fs = self.clone();
+                tokio::spawn(async move { fs.walk_to_waiting().await });
+            }
+            Ok(())
+        };
+        if let Err(error) = taken() {
+            tracing::warn!("{error}");
+        }
+    }
+
+    /// Asks for the links of objects that took another's place, where the service did not tell them.
+    async fn learn_links(&self) {
+        for object in self.state.without_link().unwrap_or_default() {
+            let Ok(entry) = self.bed.detail_later(&object).await else { return };
+            if let Err(error) = self.state.learn_link(&entry) {
+                tracing::warn!("{error}");
+            }
+        }
+    }
+}
+
+impl Restorable {
+    fn has(&self, row: &LocalRow) -> bool {
+        self.rows().get(&row.folder).is_some_and(|rows| rows.iter().any(|has| has.id == row.id))
+    }
+}
+
+/// The rows for which there is nothing to wait: their bytes are here for the user alone.
+pub(super) fn is_interrupted(row: &LocalRow, names: &crate::names::LocalNames) -> bool {
+    row.phase == Phase::Open && !names.has(&row.name)
+}
+
+/// Staged files that no row names, as after a damaged state file: they get one.
+pub(super) fn adopt_strays(state: &State, staging: &std::path::Path) -> Result<()> {
+    let rows = state.locals()?;
+    let known: std::collections::HashSet<_> =
+        rows.iter().filter_map(|row| row.staged.as_deref()).collect();
+    for file in std::fs::read_dir(staging)? {
+        let file = file?;
+        let Ok(name) = file.file_name().into_string() else { continue };
+        let metadata = file.metadata()?;
+        if known.contains(&*name) || !metadata.is_file() {
+            continue;
+        }
+        if metadata.len() == 0 {
+            std::fs::remove_file(file.path())?;
+            continue;
+        }
+        tracing::warn!("staged bytes without a name were found: bedfs pending tells");
+        // TIME-RANDOM-LABEL, where the label is the end of the path it had.
+        let label = name.splitn(3, '-').nth(2).unwrap_or(&name).replace('%', "/");
+        let (folder_path, plain) = label.rsplit_once('/').unwrap_or(("", &label));
+        state.begin(&LocalRow {
+            id: state::RowId(0),
+            folder: FileId::root(),
+            folder_path: folder_path.to_owned(),
+            name: plain.to_owned(),
+            is_folder: false,
+            staged: Some(name.clone()),
+            phase: Phase::Open,
+            error: None,
+            base: None,
+            base_len: 0,
+            extents: Vec::new(),
+            is_aside: false,
+            replacing: None,
+            changed: 0,
+            attributes: crate::types::Attributes::default(),
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,221 @@
+//! Staging: from its first byte a file has staged bytes and a row in the state file; when it is
+//! closed the bytes are synced and promised.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::local::{Kept, LocalFile, State};
+use super::{Fs, Result};
+use crate::staging::StagedFile;
+use crate::state::{Acknowledged, LocalRow, Phase, RowId};
+use crate::tree::{Error as TreeError, Info};
+use crate::types::{Attributes, Entry, FileId, Ino};
+
+impl Fs {
+    /// The file's staged bytes, over the remote content if there is one, about to be changed. No
+    /// network.
+    pub(super) fn stage(&self, local: &LocalFile) -> Result<Arc<StagedFile>> {
+        let info = self.tree.info(local.ino)?;
+        let mut state = local.state();
+        if let Some(kept) = &mut state.kept {
+            let (staged, row) = (kept.staged.clone(), kept.row);
+            if kept.phase == Phase::Done {
+                // What was published shows through, all of it from here.
+                let own = 0..staged.size();
+                let entry = info.entry().ok_or(TreeError::NotFound)?.clone();
+                self.state.reopen(row, &entry, &[own])?;
+                kept.phase = Phase::Open;
+                state.base = Some(entry);
+            }
+            return Ok(staged);
+        }
+        let base = info.entry().cloned();
+        let kept = self.begin(&info, base.as_deref())?;
+        let staged = kept.staged.clone();
+        // Over a base nothing has changed yet; a file that is only here is dirty from the start.
+        state.published = base.is_some().then_some(staged.generation());
+        state.promised = None;
+        state.base = base;
+        state.kept = Some(kept);
+        drop(state);
+        self.tree.set_staged(local.ino, true);
+        Ok(staged)
+    }
+
+    /// The staged bytes, about to be cut to nothing. A version that was promised, and is not at the
+    /// service, stays until its successor is promised.
+    pub(super) fn stage_anew(&self, local: &LocalFile) -> Result<Arc<StagedFile>> {
+        let info = self.tree.info(local.ino)?;
+        {
+            let mut state = local.state();
+            let is_promised = state.kept.as_ref().is_some_and(|kept| {
+                matches!(kept.phase, Phase::Closed | Phase::Failed) && kept.staged.size() > 0
+            });
+            if is_promised && state.dirty().is_some() && !state.is_aside {
+                let kept = self.begin(&info, None)?;
+                let staged = kept.staged.clone();
+                let earlier = state.kept.replace(kept);
+                // One that another took the place of before: nobody can come back to it.
+                let older = std::mem::replace(&mut state.earlier, earlier);
+                (state.published, state.promised) = (None, None);
+                state.base = None;
+                drop(state);
+                older.into_iter().for_each(|kept| self.drop_kept(&kept));
+                return Ok(staged);
+            }
+        }
+        let staged = self.stage(local)?;
+        staged.truncate(0)?;
+        Ok(staged)
+    }
+
+    /// New staged bytes over a base, and their row.
+    fn begin(&self, info: &Info, base: Option<&Entry>) -> Result<Kept> {
+        self.keep(self.new_row(info.parent, &info.name, info.attributes.clone())?, base)
+    }
+
+    /// Staged bytes and a row for an object that is taken aside, which shows through whole.
+    pub(super) fn begin_aside(
+        &self, info: &Info, entry: &Entry, to: Ino, name: &str,
+    ) -> Result<Kept> {
+        let mut row = self.new_row(Some(to), name, info.attributes.clone())?;
+        row.is_aside = true;
+        self.keep(row, Some(entry))
+    }
+
+    /// Makes the staged bytes that a row is of, over a base, and the row.
+    fn keep(&self, mut row: LocalRow, base: Option<&Entry>) -> Result<Kept> {
+        let size = base.map_or(0, Entry::size);
+        let staged = Arc::new(StagedFile::create(&self.options.staging, &row.path(), size)?);
+        row.staged = staged.name().map(str::to_owned);
+        row.base = base.cloned();
+        row.base_len = size;
+        match self.state.begin(&row) {
+            Ok(row) => Ok(Kept { staged, row, phase: Phase::Open }),
+            Err(error) => {
+                remove_bytes(&staged);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// A row for something that begins to be here.
+    pub(super) fn new_row(
+        &self, parent: Option<Ino>, name: &str, attributes: Attributes,
+    ) -> Result<LocalRow> {
+        let (folder, folder_path) = match parent {
+            Some(parent) => (self.tree.folder_id(parent)?, self.bed_path(parent)),
+            // Its name is gone; whatever is written now goes with it.
+            None => (FileId::root(), String::new()),
+        };
+        Ok(LocalRow {
+            id: RowId(0),
+            folder,
+            folder_path,
+            name: name.to_owned(),
+            is_folder: false,
+            staged: None,
+            phase: Phase::Open,
+            error: None,
+            base: None,
+            base_len: 0,
+            extents: Vec::new(),
+            is_aside: false,
+            replacing: None,
+            changed: 0,
+            attributes,
+        })
+    }
+
+    /// The path from the bed's root, which the mount's root may not be.
+    pub(super) fn bed_path(&self, ino: Ino) -> String {
+        let inside = self.tree.path(ino);
+        let parts = [self.options.root.trim_matches('/'), inside.trim_start_matches('/')];
+        let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        parts.join("/")
+    }
+
+    /// Has the disk keep the file's bytes and its row: from now on they are promised.
+    pub(super) async fn promise(&self, local: &Arc<LocalFile>) -> Result<()> {
+        let (kept, earlier, base) = {
+            let state = local.state();
+            if !state.has_unpromised() || state.removed {
+                return Ok(());
+            }
+            let Some(kept) = state.kept.clone() else { return Ok(()) };
+            (kept, state.earlier.clone(), state.base.clone())
+        };
+        let generation = kept.staged.generation();
+        let staged = kept.staged.clone();
+        let synced = tokio::task::spawn_blocking(move || staged.sync()).await;
+        synced.map_err(std::io::Error::other)??;
+        let own = kept.staged.own();
+        self.state.acknowledge(
+            kept.row,
+            &Acknowledged {
+                base: base.as_deref(),
+                base_len: own.base,
+                extents: &own.extents,
+                attributes: &self.tree.info(local.ino)?.attributes,
+                supersedes: earlier.as_ref().map(|earlier| earlier.row),
+            },
+        )?;
+        let mut state = local.state();
+        state.promised = Some(generation);
+        state.error = None;
+        state.earlier = None;
+        if let Some(kept) = &mut state.kept {
+            kept.phase = Phase::Closed;
+        }
+        drop(state);
+        earlier.into_iter().for_each(|kept| self.drop_kept(&kept));
+        Ok(())
+    }
+
+    /// Takes staged bytes from disk that nobody wants, and then their row.
+    pub(super) fn drop_kept(&self, kept: &Kept) {
+        if kept.phase != Phase::Done
+            && let Err(error) = self.state.unwanted(kept.row)
+        {
+            return tracing::warn!("{error}");
+        }
+        if remove_bytes(&kept.staged)
+            && let Err(error) = self.state.forget(kept.row)
+        {
+            tracing::warn!("{error}");
+        }
+    }
+
+    /// Whether the file stays here when it is closed: by its name or place, or since it is empty.
+    pub(super) fn stays_here(&self, info: &Info, state: &State) -> bool {
+        if info.entry().is_none() && self.is_local_place(info.parent, &info.name) {
+            return true;
+        }
+        state.staged().is_some_and(|staged| staged.size() == 0) && !self.takes_empty_files()
+    }
+
+    /// Whether a file of this name in this folder stays here.
+    pub(super) fn is_local_place(&self, parent: Option<Ino>, name: &str) -> bool {
+        let folder = parent.and_then(|parent| self.tree.folder_id(parent).ok());
+        self.options.local_names.has(name) || folder.is_some_and(|folder| folder.is_local())
+    }
+
+    /// Whether the service is known to take files without bytes.
+    fn takes_empty_files(&self) -> bool {
+        false
+    }
+
+    /// Where the staged bytes of a row are.
+    pub(super) fn staged_path(&self, name: &str) -> std::path::PathBuf {
+        self.options.staging.join(Path::new(name).file_name().unwrap_or_default())
+    }
+}
+
+/// Whether they are gone from disk.
+fn remove_bytes(staged: &StagedFile) -> bool {
+    let removed = staged.remove();
+    if let Err(error) = &removed {
+        tracing::warn!("staged bytes stay on disk: {error}");
+    }
+    removed.is_ok()
+}

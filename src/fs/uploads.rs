@@ -1,0 +1,134 @@
+//! Uploads in the background: files that were closed get to the service at its pace.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use super::local::LocalFile;
+use super::{Error, Fs, turn};
+use crate::api;
+use crate::bed;
+use crate::tree;
+use crate::types::Ino;
+use crate::upload;
+
+/// Files on their way at once.
+const AT_ONCE: usize = 8;
+
+/// How long a file waits after a failure that may pass, doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+
+/// Files that wait for their upload.
+#[derive(Debug, Default)]
+pub(super) struct Uploads {
+    waiting: Mutex<BTreeSet<Ino>>,
+    changed: Notify,
+}
+
+impl Uploads {
+    fn waiting(&self) -> MutexGuard<'_, BTreeSet<Ino>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file wants to be uploaded.
+    pub(super) fn add(&self, ino: Ino) {
+        self.waiting().insert(ino);
+        self.changed.notify_one();
+    }
+
+    fn take(&self) -> Option<Ino> {
+        self.waiting().pop_first()
+    }
+}
+
+impl Fs {
+    /// Uploads what waits, for as long as the mount lives.
+    pub async fn run_uploads(self: Arc<Self>) {
+        let mut under_way = JoinSet::new();
+        loop {
+            while under_way.len() < AT_ONCE
+                && let Some(ino) = self.uploads.take()
+            {
+                let fs = self.clone();
+                under_way.spawn(async move { fs.upload_patiently(ino).await });
+            }
+            tokio::select! {
+                () = self.uploads.changed.notified() => {}
+                Some(_) = under_way.join_next() => {}
+            }
+        }
+    }
+
+    /// Tries until the service has the file, refuses it for good, or nobody wants it any more.
+    async fn upload_patiently(&self, ino: Ino) {
+        let mut pause = FIRST_PAUSE;
+        while self.locals.get(ino).is_some() {
+            let local = self.local(ino);
+            if local.state().has_unpromised() {
+                // It is being written: its close comes back here.
+                return;
+            }
+            let Err(error) = self.publish(&local).await else { return };
+            if !may_pass(&error) {
+                tracing::error!("{:?} is not uploaded: {error}", self.tree.path(ino));
+                return self.give_up(&local, &error);
+            }
+            drop(local);
+            let path = self.tree.path(ino);
+            tracing::warn!("uploading {path:?} again in {} s: {error}", pause.as_secs());
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Returns when no upload is under way, and no rename.
+    pub async fn uploads_done(&self) {
+        drop(turn(&self.renaming).await);
+        for local in self.locals.all() {
+            drop(turn(&local.turn).await);
+        }
+    }
+
+    /// Before the mount ends: uploads what is closed and not uploaded, and sends the deletes. Open
+    /// files are not touched: what is in them was never promised.
+    pub async fn drain(&self) {
+        let locals = self.locals.all();
+        let uploads = stream::iter(&locals).map(|local| self.drain_file(local));
+        uploads.buffer_unordered(AT_ONCE).collect::<()>().await;
+        if let Err(error) = self.bed.send_deletes(|_| true).await {
+            tracing::error!("some deletes are not done: {error}");
+        }
+        self.bed.tidy().await;
+    }
+
+    async fn drain_file(&self, local: &Arc<LocalFile>) {
+        if local.state().opens == 0
+            && let Err(error) = self.publish(local).await
+        {
+            tracing::error!("{:?} is not uploaded: {error}", self.tree.path(local.ino));
+            if !may_pass(&error) {
+                self.give_up(local, &error);
+            }
+        }
+        self.release_held(local);
+    }
+}
+
+/// Whether the same upload may succeed later without anything being done about it.
+fn may_pass(error: &Error) -> bool {
+    let of_api = |error: &api::Error| error.is_transient() || error.is_unauthorized();
+    match error {
+        Error::Bed(bed::Error::Upload(
+            upload::Error::Unfinished { .. } | upload::Error::Changed,
+        )) => true,
+        Error::Bed(error) => error.api().is_some_and(of_api),
+        Error::Tree(tree::Error::Api(error)) => of_api(error),
+        Error::Api(error) => of_api(error),
+        _ => false,
+    }
+}
