@@ -4,6 +4,7 @@ mod demo;
 mod emulator;
 mod mount;
 mod options;
+mod pending;
 mod shell;
 mod umount;
 
@@ -33,6 +34,8 @@ enum Command {
     Mount(mount::Args),
     /// Wait for uploads, then unmount.
     Umount(umount::Args),
+    /// Uploads and deletes that are not finished: list, retry, export, discard.
+    Pending(pending::Args),
     /// Try it out: a mount of an emulated bed with a few pictures, no account needed.
     Demo(demo::Args),
     /// Run the local stand-in for the service.
@@ -55,6 +58,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Mount(args) => mount::run(args),
         Command::Umount(args) => umount::run(&args),
+        Command::Pending(args) => pending::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Emulator(args) => emulator::run(args),
         Command::Completions(args) => shell::completions(&args, &mut Cli::command()),

@@ -28,6 +28,7 @@ use crate::api;
 use crate::bed::{self, Bed};
 use crate::config::{Control, Upload};
 use crate::names::{LocalNames, NameError};
+use crate::pending;
 use crate::read::{self, Reader};
 use crate::state::{self, State};
 use crate::tree::{self, Tree};
@@ -80,6 +81,8 @@ pub enum Error {
     Staging(#[from] std::io::Error),
     #[error("{0}; nothing was acknowledged")]
     State(#[from] state::Error),
+    #[error(transparent)]
+    Strays(#[from] pending::StrayError),
     #[error(transparent)]
     Tree(#[from] tree::Error),
     #[error(transparent)]
@@ -146,7 +149,7 @@ impl Fs {
         options: Options, state: Arc<State>, tree: Arc<Tree>, bed: Arc<Bed>, reader: Arc<Reader>,
         account: Arc<AccountCache>,
     ) -> Result<Self> {
-        restore::adopt_strays(&state, &options.staging)?;
+        pending::adopt_strays(&state, &options.staging)?;
         let fs = Self {
             options,
             state,

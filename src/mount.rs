@@ -167,6 +167,26 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Pending>, Error> {
     Ok(left)
 }
 
+/// Goes on with what is in the journal, without a mount, and gives what is left.
+pub fn catch_up(plan: &Plan) -> Result<Vec<Pending>, Error> {
+    let machine = |what| move |source| Error::Machine { what, source };
+    let runtime = Runtime::new().map_err(machine("starting threads"))?;
+    let _lock = state::Lock::take(&plan.state, "bedfs pending retry")?;
+    let client = Client::new(plan.api.clone())?;
+    let Parts { fs, state, local_names } = runtime.block_on(assemble(plan, &client))?;
+    runtime.block_on(fs.catch_up())?;
+    runtime.shutdown_timeout(SESSION_END);
+    Ok(pending::list(&state, &plan.state.join(STAGING), &local_names)?)
+}
+
+/// The names that stay on this machine.
+pub fn local_names(wishes: &Wishes) -> Result<LocalNames, names::NotAPattern> {
+    match wishes.local_names() {
+        Some(patterns) => LocalNames::new(patterns),
+        None => LocalNames::new(names::LOCAL_NAMES.iter().copied()),
+    }
+}
+
 /// Who has the account's journal.
 fn holder(plan: &Plan) -> String {
     format!("the mount on {}", plan.mountpoint.display())
@@ -193,10 +213,7 @@ async fn assemble(plan: &Plan, client: &Client) -> Result<Parts, Error> {
     let reader = Arc::new(Reader::new(client.clone(), cache));
     let bed =
         Bed::new(client.clone(), state.clone(), tree.clone(), reader.clone(), staging.clone())?;
-    let local_names = match wishes.local_names() {
-        Some(patterns) => LocalNames::new(patterns)?,
-        None => LocalNames::new(names::LOCAL_NAMES.iter().copied())?,
-    };
+    let local_names = local_names(wishes)?;
     let account = Arc::new(AccountCache::new(client.background(), known));
     // SAFETY: both calls only tell a number and cannot fail.
     let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::names::LocalNames;
-use crate::state::{LocalRow, Phase, Result, RowId, State};
+use crate::state::{self, LocalRow, Phase, Result, RowId, State};
+use crate::types::{Attributes, FileId};
 
 /// One upload or delete that is not finished.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Pending {
     pub size: u64,
     /// Where these are on disk.
     pub staged: Option<PathBuf>,
+    /// Whether part of the content is at the service only.
+    pub is_partial: bool,
     /// Why it failed.
     pub error: Option<String>,
     /// When it last changed.
@@ -62,6 +65,7 @@ pub fn list(state: &State, staging: &Path, names: &LocalNames) -> Result<Vec<Pen
         stage: Stage::Deleting,
         size: 0,
         staged: None,
+        is_partial: false,
         error: None,
         changed: Timestamp::from_second(delete.changed).unwrap_or_default(),
     });
@@ -91,7 +95,66 @@ fn upload(row: LocalRow, staging: &Path, names: &LocalNames) -> Option<Pending> 
         stage,
         size: metadata.map_or(0, |metadata| metadata.len()),
         staged,
+        is_partial: row.base_len > 0,
         error: row.error,
         changed: Timestamp::from_second(row.changed).unwrap_or_default(),
     })
+}
+
+/// Why the folder of staged files could not be gone through.
+#[derive(Debug, thiserror::Error)]
+pub enum StrayError {
+    /// The state file failed.
+    #[error(transparent)]
+    State(#[from] state::Error),
+    /// The folder failed.
+    #[error("the folder of staged files {path}: {source}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Staged files that no row names, as after a damaged state file: they get one.
+pub fn adopt_strays(state: &State, staging: &Path) -> Result<(), StrayError> {
+    let failed = |source| StrayError::Folder { path: staging.to_owned(), source };
+    let rows = state.locals()?;
+    let known: std::collections::HashSet<_> =
+        rows.iter().filter_map(|row| row.staged.as_deref()).collect();
+    for file in std::fs::read_dir(staging).map_err(failed)? {
+        let file = file.map_err(failed)?;
+        let Ok(name) = file.file_name().into_string() else { continue };
+        let metadata = file.metadata().map_err(failed)?;
+        if known.contains(&*name) || !metadata.is_file() {
+            continue;
+        }
+        if metadata.len() == 0 {
+            std::fs::remove_file(file.path()).map_err(failed)?;
+            continue;
+        }
+        tracing::warn!("staged bytes without a name were found: bedfs pending tells");
+        // TIME-RANDOM-LABEL, where the label is the end of the path it had.
+        let label = name.splitn(3, '-').nth(2).unwrap_or(&name).replace('%', "/");
+        let (folder_path, plain) = label.rsplit_once('/').unwrap_or(("", &label));
+        state.begin(&LocalRow {
+            id: RowId(0),
+            folder: FileId::root(),
+            folder_path: folder_path.to_owned(),
+            name: plain.to_owned(),
+            is_folder: false,
+            staged: Some(name.clone()),
+            phase: Phase::Open,
+            error: None,
+            base: None,
+            base_len: 0,
+            extents: Vec::new(),
+            is_aside: false,
+            replacing: None,
+            changed: 0,
+            attributes: Attributes::default(),
+        })?;
+    }
+    Ok(())
 }

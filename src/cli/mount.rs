@@ -83,7 +83,7 @@ fn log_file(state: &Path) -> std::io::Result<std::fs::File> {
 }
 
 /// Tells what is not done.
-fn report(left: &[Pending], to: &mut dyn Write) -> ExitCode {
+pub(super) fn report(left: &[Pending], to: &mut dyn Write) -> ExitCode {
     for pending in left {
         let (path, what) = (&pending.path, pending.stage.name());
         let place = match &pending.staged {

@@ -33,7 +33,23 @@ struct Pending {
     size: u64,
     open: bool,
     error: Option<String>,
-    staged: PathBuf,
+    staged: Option<PathBuf>,
+}
+
+impl Pending {
+    /// Whether the mount is at it, or will be.
+    fn is_on_its_way(&self) -> bool {
+        match &*self.state {
+            "uploading" | "pending" | "deleting" => true,
+            "dirty" => !self.open,
+            _ => false,
+        }
+    }
+
+    /// Whether it was left by an earlier mount for the user to see to.
+    fn is_old(&self) -> bool {
+        self.state == "interrupted"
+    }
 }
 
 /// The part of `.bedfs/status.json` that is wanted here.
@@ -50,9 +66,21 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let left = wait_for_uploads(&full, deadline);
     for file in &left {
         let why = file.error.as_deref().unwrap_or(&file.state);
-        let (size, staged) = (file.size, file.staged.display());
-        eprintln!("bedfs: {} ({size} bytes) is not uploaded: {why}", file.path);
-        eprintln!("bedfs: its bytes are in {staged}, unless a last try succeeds");
+        let (path, size) = (&file.path, file.size);
+        match &file.staged {
+            None => eprintln!("bedfs: {path} is not deleted yet"),
+            Some(staged) => {
+                eprintln!("bedfs: {path} ({size} bytes) is not uploaded: {why}");
+                let staged = staged.display();
+                eprintln!("bedfs: its bytes are in {staged}, unless a last try succeeds");
+            }
+        }
+    }
+    if !left.is_empty() {
+        eprintln!(
+            "bedfs: the journal has them: the next mount goes on with what waits, and bedfs \
+                   pending lists all"
+        );
     }
     // A dead mount holds nothing: out of sight with it.
     mountpoint::unmount(&full, mountpoint::is_dead(&full))?;
@@ -73,11 +101,9 @@ fn wait_for_uploads(full: &Path, deadline: Instant) -> Vec<Pending> {
     };
     bar.set_style(ProgressStyle::default_spinner());
     loop {
-        let left: Vec<Pending> = control(full, "pending.json").unwrap_or_default();
-        let on_the_way = left
-            .iter()
-            .find(|file| file.state == "uploading" || (file.state == "dirty" && !file.open));
-        match on_the_way {
+        let mut left: Vec<Pending> = control(full, "pending.json").unwrap_or_default();
+        left.retain(|file| !file.is_old());
+        match left.iter().find(|file| file.is_on_its_way()) {
             Some(file) if Instant::now() < deadline => {
                 bar.set_message(format!(
                     "waiting for {} of {} ({} bytes)",

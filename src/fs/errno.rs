@@ -42,6 +42,7 @@ impl Error {
             Self::Name(_) => libc::EINVAL,
             Self::Staging(error) => error.raw_os_error().unwrap_or(libc::EIO),
             Self::State(error) => of_state(error),
+            Self::Strays(_) => libc::EIO,
             Self::Tree(error) => of_tree(error),
             Self::Bed(error) => of_bed(error),
             Self::Read(error) => of_read(error),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::local::Kept;
 use super::{Error, Fs, Result, STRUCTURE, turn};
 use crate::staging::{Own, StagedFile};
-use crate::state::{self, Acknowledged, LocalRow, Phase, State};
+use crate::state::{self, Acknowledged, LocalRow, Phase};
 use crate::tree::Error as TreeError;
 use crate::types::{Entry, FileId, Ino};
 
@@ -177,6 +177,17 @@ impl Fs {
         }
     }
 
+    /// Goes on with everything that a mount before this one left, once, and finishes it.
+    pub async fn catch_up(&self) -> Result<()> {
+        self.replay_changes().await?;
+        self.settle_asides().await?;
+        for (id, path) in self.restorable.folders() {
+            self.take_up(&id, &path).await?;
+        }
+        self.drain().await;
+        Ok(())
+    }
+
     /// Renames that were cut off come first: nothing else is changed meanwhile.
     async fn replay_changes(&self) -> Result<()> {
         if !self.bed.has_changes()? {
@@ -226,16 +237,9 @@ impl Fs {
         loop {
             let mut failed = false;
             for (id, path) in self.restorable.folders() {
-                match self.walk(&path).await {
-                    Ok(Some(ino)) => self.settle_folder(&id, ino, &path),
-                    Ok(None) => tracing::info!("{path:?} is not in this mount: it waits"),
-                    Err(Error::Tree(TreeError::NotFound | TreeError::NotAFolder)) => {
-                        self.fail_folder(&id, &path);
-                    }
-                    Err(error) => {
-                        tracing::warn!("going on with what is in {path:?}: {error}");
-                        failed = true;
-                    }
+                if let Err(error) = self.take_up(&id, &path).await {
+                    tracing::warn!("going on with what is in {path:?}: {error}");
+                    failed = true;
                 }
             }
             if !failed {
@@ -243,6 +247,19 @@ impl Fs {
             }
             tokio::time::sleep(AGAIN).await;
         }
+    }
+
+    /// Takes up what waits for one folder.
+    async fn take_up(&self, id: &FileId, path: &str) -> Result<()> {
+        match self.walk(path).await {
+            Ok(Some(ino)) => self.settle_folder(id, ino, path),
+            Ok(None) => tracing::info!("{path:?} is not in this mount: it waits"),
+            Err(Error::Tree(TreeError::NotFound | TreeError::NotAFolder)) => {
+                self.fail_folder(id, path);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// The folder that has this path from the bed's root; `None` if the mount does not show it.
@@ -340,45 +357,4 @@ impl Restorable {
 /// The rows for which there is nothing to wait: their bytes are here for the user alone.
 pub(super) fn is_interrupted(row: &LocalRow, names: &crate::names::LocalNames) -> bool {
     row.phase == Phase::Open && !names.has(&row.name)
-}
-
-/// Staged files that no row names, as after a damaged state file: they get one.
-pub(super) fn adopt_strays(state: &State, staging: &std::path::Path) -> Result<()> {
-    let rows = state.locals()?;
-    let known: std::collections::HashSet<_> =
-        rows.iter().filter_map(|row| row.staged.as_deref()).collect();
-    for file in std::fs::read_dir(staging)? {
-        let file = file?;
-        let Ok(name) = file.file_name().into_string() else { continue };
-        let metadata = file.metadata()?;
-        if known.contains(&*name) || !metadata.is_file() {
-            continue;
-        }
-        if metadata.len() == 0 {
-            std::fs::remove_file(file.path())?;
-            continue;
-        }
-        tracing::warn!("staged bytes without a name were found: bedfs pending tells");
-        // TIME-RANDOM-LABEL, where the label is the end of the path it had.
-        let label = name.splitn(3, '-').nth(2).unwrap_or(&name).replace('%', "/");
-        let (folder_path, plain) = label.rsplit_once('/').unwrap_or(("", &label));
-        state.begin(&LocalRow {
-            id: state::RowId(0),
-            folder: FileId::root(),
-            folder_path: folder_path.to_owned(),
-            name: plain.to_owned(),
-            is_folder: false,
-            staged: Some(name.clone()),
-            phase: Phase::Open,
-            error: None,
-            base: None,
-            base_len: 0,
-            extents: Vec::new(),
-            is_aside: false,
-            replacing: None,
-            changed: 0,
-            attributes: crate::types::Attributes::default(),
-        })?;
-    }
-    Ok(())
 }

@@ -1,0 +1,178 @@
+//! `bedfs pending`: the uploads and deletes that are not finished, with a mount or without one.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Component, Path, PathBuf};
+use std::process::ExitCode;
+
+use super::{Failure, Log, mount, start_log};
+use crate::config::{Config, Wishes};
+use crate::mount::{Plan, STAGING, local_names};
+use crate::pending::{self, Pending, Stage};
+use crate::state::{self, Lock, State};
+
+/// What `bedfs pending` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+/// Paths are from the bed's root, as `list` shows them.
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// List them [the default].
+    List,
+    /// Try again what failed or was interrupted: all, or these.
+    Retry { paths: Vec<String> },
+    /// Copy the staged bytes into a folder: of all, or of these.
+    Export {
+        /// The folder; made if it is not there.
+        dir: PathBuf,
+        paths: Vec<String>,
+    },
+    /// Give up the staged bytes of these for ever.
+    Discard {
+        #[arg(required = true)]
+        paths: Vec<String>,
+    },
+}
+
+/// The account's journal, as a command sees it.
+struct Journal {
+    plan: Plan,
+    state: State,
+    staging: PathBuf,
+}
+
+/// Lists, retries, exports or discards.
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    start_log(tracing::Level::WARN, Log::Stderr);
+    let config = Config::load()?;
+    let plan = mount::plan(&config, Wishes::default(), PathBuf::new())?;
+    let (state, damaged) = State::open(&plan.state)?;
+    if let Some(aside) = damaged {
+        eprintln!("bedfs: warning: the state file was damaged, and is kept as {}", aside.display());
+    }
+    let staging = plan.state.join(STAGING);
+    let journal = Journal { plan, state, staging };
+    match args.action.as_ref().unwrap_or(&Action::List) {
+        Action::List => journal.list(),
+        Action::Retry { paths } => journal.retry(paths),
+        Action::Export { dir, paths } => journal.export(dir, paths),
+        Action::Discard { paths } => journal.discard(paths),
+    }
+}
+
+impl Journal {
+    fn pending(&self) -> Result<Vec<Pending>, Failure> {
+        let names = local_names(&self.plan.wishes)?;
+        if self.staging.is_dir() {
+            pending::adopt_strays(&self.state, &self.staging)?;
+        }
+        Ok(pending::list(&self.state, &self.staging, &names)?)
+    }
+
+    /// The uploads that are meant: all, or those of these paths, each of which must be there.
+    fn chosen(&self, paths: &[String]) -> Result<Vec<Pending>, Failure> {
+        let mut all = self.pending()?;
+        all.retain(|pending| pending.row.is_some());
+        if paths.is_empty() {
+            return Ok(all);
+        }
+        let wanted: Vec<&str> = paths.iter().map(|path| path.trim_matches('/')).collect();
+        if let Some(missing) = wanted.iter().find(|path| all.iter().all(|p| p.path != **path)) {
+            return Err(format!("{missing:?} is not pending; bedfs pending lists what is").into());
+        }
+        all.retain(|pending| wanted.contains(&&*pending.path));
+        Ok(all)
+    }
+
+    fn list(&self) -> Result<ExitCode, Failure> {
+        let mut out = std::io::stdout().lock();
+        for pending in self.pending()? {
+            let Pending { path, stage, size, changed, .. } = &pending;
+            let at = changed.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S");
+            writeln!(out, "{at}  {:<11}  {size:>12}  {path}", stage.name())?;
+            if let Some(error) = &pending.error {
+                writeln!(out, "    {error}")?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// A mount that runs takes up what is marked; without one it is done here and now.
+    fn retry(&self, paths: &[String]) -> Result<ExitCode, Failure> {
+        let chosen = self.chosen(paths)?;
+        let rows: Vec<_> = chosen.iter().filter_map(|pending| pending.row).collect();
+        self.state.retry(&rows)?;
+        match crate::mount::catch_up(&self.plan) {
+            Ok(left) => Ok(mount::report(&left, &mut std::io::stderr())),
+            Err(crate::mount::Error::State(state::Error::Held { holder })) => {
+                eprintln!("bedfs: {holder} goes on with them");
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn export(&self, dir: &Path, paths: &[String]) -> Result<ExitCode, Failure> {
+        for pending in self.chosen(paths)? {
+            let Some(staged) = &pending.staged else { continue };
+            let to = free_place(&dir.join(plain(&pending.path)));
+            if let Some(parent) = to.parent() {
+                fs::create_dir_all(parent)
+                    .map_err(|error| format!("{}: {error}", parent.display()))?;
+            }
+            fs::copy(staged, &to).map_err(|error| {
+                format!("copying {} to {}: {error}", staged.display(), to.display())
+            })?;
+            if pending.is_partial {
+                eprintln!(
+                    "bedfs: {} was changed in part: what was not written is zeros in the copy",
+                    pending.path
+                );
+            }
+            println!("{}", to.display());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn discard(&self, paths: &[String]) -> Result<ExitCode, Failure> {
+        let chosen = self.chosen(paths)?;
+        let is_of_the_user = |pending: &Pending| pending.stage == Stage::Interrupted;
+        // What a mount has at hand is removed there.
+        let _lock = match chosen.iter().all(is_of_the_user) {
+            true => None,
+            false => Some(Lock::take(&self.plan.state, "bedfs pending discard")?),
+        };
+        for pending in chosen {
+            let Some(row) = pending.row else { continue };
+            self.state.unwanted(row)?;
+            if let Some(staged) = &pending.staged {
+                match fs::remove_file(staged) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(format!("{}: {error}", staged.display()).into());
+                    }
+                    Ok(()) | Err(_) => {}
+                }
+            }
+            self.state.forget(row)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The path without anything that would lead out of a folder.
+fn plain(path: &str) -> PathBuf {
+    let parts = Path::new(path).components();
+    parts.filter(|part| matches!(part, Component::Normal(_))).collect()
+}
+
+/// The path, or one like it that nothing has yet.
+fn free_place(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let others = (1u32..).map(|number| path.with_file_name(format!("{number}-{name}")));
+    let mut places = std::iter::once(path.to_owned()).chain(others);
+    places.find(|place| !place.exists()).unwrap_or_else(|| path.to_owned())
+}
