@@ -2,6 +2,7 @@
 
 use super::folder::Pour;
 use super::{Bed, Error};
+use crate::api;
 
 impl Bed {
     /// Brings every rename and every folder's rename to its end that was cut off. To be done before
@@ -10,11 +11,13 @@ impl Bed {
         self.inherit().await?;
         for change in self.state.pours()? {
             let pour = Pour { change: change.id, is_resumed: true };
-            self.resume_pour(&change, pour).await?;
+            let resumed = self.resume_pour(&change, pour).await;
+            wait_or_skip(&change.name, resumed)?;
         }
         for rename in self.state.renames()? {
             tracing::info!("going on with the rename of {:?}", rename.path);
-            self.resume_rename(&rename).await?;
+            let resumed = self.resume_rename(&rename).await;
+            wait_or_skip(&rename.path, resumed)?;
         }
         Ok(())
     }
@@ -32,5 +35,17 @@ impl Bed {
     /// Removes the scratch folders that mounts before this one left, but for what is wanted in them.
     pub async fn tidy_inherited(&self) {
         self.scratch.tidy(false).await;
+    }
+}
+
+/// What the service refuses must not hold up the rest: it stays for the next mount.
+fn wait_or_skip(what: &str, resumed: Result<(), Error>) -> Result<(), Error> {
+    match resumed {
+        Err(error) if error.api().is_some_and(api::Error::is_transient) => Err(error),
+        Err(error) => {
+            tracing::error!("the rename of {what:?} is not finished: {error}");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }

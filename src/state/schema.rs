@@ -1,5 +1,7 @@
 //! The schema: the tables of the state file, and the steps that bring an older file to this form.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -80,6 +82,9 @@ const STEPS: &[&str] = &["
 /// Opens the file and checks it.
 pub(super) fn open(path: &Path) -> Result<Connection> {
     let failed = |source| Error::new("opening", path, source);
+    // SQLite gives what it puts beside the file the mode of the file.
+    let private = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    drop(private.map_err(|error| Error::io("opening the state file", path, error))?);
     let mut db = Connection::open(path).map_err(failed)?;
     db.busy_timeout(BUSY).map_err(failed)?;
     // Readers see the last commit while a writer works; a commit is on disk when it returns.
