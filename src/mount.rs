@@ -36,6 +36,10 @@ const SESSION_END: Duration = Duration::from_secs(10);
 /// elsewhere.
 const KERNEL_TTL: Duration = Duration::from_secs(1);
 
+/// How long, and how often, a lock is asked for that somebody has.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_POLL: Duration = Duration::from_millis(50);
+
 /// Session threads. Two let one fill a reply while the other takes a request.
 const THREADS: usize = 2;
 
@@ -128,7 +132,7 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Pending>, Error> {
     let machine = |what| move |source| Error::Machine { what, source };
     let runtime = Runtime::new().map_err(machine("starting threads"))?;
     let began = jiff::Timestamp::now();
-    let _lock = state::Lock::take(&plan.state, &holder(plan))?;
+    let _lock = take_lock(plan)?;
     let client = Client::new(plan.api.clone())?;
     let Parts { fs, state, local_names } = runtime.block_on(assemble(plan, &client))?;
     let mut ended =
@@ -187,9 +191,18 @@ pub fn local_names(wishes: &Wishes) -> Result<LocalNames, names::NotAPattern> {
     }
 }
 
-/// Who has the account's journal.
-fn holder(plan: &Plan) -> String {
-    format!("the mount on {}", plan.mountpoint.display())
+/// The lock on the account's journal. A command may have it for a moment.
+fn take_lock(plan: &Plan) -> Result<state::Lock, state::Error> {
+    let holder = format!("the mount on {}", plan.mountpoint.display());
+    let begin = std::time::Instant::now();
+    loop {
+        match state::Lock::take(&plan.state, &holder) {
+            Err(state::Error::Held { .. }) if begin.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(LOCK_POLL);
+            }
+            taken => return taken,
+        }
+    }
 }
 
 /// What a mount is made of.

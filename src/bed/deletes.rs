@@ -55,9 +55,13 @@ impl Deletes {
     /// The deletes that a mount before this one left.
     pub(super) fn new(left: Vec<Delete>) -> Self {
         let waiting = |delete| Waiting { delete, seen: None, is_held: false };
+        let changed = Notify::new();
+        if !left.is_empty() {
+            changed.notify_one();
+        }
         Self {
             queue: Mutex::new(left.into_iter().map(waiting).collect()),
-            changed: Notify::new(),
+            changed,
             sending: Semaphore::new(1),
         }
     }
@@ -118,18 +122,28 @@ impl Bed {
     pub async fn run_deletes(&self) {
         let mut pause = FIRST_PAUSE;
         loop {
-            self.deletes.changed.notified().await;
-            // Those that come shortly after go along.
-            while self.deletes.free().len() < BATCH
-                && tokio::time::timeout(QUIET, self.deletes.changed.notified()).await.is_ok()
-            {
+            if self.deletes.free().is_empty() {
+                self.deletes.changed.notified().await;
             }
-            while let Err(error) = self.send_deletes(|_| true).await {
-                tracing::warn!("deleting, again in {} s: {error}", pause.as_secs());
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+            self.quiet_or_full().await;
+            match self.send_one_batch(|_| true).await {
+                Ok(_) => pause = FIRST_PAUSE,
+                Err(error) => {
+                    tracing::warn!("deleting, again in {} s: {error}", pause.as_secs());
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
             }
-            pause = FIRST_PAUSE;
+        }
+    }
+
+    /// Those that come shortly after go along.
+    async fn quiet_or_full(&self) {
+        while self.deletes.free().len() < BATCH {
+            let another = self.deletes.changed.notified();
+            if tokio::time::timeout(QUIET, another).await.is_err() {
+                return;
+            }
         }
     }
 
@@ -146,16 +160,21 @@ impl Bed {
 
     /// Sends what is meant and not held; with it goes as much else as fits into the call.
     pub async fn send_deletes(&self, is_meant: impl Fn(&Delete) -> bool) -> Result<(), Error> {
+        while self.send_one_batch(&is_meant).await? {}
+        Ok(())
+    }
+
+    /// Whether there was anything to send.
+    async fn send_one_batch(&self, is_meant: impl Fn(&Delete) -> bool) -> Result<bool, Error> {
         let _turn = self.deletes.sending.acquire().await.expect("the semaphore is never closed");
-        loop {
-            let (meant, others): (Vec<_>, Vec<_>) =
-                self.deletes.free().into_iter().partition(|waiting| is_meant(&waiting.delete));
-            if meant.is_empty() {
-                return Ok(());
-            }
-            let batch: Vec<Waiting> = meant.into_iter().chain(others).take(BATCH).collect();
-            self.send_batch(batch).await?;
+        let (meant, others): (Vec<_>, Vec<_>) =
+            self.deletes.free().into_iter().partition(|waiting| is_meant(&waiting.delete));
+        if meant.is_empty() {
+            return Ok(false);
         }
+        let batch: Vec<Waiting> = meant.into_iter().chain(others).take(BATCH).collect();
+        self.send_batch(batch).await?;
+        Ok(true)
     }
 
     async fn send_batch(&self, batch: Vec<Waiting>) -> Result<(), Error> {

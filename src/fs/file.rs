@@ -111,6 +111,7 @@ impl Fs {
             return Err(Error::Exists);
         }
         let ino = self.make_file(parent, name, mode)?;
+        self.promise(&self.local(ino)).await?;
         self.entry(ino)
     }
 
@@ -172,14 +173,14 @@ impl Fs {
         let file = self.handles.file(handle)?;
         let (staged, base) = {
             let state = file.local.state();
-            (state.staged().cloned(), state.base.clone())
+            (state.staged().cloned(), state.base().cloned())
         };
         if let Some(staged) = staged {
             let base = self.with_link(file.local.ino, base).await?;
             if let Some(base) = &base {
                 let mut state = file.local.state();
-                if state.base.as_ref().is_some_and(|known| known.id == base.id) {
-                    state.base = Some(base.clone());
+                if state.base().is_some_and(|known| known.id == base.id) {
+                    state.set_base(base.clone());
                 }
             }
             return Ok(self.bed.read_staged(&staged, base.as_ref(), offset, len).await?);
@@ -268,8 +269,12 @@ impl Fs {
         if !file.writable || file.local.state().dirty().is_none() {
             return Ok(false);
         }
-        let truncated = file.local.state().writers == 1;
-        if !file.wrote.load(Ordering::Relaxed) && !truncated {
+        let is_meant = {
+            let state = file.local.state();
+            // Cut without a write, or tried again after a failure.
+            state.writers == 1 || state.failed_as_it_is()
+        };
+        if !file.wrote.load(Ordering::Relaxed) && !is_meant {
             return Ok(false);
         }
         Ok(match (file.opener, process::thread_group(pid)) {

@@ -28,6 +28,8 @@ pub(super) struct Kept {
     pub(super) row: RowId,
     /// As the state file has it.
     pub(super) phase: Phase,
+    /// The object whose bytes show through where nothing is staged.
+    pub(super) base: Option<Arc<Entry>>,
 }
 
 /// What is held of the file here.
@@ -41,8 +43,6 @@ pub(super) struct State {
     pub(super) kept: Option<Kept>,
     /// A promised version, whose successor is not promised yet.
     pub(super) earlier: Option<Kept>,
-    /// The object whose bytes show through where nothing is staged.
-    pub(super) base: Option<Arc<Entry>>,
     /// The base lies in a scratch folder for this file alone.
     pub(super) is_aside: bool,
     /// The staged generation that the bed has; `None`: none of them.
@@ -64,6 +64,23 @@ impl State {
     /// The staged bytes.
     pub(super) fn staged(&self) -> Option<&Arc<StagedFile>> {
         self.kept.as_ref().map(|kept| &kept.staged)
+    }
+
+    /// The object whose bytes show through where nothing is staged.
+    pub(super) fn base(&self) -> Option<&Arc<Entry>> {
+        self.kept.as_ref()?.base.as_ref()
+    }
+
+    /// Another row, or another object of the same bytes, shows through.
+    pub(super) fn set_base(&mut self, base: Arc<Entry>) {
+        if let Some(kept) = &mut self.kept {
+            kept.base = Some(base);
+        }
+    }
+
+    /// The base that lies in a scratch folder for this file alone.
+    pub(super) fn aside(&self) -> Option<Arc<Entry>> {
+        self.base().filter(|_| self.is_aside).cloned()
     }
 
     /// The staged file if the bed has not got its present content.

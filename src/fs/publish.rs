@@ -114,11 +114,9 @@ impl Fs {
         &self, local: &LocalFile, kept: &Kept, place: Option<&Place>, copy: bool,
     ) -> Result<()> {
         let _permit = turn(&self.structure).await;
-        let base = local.state().base.clone();
-        if kept.staged.missing().is_some()
-            && let Some(base) = self.with_link(local.ino, base).await?
-        {
-            self.bed.fill(&kept.staged, &base).await?;
+        if kept.staged.missing().is_some() {
+            let base = self.with_link(local.ino, kept.base.clone()).await?;
+            self.bed.fill(&kept.staged, &base.ok_or(tree::Error::NotFound)?).await?;
         }
         let source = if copy { self.snapshot(&kept.staged).await? } else { kept.staged.clone() };
         let sum = source.clone().sum_aside().await?;
@@ -180,7 +178,9 @@ impl Fs {
         let is_current = state.kept.as_ref().is_some_and(|now| now.row == kept.row);
         let is_done =
             sum.is_some_and(|sum| !is_current || kept.staged.generation() == sum.generation);
-        let (old, new) = (stored.old.as_deref(), &stored.new);
+        // What was taken aside ends here too: its bytes are in the new object.
+        let aside = state.aside().filter(|_| is_current && sum.is_some());
+        let (old, new) = (stored.old.as_deref().or(aside.as_deref()), &stored.new);
         self.state.published(kept.row, &path, old, new, &info.attributes, is_done)?;
         if let (true, Some(sum)) = (is_current, sum) {
             state.published = Some(sum.generation);
@@ -203,6 +203,7 @@ impl Fs {
         }
         self.tree.set_entry(local.ino, Arc::new(new.clone()));
         if let Some(old) = &stored.old {
+            self.tree.bury(local.ino, &old.id);
             self.reader.close(&old.id);
         }
         Ok(())

@@ -43,18 +43,20 @@ impl Fs {
             let folder = self.tree.folder_id(parent)?;
             deletes.push((Delete::of(entry, folder), self.tree.seen(info.ino)));
         }
-        let aside = {
-            let state = local.state();
-            state.base.clone().filter(|_| state.is_aside)
-        };
+        let aside = local.state().aside();
         if let Some(base) = aside {
             deletes.push((Delete::of(&base, base.parent.clone()), None));
         }
-        let is_open = local.state().opens > 0 && !deletes.is_empty();
-        self.bed.remove(deletes, rows, is_open)?;
-        local.state().replacing = None;
+        let held = deletes.first().map(|(delete, _)| delete.object.clone());
+        let held = held.filter(|_| local.state().opens > 0);
+        self.bed.remove(deletes, rows, held.is_some())?;
+        let is_open = held.is_some();
+        {
+            let mut state = local.state();
+            state.replacing = None;
+            state.held = held;
+        }
         if let (true, Some(entry)) = (is_open, info.entry()) {
-            local.state().held = Some(entry.id.clone());
             // Its name must be free; where it cannot be moved, whoever wants the name waits.
             if let Err(error) = self.bed.set_aside(entry).await {
                 tracing::warn!("{:?} stays in place while it is open: {error}", info.name);

@@ -113,13 +113,13 @@ impl Fs {
         self.forget_over(over)?;
         self.tree.rename(info.ino, to, name)?;
         let mut state = local.state();
-        if state.base.as_ref().is_some_and(|base| base.id == entry.id) {
+        if state.base().is_some_and(|base| base.id == entry.id) {
             // The same bytes, under the ID that is left.
-            state.base = Some(renamed.clone());
+            state.set_base(renamed.clone());
         }
         drop(state);
         self.tree.set_entry(info.ino, renamed);
-        Ok(())
+        self.move_row(local, to, name)
     }
 
     /// A file that is only here gets another place or name. Under a name that is not for here only
@@ -139,7 +139,7 @@ impl Fs {
         }
         let aside = {
             let state = local.state();
-            state.base.clone().filter(|_| state.is_aside && state.dirty().is_none())
+            state.aside().filter(|_| state.dirty().is_none())
         };
         if let Some(base) = aside {
             return self.bring_back(local, info, &base, (to, name), over, old).await;
@@ -263,9 +263,8 @@ impl Fs {
             let mut state = local.state();
             let generation = kept.staged.generation();
             (state.published, state.promised) = (Some(generation), Some(generation));
-            state.base = Some(base);
             state.is_aside = true;
-            state.kept.replace(Kept { phase: Phase::Closed, ..kept })
+            state.kept.replace(Kept { phase: Phase::Closed, base: Some(base), ..kept })
         };
         earlier.into_iter().for_each(|kept| self.drop_kept(&kept));
         self.take_place(local, info, to, name, over, None)?;
@@ -285,8 +284,8 @@ impl Fs {
         self.tree.set_entry(info.ino, renamed.clone());
         let mut state = local.state();
         state.is_aside = false;
-        state.base = Some(renamed);
         if let Some(kept) = &mut state.kept {
+            kept.base = Some(renamed);
             self.state.unwanted(kept.row)?;
             kept.phase = Phase::Done;
         }

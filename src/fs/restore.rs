@@ -55,6 +55,7 @@ impl Fs {
         for row in self.state.locals()? {
             match row.phase {
                 Phase::Done => self.clear_away(&row),
+                Phase::Open if self.is_void(&row) => self.clear_away(&row),
                 // Never closed: its bytes are kept for the user, and the name has what it had.
                 Phase::Open if is_interrupted(&row, &self.options.local_names) => {}
                 // Whether its object was taken aside has to be asked first.
@@ -63,6 +64,14 @@ impl Fs {
             }
         }
         Ok(())
+    }
+
+    /// Whether nothing was written into it that could be missed.
+    fn is_void(&self, row: &LocalRow) -> bool {
+        let path = self.staged_path(row.staged.as_deref().unwrap_or_default());
+        row.base.is_none()
+            && is_interrupted(row, &self.options.local_names)
+            && std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0)
     }
 
     fn clear_away(&self, row: &LocalRow) {
@@ -121,13 +130,13 @@ impl Fs {
         }
         let generation = staged.generation();
         let is_untouched = row.is_aside && own.extents.is_empty() && own.base == staged.size();
-        let kept = Kept { staged, row: row.id, phase: row.phase };
+        let base = row.base.clone().map(Arc::new);
+        let kept = Kept { staged, row: row.id, phase: row.phase, base };
         self.locals.get_or_make(
             ino,
             || self.tree.hold(ino),
             |state| {
                 state.kept = Some(kept);
-                state.base = row.base.clone().map(Arc::new);
                 state.is_aside = row.is_aside;
                 state.replacing = row.replacing.clone();
                 state.published = is_untouched.then_some(generation);

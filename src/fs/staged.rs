@@ -25,17 +25,16 @@ impl Fs {
                 let entry = info.entry().ok_or(TreeError::NotFound)?.clone();
                 self.state.reopen(row, &entry, &[own])?;
                 kept.phase = Phase::Open;
-                state.base = Some(entry);
+                kept.base = Some(entry);
             }
             return Ok(staged);
         }
-        let base = info.entry().cloned();
-        let kept = self.begin(&info, base.as_deref())?;
+        let base = info.entry();
+        let kept = self.begin(&info, base)?;
         let staged = kept.staged.clone();
         // Over a base nothing has changed yet; a file that is only here is dirty from the start.
         state.published = base.is_some().then_some(staged.generation());
         state.promised = None;
-        state.base = base;
         state.kept = Some(kept);
         drop(state);
         self.tree.set_staged(local.ino, true);
@@ -58,7 +57,6 @@ impl Fs {
                 // One that another took the place of before: nobody can come back to it.
                 let older = std::mem::replace(&mut state.earlier, earlier);
                 (state.published, state.promised) = (None, None);
-                state.base = None;
                 drop(state);
                 older.into_iter().for_each(|kept| self.drop_kept(&kept));
                 return Ok(staged);
@@ -70,13 +68,13 @@ impl Fs {
     }
 
     /// New staged bytes over a base, and their row.
-    fn begin(&self, info: &Info, base: Option<&Entry>) -> Result<Kept> {
+    fn begin(&self, info: &Info, base: Option<&Arc<Entry>>) -> Result<Kept> {
         self.keep(self.new_row(info.parent, &info.name, info.attributes.clone())?, base)
     }
 
     /// Staged bytes and a row for an object that is taken aside, which shows through whole.
     pub(super) fn begin_aside(
-        &self, info: &Info, entry: &Entry, to: Ino, name: &str,
+        &self, info: &Info, entry: &Arc<Entry>, to: Ino, name: &str,
     ) -> Result<Kept> {
         let mut row = self.new_row(Some(to), name, info.attributes.clone())?;
         row.is_aside = true;
@@ -84,14 +82,14 @@ impl Fs {
     }
 
     /// Makes the staged bytes that a row is of, over a base, and the row.
-    fn keep(&self, mut row: LocalRow, base: Option<&Entry>) -> Result<Kept> {
-        let size = base.map_or(0, Entry::size);
+    fn keep(&self, mut row: LocalRow, base: Option<&Arc<Entry>>) -> Result<Kept> {
+        let size = base.map_or(0, |base| base.size());
         let staged = Arc::new(StagedFile::create(&self.options.staging, &row.path(), size)?);
         row.staged = staged.name().map(str::to_owned);
-        row.base = base.cloned();
+        row.base = base.map(|base| Entry::clone(base));
         row.base_len = size;
         match self.state.begin(&row) {
-            Ok(row) => Ok(Kept { staged, row, phase: Phase::Open }),
+            Ok(row) => Ok(Kept { staged, row, phase: Phase::Open, base: base.cloned() }),
             Err(error) => {
                 remove_bytes(&staged);
                 Err(error.into())
@@ -137,13 +135,13 @@ impl Fs {
 
     /// Has the disk keep the file's bytes and its row: from now on they are promised.
     pub(super) async fn promise(&self, local: &Arc<LocalFile>) -> Result<()> {
-        let (kept, earlier, base) = {
+        let (kept, earlier) = {
             let state = local.state();
             if !state.has_unpromised() || state.removed {
                 return Ok(());
             }
             let Some(kept) = state.kept.clone() else { return Ok(()) };
-            (kept, state.earlier.clone(), state.base.clone())
+            (kept, state.earlier.clone())
         };
         let generation = kept.staged.generation();
         let staged = kept.staged.clone();
@@ -153,7 +151,7 @@ impl Fs {
         self.state.acknowledge(
             kept.row,
             &Acknowledged {
-                base: base.as_deref(),
+                base: kept.base.as_deref(),
                 base_len: own.base,
                 extents: &own.extents,
                 attributes: &self.tree.info(local.ino)?.attributes,

@@ -69,8 +69,8 @@ impl Fs {
         let mut pause = FIRST_PAUSE;
         while self.locals.get(ino).is_some() {
             let local = self.local(ino);
-            if local.state().has_unpromised() {
-                // It is being written: its close comes back here.
+            if local.state().writers > 0 {
+                // It is being written: the last close comes back here.
                 return;
             }
             let Err(error) = self.publish(&local).await else { return };

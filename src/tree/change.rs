@@ -81,6 +81,18 @@ impl Tree {
         table.orphan(ino);
     }
 
+    /// An object whose place the file has is gone, though a listing may show it for a while.
+    pub fn bury(&self, ino: Ino, object: &FileId) {
+        let mut table = self.table();
+        let Ok(node) = table.get(ino) else { return };
+        let is_its_own = node.kind.id() == Some(object);
+        if let Some(folder) = node.parent.and_then(|parent| table.folder_mut(parent).ok())
+            && !is_its_own
+        {
+            folder.gone.insert(object.clone(), Instant::now());
+        }
+    }
+
     /// The object behind the file was taken aside: the file is only here now.
     pub fn set_aside(&self, ino: Ino) {
         let mut table = self.table();
