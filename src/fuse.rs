@@ -5,6 +5,7 @@
 //! EIO.
 
 mod convert;
+mod waiting;
 
 use std::ffi::OsStr;
 use std::future::Future;
@@ -20,9 +21,11 @@ use fuser::{
 };
 use tokio::runtime::Handle;
 
-use crate::fs::{Change, Fs, Result};
+use crate::fs::{Attr, Change, Fs, Opened, Result};
 use crate::names;
-use convert::{BLOCK, Refuse, file_attr, ino, kind, log, open_flags, reply_xattr, time};
+use convert::{BLOCK, Refuse, file_attr, ino, kind, open_flags, reply_xattr, time};
+pub use waiting::Patience;
+use waiting::{Held, Waiting, answer};
 
 /// Inode numbers are never used twice, so there is one generation.
 const GENERATION: Generation = Generation(0);
@@ -36,35 +39,35 @@ const MAX_BACKGROUND: u16 = 64;
 /// The file system as FUSE drives it.
 pub struct Adapter {
     fs: Arc<Fs>,
-    runtime: Handle,
+    waiting: Waiting,
     /// How long the kernel may answer for itself.
     ttl: Duration,
 }
 
 impl Adapter {
-    /// An adapter whose tasks run in `runtime`.
-    pub fn new(fs: Arc<Fs>, runtime: Handle, ttl: Duration) -> Self {
-        Self { fs, runtime, ttl }
+    /// An adapter whose requests wait in `runtime`.
+    pub fn new(fs: Arc<Fs>, runtime: Handle, patience: Patience, ttl: Duration) -> Self {
+        Self { fs: fs.clone(), waiting: Waiting { fs, runtime, patience }, ttl }
     }
 
-    /// Answers now.
-    fn answer<R: Refuse, T>(what: &str, reply: R, result: Result<T>, done: impl FnOnce(R, T)) {
-        match result {
-            Ok(value) => done(reply, value),
-            Err(error) => {
-                log(what, &error);
-                reply.refuse(Errno::from_i32(error.errno()));
-            }
-        }
-    }
-
-    /// Answers when the work is done.
+    /// Answers when the work is done, with what the kernel need not give back.
     fn spawn<R: Refuse, T: Send + 'static>(
-        &self, what: &'static str, reply: R,
+        &self, what: &'static str, req: &Request, reply: R,
         work: impl Future<Output = Result<T>> + Send + 'static,
         done: impl FnOnce(R, T) + Send + 'static,
     ) {
-        self.runtime.spawn(async move { Self::answer(what, reply, work.await, done) });
+        self.waiting.spawn(what, req, reply, work, |_| Held::Nothing, done);
+    }
+
+    /// Answers when the work is done, with an inode that the kernel counts.
+    fn spawn_entry(
+        &self, what: &'static str, req: &Request, reply: ReplyEntry,
+        work: impl Future<Output = Result<Attr>> + Send + 'static,
+    ) {
+        let (ttl, held) = (self.ttl, |attr: &Attr| Held::Inode(attr.ino));
+        self.waiting.spawn(what, req, reply, work, held, move |reply, attr| {
+            reply.entry(&ttl, &file_attr(&attr), GENERATION);
+        });
     }
 }
 
@@ -88,16 +91,10 @@ impl fuser::Filesystem for Adapter {
         }
     }
 
-    fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let (fs, name, ttl) = (self.fs.clone(), name.to_owned(), self.ttl);
-        self.spawn(
-            "lookup",
-            reply,
-            async move { fs.lookup(ino(parent), &name).await },
-            move |reply, attr| {
-                reply.entry(&ttl, &file_attr(&attr), GENERATION);
-            },
-        );
+    fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let (fs, name) = (self.fs.clone(), name.to_owned());
+        let work = async move { fs.lookup(ino(parent), &name).await };
+        self.spawn_entry("lookup", req, reply, work);
     }
 
     fn forget(&self, _req: &Request, number: INodeNo, nlookup: u64) {
@@ -105,13 +102,13 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn getattr(&self, _req: &Request, number: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        Self::answer("getattr", reply, self.fs.getattr(ino(number)), |reply, attr| {
+        answer("getattr", reply, self.fs.getattr(ino(number)), |reply, attr| {
             reply.attr(&self.ttl, &file_attr(&attr));
         });
     }
 
     fn setattr(
-        &self, _req: &Request, number: INodeNo, mode: Option<u32>, uid: Option<u32>,
+        &self, req: &Request, number: INodeNo, mode: Option<u32>, uid: Option<u32>,
         gid: Option<u32>, size: Option<u64>, atime: Option<TimeOrNow>, mtime: Option<TimeOrNow>,
         _ctime: Option<SystemTime>, fh: Option<FileHandle>, _crtime: Option<SystemTime>,
         _chgtime: Option<SystemTime>, _bkuptime: Option<SystemTime>,
@@ -121,51 +118,43 @@ impl fuser::Filesystem for Adapter {
         let (atime, mtime) = (atime.map(time), mtime.map(time));
         let handle = fh.map(|fh| fh.0);
         let change = Change { mode, uid, gid, size, atime, mtime, handle };
-        self.spawn(
-            "setattr",
-            reply,
-            async move { fs.setattr(ino(number), change).await },
-            move |reply, attr| {
-                reply.attr(&ttl, &file_attr(&attr));
-            },
-        );
+        let work = async move { fs.setattr(ino(number), change).await };
+        self.spawn("setattr", req, reply, work, move |reply, attr| {
+            reply.attr(&ttl, &file_attr(&attr));
+        });
     }
 
     fn mknod(
-        &self, _req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, _rdev: u32,
+        &self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, _rdev: u32,
         reply: ReplyEntry,
     ) {
         if mode & libc::S_IFMT != libc::S_IFREG {
             return reply.error(Errno::EPERM);
         }
-        let (fs, name, ttl) = (self.fs.clone(), name.to_owned(), self.ttl);
+        let (fs, name) = (self.fs.clone(), name.to_owned());
         let work = async move { fs.mknod(ino(parent), &name, mode & !umask).await };
-        self.spawn("mknod", reply, work, move |reply, attr| {
-            reply.entry(&ttl, &file_attr(&attr), GENERATION);
-        });
+        self.spawn_entry("mknod", req, reply, work);
     }
 
     fn mkdir(
-        &self, _req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32,
+        &self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32,
         reply: ReplyEntry,
     ) {
-        let (fs, name, ttl) = (self.fs.clone(), name.to_owned(), self.ttl);
+        let (fs, name) = (self.fs.clone(), name.to_owned());
         let work = async move { fs.mkdir(ino(parent), &name, mode & !umask).await };
-        self.spawn("mkdir", reply, work, move |reply, attr| {
-            reply.entry(&ttl, &file_attr(&attr), GENERATION);
-        });
+        self.spawn_entry("mkdir", req, reply, work);
     }
 
-    fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+    fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let (fs, name) = (self.fs.clone(), name.to_owned());
         let work = async move { fs.unlink(ino(parent), &name).await };
-        self.spawn("unlink", reply, work, |reply, ()| reply.ok());
+        self.spawn("unlink", req, reply, work, |reply, ()| reply.ok());
     }
 
-    fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+    fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let (fs, name) = (self.fs.clone(), name.to_owned());
         let work = async move { fs.rmdir(ino(parent), &name).await };
-        self.spawn("rmdir", reply, work, |reply, ()| reply.ok());
+        self.spawn("rmdir", req, reply, work, |reply, ()| reply.ok());
     }
 
     fn symlink(
@@ -182,7 +171,7 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn rename(
-        &self, _req: &Request, parent: INodeNo, name: &OsStr, newparent: INodeNo, newname: &OsStr,
+        &self, req: &Request, parent: INodeNo, name: &OsStr, newparent: INodeNo, newname: &OsStr,
         flags: RenameFlags, reply: ReplyEmpty,
     ) {
         let exclusive = flags.contains(RenameFlags::RENAME_NOREPLACE);
@@ -192,19 +181,14 @@ impl fuser::Filesystem for Adapter {
         let (fs, name, newname) = (self.fs.clone(), name.to_owned(), newname.to_owned());
         let work =
             async move { fs.rename(ino(parent), &name, ino(newparent), &newname, exclusive).await };
-        self.spawn("rename", reply, work, |reply, ()| reply.ok());
+        self.spawn("rename", req, reply, work, |reply, ()| reply.ok());
     }
 
     fn open(&self, req: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let read_only = flags.0 & libc::O_ACCMODE == libc::O_RDONLY;
-        Self::answer(
-            "open",
-            reply,
-            self.fs.open(ino(number), flags.0, req.pid()),
-            |reply, opened| {
-                reply.opened(FileHandle(opened.handle), open_flags(opened, read_only));
-            },
-        );
+        answer("open", reply, self.fs.open(ino(number), flags.0, req.pid()), |reply, opened| {
+            reply.opened(FileHandle(opened.handle), open_flags(opened, read_only));
+        });
     }
 
     fn create(
@@ -213,22 +197,23 @@ impl fuser::Filesystem for Adapter {
     ) {
         let (fs, name, ttl, pid) = (self.fs.clone(), name.to_owned(), self.ttl, req.pid());
         let work = async move { fs.create(ino(parent), &name, mode & !umask, flags, pid).await };
-        self.spawn("create", reply, work, move |reply, (attr, opened)| {
+        let held = |(attr, opened): &(Attr, Opened)| Held::File(attr.ino, opened.handle);
+        self.waiting.spawn("create", req, reply, work, held, move |reply, (attr, opened)| {
             let handle = FileHandle(opened.handle);
             reply.created(&ttl, &file_attr(&attr), GENERATION, handle, open_flags(opened, false));
         });
     }
 
     fn read(
-        &self, _req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64, size: u32,
+        &self, req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64, size: u32,
         _flags: OpenFlags, _lock_owner: Option<LockOwner>, reply: ReplyData,
     ) {
         if let Some(result) = self.fs.read_here(fh.0, offset, size as usize) {
-            return Self::answer("read", reply, result, |reply, bytes| reply.data(&bytes));
+            return answer("read", reply, result, |reply, bytes| reply.data(&bytes));
         }
         let fs = self.fs.clone();
         let work = async move { fs.read(fh.0, offset, size as usize).await };
-        self.spawn("read", reply, work, |reply, bytes| reply.data(&bytes));
+        self.spawn("read", req, reply, work, |reply, bytes| reply.data(&bytes));
     }
 
     fn write(
@@ -236,7 +221,7 @@ impl fuser::Filesystem for Adapter {
         _write_flags: WriteFlags, _flags: OpenFlags, _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        Self::answer("write", reply, self.fs.write(fh.0, offset, data), |reply, ()| {
+        answer("write", reply, self.fs.write(fh.0, offset, data), |reply, ()| {
             reply.written(data.len() as u32);
         });
     }
@@ -247,16 +232,15 @@ impl fuser::Filesystem for Adapter {
         match self.fs.wants_flush(fh.0, req.pid()) {
             Ok(true) => {
                 let fs = self.fs.clone();
-                self.spawn("close", reply, async move { fs.flush(fh.0).await }, |reply, ()| {
-                    reply.ok()
-                });
+                let work = async move { fs.flush(fh.0).await };
+                self.spawn("close", req, reply, work, |reply, ()| reply.ok());
             }
-            wanted => Self::answer("close", reply, wanted, |reply, _| reply.ok()),
+            wanted => answer("close", reply, wanted, |reply, _| reply.ok()),
         }
     }
 
     fn release(
-        &self, _req: &Request, _ino: INodeNo, fh: FileHandle, _flags: OpenFlags,
+        &self, req: &Request, _ino: INodeNo, fh: FileHandle, _flags: OpenFlags,
         _lock_owner: Option<LockOwner>, _flush: bool, reply: ReplyEmpty,
     ) {
         let fs = self.fs.clone();
@@ -264,32 +248,30 @@ impl fuser::Filesystem for Adapter {
             fs.release(fh.0).await;
             Ok(())
         };
-        self.spawn("release", reply, work, |reply, ()| reply.ok());
+        self.spawn("release", req, reply, work, |reply, ()| reply.ok());
     }
 
     fn fsync(
-        &self, _req: &Request, _ino: INodeNo, fh: FileHandle, _datasync: bool, reply: ReplyEmpty,
+        &self, req: &Request, _ino: INodeNo, fh: FileHandle, _datasync: bool, reply: ReplyEmpty,
     ) {
         let fs = self.fs.clone();
-        self.spawn("fsync", reply, async move { fs.fsync(fh.0).await }, |reply, ()| reply.ok());
+        let work = async move { fs.fsync(fh.0).await };
+        self.spawn("fsync", req, reply, work, |reply, ()| reply.ok());
     }
 
-    fn opendir(&self, _req: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+    fn opendir(&self, req: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         let fs = self.fs.clone();
-        self.spawn(
-            "opendir",
-            reply,
-            async move { fs.opendir(ino(number)).await },
-            |reply, handle| {
-                reply.opened(FileHandle(handle), FopenFlags::empty());
-            },
-        );
+        let work = async move { fs.opendir(ino(number)).await };
+        let held = |handle: &u64| Held::Folder(*handle);
+        self.waiting.spawn("opendir", req, reply, work, held, |reply, handle| {
+            reply.opened(FileHandle(handle), FopenFlags::empty());
+        });
     }
 
     fn readdir(
         &self, _req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory,
     ) {
-        Self::answer("readdir", reply, self.fs.readdir(fh.0, offset), |mut reply, names| {
+        answer("readdir", reply, self.fs.readdir(fh.0, offset), |mut reply, names| {
             for (position, name) in names.iter().enumerate().skip(offset as usize) {
                 let next = position as u64 + 1;
                 if reply.add(INodeNo(name.ino.0), next, kind(name.is_folder), &*name.name) {
@@ -304,7 +286,7 @@ impl fuser::Filesystem for Adapter {
         &self, _req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64,
         reply: ReplyDirectoryPlus,
     ) {
-        Self::answer("readdir", reply, self.fs.readdir(fh.0, offset), |mut reply, names| {
+        answer("readdir", reply, self.fs.readdir(fh.0, offset), |mut reply, names| {
             for (position, name) in names.iter().enumerate().skip(offset as usize) {
                 let next = position as u64 + 1;
                 // The kernel does not count `.` and `..`; the others count before the reply goes.
@@ -340,7 +322,7 @@ impl fuser::Filesystem for Adapter {
 
     fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
         let fs = self.fs.clone();
-        self.runtime.spawn(async move { fs.refresh_space().await });
+        self.waiting.runtime.spawn(async move { fs.refresh_space().await });
         let space = self.fs.statfs();
         let (total, free) = (space.total / u64::from(BLOCK), space.free / u64::from(BLOCK));
         reply.statfs(
@@ -356,29 +338,29 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn setxattr(
-        &self, _req: &Request, number: INodeNo, name: &OsStr, _value: &[u8], _flags: i32,
+        &self, req: &Request, number: INodeNo, name: &OsStr, _value: &[u8], _flags: i32,
         _position: u32, reply: ReplyEmpty,
     ) {
         let (fs, name) = (self.fs.clone(), name.to_owned());
         let work = async move { fs.setxattr(ino(number), &name).await };
-        self.spawn("setxattr", reply, work, |reply, ()| reply.ok());
+        self.spawn("setxattr", req, reply, work, |reply, ()| reply.ok());
     }
 
-    fn getxattr(
-        &self, _req: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr,
-    ) {
+    fn getxattr(&self, req: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
         if let Some(result) = self.fs.getxattr_here(ino(number), name) {
-            return Self::answer("getxattr", reply, result, |reply, value| {
+            return answer("getxattr", reply, result, |reply, value| {
                 reply_xattr(reply, &value, size)
             });
         }
         let (fs, name) = (self.fs.clone(), name.to_owned());
         let work = async move { fs.getxattr(ino(number), &name).await };
-        self.spawn("getxattr", reply, work, move |reply, value| reply_xattr(reply, &value, size));
+        self.spawn("getxattr", req, reply, work, move |reply, value| {
+            reply_xattr(reply, &value, size)
+        });
     }
 
     fn listxattr(&self, _req: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
-        Self::answer("listxattr", reply, self.fs.listxattr(ino(number)), |reply, names| {
+        answer("listxattr", reply, self.fs.listxattr(ino(number)), |reply, names| {
             reply_xattr(reply, &names, size);
         });
     }

@@ -16,7 +16,7 @@ use crate::bed::Bed;
 use crate::cache::BlockCache;
 use crate::config::{self, Wishes};
 use crate::fs::{Fs, Options};
-use crate::fuse::Adapter;
+use crate::fuse::{Adapter, Patience};
 use crate::mountpoint::{self, SOURCE};
 use crate::names::{self, LocalNames};
 use crate::pending::{self, Pending, Stage};
@@ -137,7 +137,7 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Pending>, Error> {
     let Parts { fs, state, local_names } = runtime.block_on(assemble(plan, &client))?;
     let mut ended =
         runtime.block_on(async { Ends::new() }).map_err(machine("waiting for signals"))?;
-    let session = start_session(plan, fs.clone(), &runtime)?;
+    let session = start_session(plan, fs.clone(), &client, &runtime)?;
     let (finished, session_end) = oneshot::channel();
     let thread = std::thread::Builder::new().name("session".to_owned()).spawn(move || {
         if let Err(error) = session.run() {
@@ -262,7 +262,7 @@ fn open_state(dir: &Path) -> Result<Arc<State>, Error> {
 /// Checks that the service answers and takes the credentials, and asks for the account's figures.
 /// Who waits for a mount should not have to wait as long as one who waits for a file.
 async fn greet(plan: &Plan) -> Result<Option<Account>, Error> {
-    let api = api::Settings { deadline: START, ..plan.api.clone() };
+    let api = plan.api.clone().within(START.min(plan.api.deadline));
     let client = Client::new(api)?;
     client.check_credentials().await?;
     match client.account().await {
@@ -294,7 +294,9 @@ async fn find_root(client: &Client, path: &str) -> Result<FileId, Error> {
     Ok(at)
 }
 
-fn start_session(plan: &Plan, fs: Arc<Fs>, runtime: &Runtime) -> Result<Session<Adapter>, Error> {
+fn start_session(
+    plan: &Plan, fs: Arc<Fs>, client: &Client, runtime: &Runtime,
+) -> Result<Session<Adapter>, Error> {
     let wishes = &plan.wishes;
     let mut config = SessionConfig::default();
     config.mount_options = vec![
@@ -313,7 +315,9 @@ fn start_session(plan: &Plan, fs: Arc<Fs>, runtime: &Runtime) -> Result<Session<
     }
     config.n_threads = Some(THREADS);
     config.clone_fd = true;
-    let adapter = Adapter::new(fs, runtime.handle().clone(), KERNEL_TTL.min(wishes.dir_ttl()));
+    let patience = Patience { timeout: wishes.timeout(), pulse: client.pulse() };
+    let ttl = KERNEL_TTL.min(wishes.dir_ttl());
+    let adapter = Adapter::new(fs, runtime.handle().clone(), patience, ttl);
     Session::new(adapter, &plan.mountpoint, &config)
         .map_err(|source| Error::Fuse { path: plan.mountpoint.clone(), source })
 }

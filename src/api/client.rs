@@ -13,6 +13,7 @@ use super::figures::Figures;
 use super::limit::Priority;
 use super::list::{PAGE, Page, Walk};
 use super::progress::{Completed, Created, Part};
+use super::pulse::Pulse;
 use super::send::{Call, Sender};
 use super::settings::Settings;
 use super::upload::Slice;
@@ -199,7 +200,8 @@ impl Client {
         // Handed to the system, the last bytes may still be on their way.
         let on_the_way = Duration::from_secs(slice.len.min(IN_BUFFERS) / SLOWEST);
         let last_wait = (sender.attempt_timeout + on_the_way).min(sender.deadline);
-        slice.put(&sender.http.foreign, url, sender.attempt_timeout, last_wait).await
+        let pulse = sender.pulse.clone();
+        slice.put(&sender.http.foreign, url, sender.attempt_timeout, last_wait, pulse).await
     }
 
     /// The slices that the storage has; none for a file of a single slice (`003`: 文件比对).
@@ -259,12 +261,18 @@ impl Client {
     /// One try. The server may answer a range with the whole: [`Download::first`] tells.
     pub async fn download(&self, url: &str, range: Option<(u64, u64)>) -> Result<Download, Error> {
         let sender = &self.shared.sender;
-        Download::begin(&sender.http.foreign, url, range, sender.attempt_timeout).await
+        let pulse = sender.pulse.clone();
+        Download::begin(&sender.http.foreign, url, range, sender.attempt_timeout, pulse).await
     }
 
     /// What each endpoint has done since the client was made.
     pub fn figures(&self) -> Vec<Figures> {
         self.shared.sender.figures()
+    }
+
+    /// The signs of life of the service, to this client and its clones.
+    pub fn pulse(&self) -> Pulse {
+        self.shared.sender.pulse.clone()
     }
 
     async fn send<A: DeserializeOwned, T>(

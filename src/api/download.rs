@@ -8,6 +8,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 use tokio::time::timeout;
 
 use super::error::Error;
+use super::pulse::Pulse;
 use super::scrub;
 
 /// Redirects followed for one GET.
@@ -27,13 +28,14 @@ pub struct Download {
     response: Response,
     what: String,
     stall: Duration,
+    pulse: Pulse,
 }
 
 impl Download {
     /// Asks for the first and the last byte of `range`, or for all; `stall` is how long nothing
     /// may come, here and in the body.
     pub(super) async fn begin(
-        http: &Client, url: &str, range: Option<(u64, u64)>, stall: Duration,
+        http: &Client, url: &str, range: Option<(u64, u64)>, stall: Duration, pulse: Pulse,
     ) -> Result<Self, Error> {
         let mut url = Url::parse(url).map_err(|_| Error::Garbled {
             what: "read a link".into(),
@@ -45,16 +47,17 @@ impl Download {
         };
         for _ in 0..=MOST_REDIRECTS {
             let response = get(http, &url, range, stall, &what).await?;
+            pulse.beat();
             match target(&response, &url, &what)? {
                 Some(next) => url = next,
-                None => return Self::of(response, what, stall),
+                None => return Self::of(response, what, stall, pulse),
             }
         }
         let cause = format!("more than {MOST_REDIRECTS} redirects");
         Err(Error::Garbled { what, cause })
     }
 
-    fn of(response: Response, what: String, stall: Duration) -> Result<Self, Error> {
+    fn of(response: Response, what: String, stall: Duration, pulse: Pulse) -> Result<Self, Error> {
         let status = response.status();
         let garbled = |cause: &str| Error::Garbled { what: what.clone(), cause: cause.to_owned() };
         let encoding = response.headers().get(CONTENT_ENCODING);
@@ -84,13 +87,17 @@ impl Download {
             response,
             what,
             stall,
+            pulse,
         })
     }
 
     /// The next bytes; `None` when all have come. A body shorter than announced is an error.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         match timeout(self.stall, self.response.chunk()).await {
-            Ok(Ok(chunk)) => Ok(chunk),
+            Ok(Ok(chunk)) => {
+                self.pulse.beat();
+                Ok(chunk)
+            }
             Ok(Err(error)) => {
                 Err(Error::Unavailable { what: self.what.clone(), cause: scrub::transport(error) })
             }

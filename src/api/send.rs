@@ -15,6 +15,7 @@ use super::failure::{Failure, FailureKind, Tries};
 use super::figures::{Counts, Figures};
 use super::http::Http;
 use super::limit::{Limiter, Priority};
+use super::pulse::Pulse;
 use super::scrub::{scrub, transport};
 use super::settings::{Credentials, Settings};
 use super::token::{Token, Tokens};
@@ -62,6 +63,7 @@ pub(super) struct Sender {
     /// By `Endpoint::index`, like `counts`.
     limiters: [Limiter; Endpoint::ALL.len()],
     counts: [Counts; Endpoint::ALL.len()],
+    pub(super) pulse: Pulse,
     pub(super) attempt_timeout: Duration,
     pub(super) deadline: Duration,
 }
@@ -75,6 +77,7 @@ impl Sender {
             credentials: settings.credentials,
             limiters: Endpoint::ALL.map(|endpoint| Limiter::new(settings.qps.rate(endpoint))),
             counts: Endpoint::ALL.map(|_| Counts::default()),
+            pulse: Pulse::default(),
             attempt_timeout: settings.attempt_timeout,
             deadline: settings.deadline,
         })
@@ -177,7 +180,7 @@ impl Sender {
             request = request.body(body.clone());
         }
         let time = self.attempt_timeout.min(left);
-        let answer = timeout(time, exchange(request)).await.map_err(|_| {
+        let answer = timeout(time, exchange(request, &self.pulse)).await.map_err(|_| {
             let cause = format!("nothing came within {:.1} s", time.as_secs_f32());
             Failure::new(FailureKind::Unanswered, cause)
         })??;
@@ -219,10 +222,12 @@ impl Sender {
 }
 
 /// Sends the request and reads the whole answer.
-async fn exchange(request: RequestBuilder) -> Result<Answer, Failure> {
+async fn exchange(request: RequestBuilder, pulse: &Pulse) -> Result<Answer, Failure> {
     let mut response = request.send().await.map_err(not_sent)?;
+    pulse.beat();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(broken)? {
+        pulse.beat();
         if body.len() + chunk.len() > LONGEST_ANSWER {
             let cause = format!("the answer is longer than {LONGEST_ANSWER} bytes");
             return Err(Failure::new(FailureKind::Garbled, cause));

@@ -47,6 +47,11 @@ impl Settings {
             deadline: Duration::from_secs(60),
         }
     }
+
+    /// The same with this deadline, and with no try that is longer.
+    pub fn within(self, deadline: Duration) -> Self {
+        Self { attempt_timeout: self.attempt_timeout.min(deadline), deadline, ..self }
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
 use super::error::Error;
+use super::pulse::Pulse;
 use super::scrub;
 
 /// Bytes read from the file at a time: all of a slice that is ever in memory.
@@ -33,14 +34,14 @@ impl Slice {
     /// PUTs the slice (`003`: 上传分片). `stall` is how long nothing may move; once all bytes are
     /// handed to the system, they and the answer have `last_wait` to get through.
     pub(super) async fn put(
-        self, http: &Client, url: &str, stall: Duration, last_wait: Duration,
+        self, http: &Client, url: &str, stall: Duration, last_wait: Duration, pulse: Pulse,
     ) -> Result<(), Error> {
         let url = Url::parse(url).map_err(|_| Error::Garbled {
             what: "put a slice".into(),
             cause: "the address is no URL".into(),
         })?;
         let what = format!("put {} bytes to {}", self.len, scrub::place(&url));
-        let progress = Arc::new(Progress::new(self.len));
+        let progress = Arc::new(Progress::new(self.len, pulse.clone()));
         let request = http
             .put(url.clone())
             .header(CONTENT_TYPE, "application/octet-stream")
@@ -57,7 +58,10 @@ impl Slice {
             }),
         };
         match answer {
-            Ok(response) => judge(response.status(), what, &url),
+            Ok(response) => {
+                pulse.beat();
+                judge(response.status(), what, &url)
+            }
             Err(error) => Err(progress.failure(error, what)),
         }
     }
@@ -93,7 +97,10 @@ impl Slice {
 }
 
 /// How far a slice has got.
-struct Progress(Mutex<Moved>);
+struct Progress {
+    moved: Mutex<Moved>,
+    pulse: Pulse,
+}
 
 struct Moved {
     /// When bytes were last handed to the connection.
@@ -105,11 +112,13 @@ struct Moved {
 }
 
 impl Progress {
-    fn new(len: u64) -> Self {
-        Self(Mutex::new(Moved { last: Instant::now(), sent: 0, len, read_error: None }))
+    fn new(len: u64, pulse: Pulse) -> Self {
+        let moved = Moved { last: Instant::now(), sent: 0, len, read_error: None };
+        Self { moved: Mutex::new(moved), pulse }
     }
 
     fn moved(&self, bytes: u64) {
+        self.pulse.beat();
         let mut moved = self.lock();
         moved.last = Instant::now();
         moved.sent += bytes;
@@ -144,7 +153,7 @@ impl Progress {
     }
 
     fn lock(&self) -> MutexGuard<'_, Moved> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.moved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

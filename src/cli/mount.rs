@@ -74,7 +74,8 @@ pub(super) fn plan_in(
         client_id: config.client_id.clone(),
         client_secret: config.client_secret.clone(),
     };
-    let api = Settings { qps, ..Settings::new(config.endpoint.clone(), credentials, state) };
+    let api = Settings::new(config.endpoint.clone(), credentials, state).within(wishes.timeout());
+    let api = Settings { qps, ..api };
     Ok(Plan { mountpoint, state: state.to_owned(), api, wishes })
 }
 

@@ -1,12 +1,14 @@
 //! The wishes: what one source (the command line, the file) says of a mount, and what holds where
 //! none says anything.
 
+use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 const DIR_TTL: u64 = 60;
+const TIMEOUT: u64 = 60;
 const CACHE_SIZE: Size = Size(32 << 20);
 
 /// Bytes, written as a number with K, M or G.
@@ -85,6 +87,9 @@ pub struct Wishes {
     /// Seconds for which a listing of a folder is taken for true [default: 60].
     #[arg(long, value_name = "SECONDS")]
     pub dir_ttl: Option<u64>,
+    /// Seconds for which a request waits while nothing comes from the service [default: 60].
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<NonZeroU64>,
     /// Bytes of pictures kept for reading them again, as 64M or 1G [default: 32M].
     #[arg(long, value_name = "BYTES")]
     #[serde(deserialize_with = "size_text")]
@@ -179,6 +184,7 @@ impl Wishes {
             root: self.root.or(weaker.root),
             upload: self.upload.or(weaker.upload),
             dir_ttl: self.dir_ttl.or(weaker.dir_ttl),
+            timeout: self.timeout.or(weaker.timeout),
             cache_size: self.cache_size.or(weaker.cache_size),
             qps: self.qps.or(weaker.qps),
             local_names: self.local_names.or(weaker.local_names),
@@ -190,6 +196,12 @@ impl Wishes {
     /// How long a listing is taken for true.
     pub fn dir_ttl(&self) -> Duration {
         Duration::from_secs(self.dir_ttl.unwrap_or(DIR_TTL))
+    }
+
+    /// How long a request waits while nothing comes from the service, and how long one call with
+    /// all its tries may take.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout.map_or(TIMEOUT, NonZeroU64::get))
     }
 
     /// Bytes that the block cache may hold.

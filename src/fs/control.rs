@@ -154,6 +154,7 @@ impl Fs {
             "mounted_at": since,
             "uptime_seconds": up,
             "inodes": self.tree.inodes(),
+            "handles": self.handles.count(),
             "pending": count(""),
             "uploading": count("uploading"),
             "failed": count("failed"),

@@ -65,6 +65,11 @@ impl Handles {
         self.add(Handle::Snapshot(bytes.into()))
     }
 
+    /// Open files and folders, control files too.
+    pub(super) fn count(&self) -> usize {
+        self.open().len()
+    }
+
     pub(super) fn file(&self, number: u64) -> Result<Arc<FileHandle>> {
         match self.open().get(&number) {
             Some(Handle::File(file)) => Ok(file.clone()),

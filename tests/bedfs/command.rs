@@ -156,6 +156,7 @@ fn a_wrong_option_is_told_in_one_line_that_names_it() {
     let mount = unmounted();
     let wrong = [
         ("dir-ttl", "soon"),
+        ("timeout", "0"),
         ("cache-size", "much"),
         ("umask", "999"),
         ("uid", "-x"),

@@ -11,6 +11,7 @@
 //! | `command` | what cannot be mounted is told in one line; completions, manual page, demo |
 //! | `ends` | umount and signals: uploads are finished, what cannot be uploaded is kept |
 //! | `faults` | each fault at each endpoint of a copy, once and for ever: nothing is lost, nothing is there twice |
+//! | `interruption` | who is killed while it waits is gone, a silent service is given up, what moves is not cut |
 //! | `model` | random operations on a mount and on a plain folder, compared |
 //! | `options` | every mount option in its three spellings, the configuration file, the environment |
 //! | `outages` | each fault while reading and listing |
@@ -39,6 +40,7 @@ mod compare;
 mod ends;
 mod faults;
 mod harness;
+mod interruption;
 mod model;
 mod options;
 mod outages;

@@ -6,6 +6,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
+use bedfs_emulator::{Fault, FaultKind};
+
 use crate::command::unmounted;
 use crate::harness::{BEDFS, Mount, noise, run, text};
 
@@ -103,6 +105,15 @@ fn a_listing_is_believed_as_long_as_dir_ttl_says() {
     std::thread::sleep(std::time::Duration::from_millis(1200));
     assert_eq!(run("ls", [&mount.path]), "blog\n");
     assert_eq!(mount.emulator.count("list"), listings);
+}
+
+#[test]
+fn a_silent_service_is_waited_for_as_long_as_was_asked_for() {
+    for args in [&["--timeout", "1"][..], &["-o", "timeout=1"]] {
+        let mount = mounted(args);
+        mount.emulator.inject(Fault::new("list", FaultKind::Hang).always());
+        assert_eq!(errno(fs::read_dir(mount.at("blog"))), libc::ETIMEDOUT, "{args:?}");
+    }
 }
 
 #[test]
@@ -221,7 +232,7 @@ fn the_file_configures_and_the_environment_and_the_options_are_stronger() {
     let url = mount.emulator.base_url();
     let text = format!(
         "endpoint = \"{url}\"\nclient-id = \"emulator-id\"\nclient_secret = \"emulator-secret\"\n\
-         root = \"blog\"\numask = \"077\"\ncache_size = \"1M\"\nread-only = true\ndir-ttl = 7\n"
+         root = \"blog\"\numask = \"077\"\ncache_size = \"1M\"\nread-only = true\ndir-ttl = 7\ntimeout = 1\n"
     );
     let usual = mount.dir.path().join("config/bedfs/config.toml");
     private(&usual, &text);
@@ -238,6 +249,9 @@ fn the_file_configures_and_the_environment_and_the_options_are_stronger() {
     assert_eq!(mode(), 0o600);
     assert_eq!(status(&mount)["cache_capacity"], 1 << 20);
     assert_eq!(errno(fs::write(mount.at("b.jpg"), b"b")), libc::EROFS);
+    mount.emulator.inject(Fault::new("cdn", FaultKind::Hang).always());
+    assert_eq!(errno(fs::read(mount.at("a.jpg"))), libc::ETIMEDOUT);
+    mount.emulator.clear_faults();
     mount.unmount();
 
     started(&mount, &mut bare(&["--umask=022", "--cache-size=2M", "--read-only=false"]));
