@@ -14,7 +14,7 @@ use crate::types::{Attributes, FileId};
 pub struct Pending {
     /// The row of an upload; `None` for a delete.
     pub row: Option<RowId>,
-    /// The path from the bed's root; of a delete the name.
+    /// The path from the bed's root.
     pub path: String,
     /// How far it is.
     pub stage: Stage,
@@ -61,7 +61,7 @@ pub fn list(state: &State, staging: &Path, names: &LocalNames) -> Result<Vec<Pen
     let uploads = uploads.into_iter().filter_map(|row| upload(row, staging, names));
     let deletes = state.deletes()?.into_iter().map(|delete| Pending {
         row: None,
-        path: delete.name,
+        path: delete.path,
         stage: Stage::Deleting,
         size: 0,
         staged: None,

@@ -63,8 +63,10 @@ impl Bed {
     ) -> Result<(), Error> {
         let over = rename.over.as_ref();
         let folder = spot.as_ref().map(|spot| spot.folder().clone());
-        let later =
-            over.zip(folder).filter(|_| spare).map(|(over, folder)| Delete::of(over, folder));
+        let later = over
+            .zip(folder)
+            .filter(|_| spare)
+            .map(|(over, folder)| Delete::of(over, folder, rename.path.clone()));
         self.state.rename_done(rename, new, attributes, later.as_ref())?;
         match (over, later) {
             (_, Some(delete)) => self.deletes.hold(delete),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::attr::Attr;
 use super::handle::FileHandle;
 use super::local::{InUse, LocalFile, State};
-use super::{Error, Fs, Result, control};
+use super::{Error, Fs, Result, control, turn};
 use crate::process;
 use crate::read;
 use crate::staging::Staged;
@@ -315,9 +315,12 @@ impl Fs {
             let mut state = local.state();
             state.opens -= 1;
             state.writers -= u32::from(file.writable);
-            file.writable && state.writers == 0 && !state.failed_as_it_is()
+            file.writable && state.writers == 0
         };
-        if last_writer && let Err(error) = self.settle(&local).await {
+        // A close may have been answered early: its upload is waited for, and not repeated.
+        drop(turn(&local.turn).await);
+        let is_wanted = last_writer && !local.state().failed_as_it_is();
+        if is_wanted && let Err(error) = self.settle(&local).await {
             tracing::error!("{:?} is not uploaded: {error}", self.tree.path(local.ino));
         }
         self.release_held(&local);

@@ -41,11 +41,13 @@ impl Fs {
         let mut deletes: Vec<(Delete, Option<Instant>)> = Vec::new();
         if let Some(entry) = info.entry() {
             let folder = self.tree.folder_id(parent)?;
-            deletes.push((Delete::of(entry, folder), self.tree.seen(info.ino)));
+            let delete = Delete::of(entry, folder, self.bed_path(info.ino));
+            deletes.push((delete, self.tree.seen(info.ino)));
         }
         let aside = local.state().aside();
         if let Some(base) = aside {
-            deletes.push((Delete::of(&base, base.parent.clone()), None));
+            let path = self.bed_path(info.ino);
+            deletes.push((Delete::of(&base, base.parent.clone(), path), None));
         }
         let held = deletes.first().map(|(delete, _)| delete.object.clone());
         let held = held.filter(|_| local.state().opens > 0);
@@ -63,6 +65,8 @@ impl Fs {
             }
         }
         self.forget_name(info.ino);
+        // The last close may have come before it was held.
+        self.release_held(local);
         Ok(())
     }
 

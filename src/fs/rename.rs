@@ -203,7 +203,8 @@ impl Fs {
             let deletes = match object {
                 Some(entry) => {
                     let folder = self.tree.folder_id(to)?;
-                    vec![(Delete::of(&entry, folder), self.tree.seen(over.ino))]
+                    let delete = Delete::of(&entry, folder, self.path_in(Some(to), name));
+                    vec![(delete, self.tree.seen(over.ino))]
                 }
                 None => Vec::new(),
             };
@@ -297,7 +298,8 @@ impl Fs {
     /// An object that is open loses its name, and is deleted when nobody has it open.
     async fn spare_open(&self, over: &LocalFile, old: &Arc<Entry>) -> Result<()> {
         let parent = self.tree.info(over.ino)?.parent.ok_or(crate::tree::Error::NotFound)?;
-        let delete = Delete::of(old, self.tree.folder_id(parent)?);
+        let path = self.bed_path(over.ino);
+        let delete = Delete::of(old, self.tree.folder_id(parent)?, path);
         self.bed.remove(vec![(delete, self.tree.seen(over.ino))], &[], true)?;
         over.state().held = Some(old.id.clone());
         self.bed.set_aside(old).await?;

@@ -17,24 +17,28 @@ pub struct Delete {
     pub folder: FileId,
     /// Its name there, as the service spells it.
     pub name: String,
+    /// The path it had from the bed's root, for people.
+    pub path: String,
     /// When it was removed, in seconds since the epoch.
     pub changed: i64,
 }
 
 /// Records a delete in the caller's transaction.
 pub(super) fn insert(db: &Connection, delete: &Delete) -> rusqlite::Result<()> {
-    let sql = "INSERT OR REPLACE INTO deletes (object, folder, name, changed) VALUES (?, ?, ?, ?)";
-    let Delete { object, folder, name, changed } = delete;
-    db.prepare_cached(sql)?.execute(params![object.as_str(), folder.as_str(), name, changed])?;
-    db.prepare_cached("DELETE FROM attributes WHERE object = ?")?.execute([object.as_str()])?;
+    let sql = "INSERT OR REPLACE INTO deletes (object, folder, name, path, changed)
+               VALUES (?, ?, ?, ?, ?)";
+    let Delete { object, folder, name, path, changed } = delete;
+    let (object, folder) = (object.as_str(), folder.as_str());
+    db.prepare_cached(sql)?.execute(params![object, folder, name, path, changed])?;
+    db.prepare_cached("DELETE FROM attributes WHERE object = ?")?.execute([object])?;
     Ok(())
 }
 
 impl Delete {
     /// The delete, of now, of an object that lies in `folder`.
-    pub fn of(entry: &Entry, folder: FileId) -> Self {
+    pub fn of(entry: &Entry, folder: FileId, path: String) -> Self {
         let (object, name) = (entry.id.clone(), entry.name.to_string());
-        Self { object, folder, name, changed: now() }
+        Self { object, folder, name, path, changed: now() }
     }
 }
 
@@ -69,6 +73,7 @@ impl State {
                         object: id_column(row, "object")?,
                         folder: id_column(row, "folder")?,
                         name: row.get("name")?,
+                        path: row.get("path")?,
                         changed: row.get("changed")?,
                     })
                 })?

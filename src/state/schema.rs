@@ -38,6 +38,7 @@ const STEPS: &[&str] = &["
         object TEXT PRIMARY KEY,
         folder TEXT NOT NULL,
         name TEXT NOT NULL,
+        path TEXT NOT NULL,           -- from the bed's root, for people
         changed INTEGER NOT NULL
     ) WITHOUT ROWID;
     -- Renames of files that take more than one step.
