@@ -13,6 +13,7 @@ mod local;
 mod publish;
 mod remove;
 mod rename;
+mod rename_local;
 mod restore;
 mod staged;
 mod uploads;
