@@ -29,7 +29,7 @@ mod upload;
 mod wire;
 
 pub use client::Client;
-pub use download::Download;
+pub use download::{Download, Version};
 pub use error::{Error, Reply};
 pub use figures::Figures;
 pub use limit::Priority;

@@ -86,6 +86,15 @@ impl From<std::io::Error> for Error {
 }
 
 impl Error {
+    /// Whether wrong bytes came from the CDN, rather than none.
+    pub fn is_of_wrong_bytes(&self) -> bool {
+        match self {
+            Self::Corrupted { .. } => true,
+            Self::Read(error) => error.is_of_wrong_bytes(),
+            _ => false,
+        }
+    }
+
     /// What the client told, where the service was the reason.
     pub fn api(&self) -> Option<&api::Error> {
         match self {

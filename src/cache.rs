@@ -60,6 +60,16 @@ impl BlockCache {
         self.blocks().lru.contains(&(file.clone(), number))
     }
 
+    /// Throws out the first `count` blocks of a file: all that it has.
+    pub fn forget(&self, file: &FileId, count: u64) {
+        let mut blocks = self.blocks();
+        for number in 0..count {
+            if let Some(old) = blocks.lru.pop(&(file.clone(), number)) {
+                blocks.bytes -= old.len() as u64;
+            }
+        }
+    }
+
     /// Keeps a block, and drops the least recently used ones that no longer fit.
     pub fn put(&self, file: &FileId, number: u64, block: Bytes) {
         let mut blocks = self.blocks();
@@ -92,6 +102,20 @@ mod tests {
         let here: Vec<_> = (0..3).map(|number| cache.contains(&file, number)).collect();
         assert_eq!(here, [true, false, true]);
         assert_eq!(cache.held(), 2 * BLOCK);
+    }
+
+    #[test]
+    fn a_file_that_is_forgotten_leaves_room_and_other_files() {
+        let cache = BlockCache::new(4 * BLOCK);
+        let (bad, good) = (FileId::new("bad"), FileId::new("good"));
+        for number in 0..3 {
+            cache.put(&bad, number, Bytes::from_static(b"bad"));
+        }
+        cache.put(&good, 0, Bytes::from_static(b"good"));
+        cache.forget(&bad, 3);
+        assert!((0..3).all(|number| !cache.contains(&bad, number)));
+        assert_eq!(cache.get(&good, 0).as_deref(), Some(&b"good"[..]));
+        assert_eq!(cache.held(), 4);
     }
 
     #[test]

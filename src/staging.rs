@@ -7,6 +7,8 @@
 //! On disk it is a sparse file of the content's length. It outlives its value, until it is removed:
 //! the state file tells which bytes are still wanted, and which of them were written.
 
+mod base;
+
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
@@ -18,6 +20,7 @@ use md5::{Digest, Md5 as Hasher};
 use rangemap::RangeSet;
 
 use crate::types::Md5;
+pub use base::Part;
 
 /// Bytes of the label in the name of a file on disk, at most.
 const LABEL: usize = 100;
@@ -43,6 +46,8 @@ struct Extents {
     base: u64,
     /// What was written or filled, below `base`. Above it everything is here.
     present: RangeSet<u64>,
+    /// What of `present` was filled in and never written, and is not proven to be the base's.
+    filled: RangeSet<u64>,
     /// Counts the changes of content; filling is none.
     generation: u64,
 }
@@ -72,7 +77,7 @@ pub struct Sum {
 pub struct Own {
     /// The base shows through below this offset, where nothing was written.
     pub base: u64,
-    /// What was written or filled below it.
+    /// What was written below it, or filled in and proven.
     pub extents: Vec<Range<u64>>,
 }
 
@@ -117,15 +122,24 @@ impl StagedFile {
     }
 
     fn over(file: File, path: Option<PathBuf>, base: u64) -> Self {
-        let extents = Extents { len: base, base, present: RangeSet::new(), generation: 0 };
+        let extents = Extents {
+            len: base,
+            base,
+            present: RangeSet::new(),
+            filled: RangeSet::new(),
+            generation: 0,
+        };
         Self { file, path, extents: Mutex::new(extents) }
     }
 
-    /// Which part of the content is its own.
+    /// Which part of the content is its own. What was filled in and is not proven is none: it is
+    /// fetched again.
     pub fn own(&self) -> Own {
         let extents = self.extents();
-        let below = extents.present.iter().filter(|extent| extent.start < extents.base);
-        Own { base: extents.base, extents: below.cloned().collect() }
+        let mut own = extents.present.clone();
+        extents.filled.iter().for_each(|filled| own.remove(filled.clone()));
+        let below = own.into_iter().filter(|extent| extent.start < extents.base);
+        Own { base: extents.base, extents: below.collect() }
     }
 
     /// Has the disk keep what was written so far, over a power failure too.
@@ -177,6 +191,7 @@ impl StagedFile {
         let mut extents = self.extents();
         self.file.write_all_at(data, offset)?;
         extents.present.insert(offset..end);
+        extents.filled.remove(offset..end);
         extents.len = extents.len.max(end);
         extents.generation += 1;
         Ok(())
@@ -192,6 +207,7 @@ impl StagedFile {
         self.file.set_len(len)?;
         extents.base = extents.base.min(len);
         extents.present.remove(len..u64::MAX);
+        extents.filled.remove(len..u64::MAX);
         extents.len = len;
         extents.generation += 1;
         Ok(())
@@ -210,26 +226,6 @@ impl StagedFile {
         let mut bytes = vec![0; (end - offset) as usize];
         self.file.read_exact_at(&mut bytes, offset)?;
         Ok(Staged::Bytes(bytes))
-    }
-
-    /// The first part of the base that is not here, if any.
-    pub fn missing(&self) -> Option<Range<u64>> {
-        let extents = self.extents();
-        extents.missing(0..extents.len)
-    }
-
-    /// Puts bytes of the base where they are still missing, and nowhere else.
-    pub fn fill(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut extents = self.extents();
-        let end = (offset + data.len() as u64).min(extents.base);
-        let mut from = offset;
-        while let Some(gap) = extents.missing(from..end) {
-            let part = &data[(gap.start - offset) as usize..(gap.end - offset) as usize];
-            self.file.write_all_at(part, gap.start)?;
-            from = gap.end;
-            extents.present.insert(gap);
-        }
-        Ok(())
     }
 
     /// The md5 of the whole content, nothing of which may be missing. Reads it all: not for a

@@ -31,6 +31,8 @@ pub struct Answers {
     pub duplicate_move: DuplicateName,
     /// Unknown: whether direct links honour `Range`.
     pub range: RangeAnswer,
+    /// Unknown: whether direct links tell which content they serve.
+    pub validator: Validator,
     /// Unknown: whether a direct link answers itself or sends the client elsewhere.
     pub redirect: Redirect,
     /// Unknown: the order of a listing.
@@ -74,6 +76,7 @@ impl Default for Answers {
             move_to_root: MoveToRoot::default(),
             duplicate_move: DuplicateName::default(),
             range: RangeAnswer::default(),
+            validator: Validator::default(),
             redirect: Redirect::default(),
             order: ListOrder::default(),
             cursor: Cursor::default(),
@@ -214,6 +217,18 @@ pub enum RangeAnswer {
     Honour,
     /// 200 and the whole file.
     Ignore,
+}
+
+/// What the `ETag` of a direct link's answer is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Validator {
+    /// There is none.
+    #[default]
+    None,
+    /// One for each content.
+    Content,
+    /// Another one with every answer, as where each node of a CDN has its own.
+    EachAnswer,
 }
 
 /// Who serves the bytes of a direct link.

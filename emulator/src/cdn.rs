@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use crate::answers::{Answers, RangeAnswer, Redirect};
+use crate::answers::{Answers, RangeAnswer, Redirect, Validator};
 use crate::connection::Door;
+use crate::digest;
 use crate::head::Head;
 use crate::link;
 use crate::lock;
@@ -40,11 +41,23 @@ pub(crate) fn answer(server: &Server, options: &Options, head: &Head, door: Door
     }
     let mut reply =
         content(file, head, &options.answers).header("Content-Type", content_type(&node));
+    if let Some(tag) = tag(file, options.answers.validator) {
+        reply = reply.header("ETag", format!("\"{tag}\""));
+    }
     if matches!(reply.body, Body::Content(..)) {
         reply.meter.count_into(&file.traffic);
         reply.meter.count_into(&server.traffic);
     }
     reply
+}
+
+/// The validator of what is served; None as well where the content cannot be read.
+fn tag(file: &FileData, validator: Validator) -> Option<String> {
+    match validator {
+        Validator::None => None,
+        Validator::Content => file.content.md5().ok(),
+        Validator::EachAnswer => Some(digest::trace_id()),
+    }
 }
 
 /// The answer to a request that is wrong whatever the link leads to.

@@ -58,7 +58,7 @@ mod wire;
 pub use crate::answers::{
     Answers, Cursor, DeleteFullFolder, DeleteMissing, DuplicateName, EmptyFile, Formats,
     InstantUpload, ListOrder, MkdirName, MoveFolder, MoveToRoot, RangeAnswer, Redirect,
-    ReuseFileId, SameBytes, SelfUrl,
+    ReuseFileId, SameBytes, SelfUrl, Validator,
 };
 pub use crate::emulator::Emulator;
 pub use crate::fault::{Fault, FaultKind};

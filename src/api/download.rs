@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE};
+use reqwest::header::{
+    CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED,
+    LOCATION, RANGE,
+};
 use reqwest::{Client, Response, StatusCode, Url};
 use tokio::time::timeout;
 
@@ -13,6 +16,31 @@ use super::scrub;
 
 /// Redirects followed for one GET.
 const MOST_REDIRECTS: u32 = 5;
+
+/// What a server tells to tell one content of a link from another: its validators, if any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Version {
+    /// `ETag`, without the mark of a weak one.
+    tag: Option<Box<str>>,
+    /// `Last-Modified`, as spelled.
+    modified: Option<Box<str>>,
+}
+
+impl Version {
+    fn of(headers: &HeaderMap) -> Self {
+        let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let tag = text(ETAG).map(|tag| tag.strip_prefix("W/").unwrap_or(tag).into());
+        Self { tag, modified: text(LAST_MODIFIED).map(Into::into) }
+    }
+
+    /// Whether the two are of different contents, as far as they tell. One validator that agrees
+    /// is enough: the nodes of a CDN may each have a tag of their own for the same bytes.
+    pub fn contradicts(&self, other: &Self) -> bool {
+        let pairs = [(&self.tag, &other.tag), (&self.modified, &other.modified)];
+        let told = || pairs.iter().filter_map(|(one, two)| one.as_ref().zip(two.as_ref()));
+        told().count() > 0 && told().all(|(one, two)| one != two)
+    }
+}
 
 /// A body that is being read. Dropping it ends the transfer: what did not come is not paid.
 #[derive(Debug)]
@@ -25,6 +53,8 @@ pub struct Download {
     pub total: Option<u64>,
     /// Bytes of the body, if the server says.
     pub length: Option<u64>,
+    /// Which content the body is of.
+    pub version: Version,
     response: Response,
     what: String,
     stall: Duration,
@@ -84,6 +114,7 @@ impl Download {
             first,
             total,
             length,
+            version: Version::of(response.headers()),
             response,
             what,
             stall,
@@ -174,6 +205,21 @@ fn content_range(value: &str) -> Option<(u64, Option<u64>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn version(tag: Option<&str>, modified: Option<&str>) -> Version {
+        Version { tag: tag.map(Into::into), modified: modified.map(Into::into) }
+    }
+
+    #[test]
+    fn versions_contradict_where_all_that_both_tell_differs() {
+        let known = version(Some("a"), Some("monday"));
+        assert!(known.contradicts(&version(Some("b"), Some("friday"))));
+        assert!(known.contradicts(&version(Some("b"), None)));
+        assert!(known.contradicts(&version(None, Some("friday"))));
+        assert!(!known.contradicts(&version(Some("b"), Some("monday"))));
+        assert!(!known.contradicts(&version(Some("a"), Some("friday"))));
+        assert!(!known.contradicts(&version(None, None)));
+    }
 
     #[test]
     fn content_ranges() {

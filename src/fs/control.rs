@@ -80,7 +80,11 @@ impl Fs {
             return Err(Error::IsAFolder);
         }
         let content = self.control_content(ino)?;
-        Ok(Opened { handle: self.handles.add_snapshot(content), is_stream: true })
+        Ok(Opened {
+            handle: self.handles.add_snapshot(content),
+            is_stream: true,
+            is_doubtful: false,
+        })
     }
 
     fn control_content(&self, ino: Ino) -> Result<Vec<u8>> {

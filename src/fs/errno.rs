@@ -94,9 +94,11 @@ fn of_read(error: &read::Error) -> i32 {
     match error {
         read::Error::Fetch { source, .. } => of_api(source),
         read::Error::Rejected { .. } => libc::EACCES,
-        read::Error::NoLink { .. } | read::Error::Mismatch { .. } | read::Error::Short { .. } => {
-            libc::EIO
-        }
+        read::Error::NoLink { .. }
+        | read::Error::Mismatch { .. }
+        | read::Error::Corrupted { .. }
+        | read::Error::Swapped { .. }
+        | read::Error::Short { .. } => libc::EIO,
     }
 }
 

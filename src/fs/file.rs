@@ -30,6 +30,8 @@ pub struct Opened {
     pub handle: u64,
     /// Whether the content has no size that the kernel could rely on.
     pub is_stream: bool,
+    /// Whether pages that the kernel has of the content may be wrong, and are to be dropped.
+    pub is_doubtful: bool,
 }
 
 impl Fs {
@@ -54,7 +56,16 @@ impl Fs {
             self.writable()?;
         }
         let handle = self.open_file(ino, writable, pid);
-        Ok(Opened { handle, is_stream: false })
+        let is_doubtful = self.is_doubtful(ino);
+        Ok(Opened { handle, is_stream: false, is_doubtful })
+    }
+
+    /// Whether pages that the kernel has of a file may be wrong. Told for an open that is answered
+    /// with it.
+    fn is_doubtful(&self, ino: Ino) -> bool {
+        let alone = self.locals.get(ino).is_none_or(|local| local.state().opens <= 1);
+        let info = self.tree.info(ino).ok();
+        info.is_some_and(|info| info.entry().is_some_and(|entry| self.reader.open(entry, alone)))
     }
 
     fn open_file(&self, ino: Ino, writable: bool, pid: u32) -> u64 {
@@ -87,7 +98,10 @@ impl Fs {
             _ => self.cut_to_nothing(ino),
         };
         match cut.and_then(|()| self.entry(ino)) {
-            Ok(attr) => Ok((attr, Opened { handle, is_stream: false })),
+            Ok(attr) => {
+                let is_doubtful = self.is_doubtful(ino);
+                Ok((attr, Opened { handle, is_stream: false, is_doubtful }))
+            }
             Err(error) => {
                 self.release(handle).await;
                 Err(error)

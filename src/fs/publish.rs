@@ -114,7 +114,7 @@ impl Fs {
         &self, local: &LocalFile, kept: &Kept, place: Option<&Place>, copy: bool,
     ) -> Result<()> {
         let _permit = turn(&self.structure).await;
-        if kept.staged.missing().is_some() {
+        if kept.staged.leans_on_base() {
             let base = self.with_link(local.ino, kept.base.clone()).await?;
             self.bed.fill(&kept.staged, &base.ok_or(tree::Error::NotFound)?).await?;
         }

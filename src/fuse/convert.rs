@@ -93,11 +93,13 @@ pub(super) fn time(time: TimeOrNow) -> SystemTime {
     }
 }
 
-/// The kernel keeps a file's pages between opens: an inode's content changes only through it.
+/// The kernel keeps a file's pages between opens: an inode's content changes only through it. Those
+/// that may be wrong it drops.
 pub(super) fn open_flags(opened: Opened, read_only: bool) -> FopenFlags {
-    let mut flags = match opened.is_stream {
-        true => FopenFlags::FOPEN_DIRECT_IO,
-        false => FopenFlags::FOPEN_KEEP_CACHE,
+    let mut flags = match (opened.is_stream, opened.is_doubtful) {
+        (true, _) => FopenFlags::FOPEN_DIRECT_IO,
+        (false, true) => FopenFlags::empty(),
+        (false, false) => FopenFlags::FOPEN_KEEP_CACHE,
     };
     if read_only {
         flags |= FopenFlags::FOPEN_NOFLUSH;

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::Error;
+use super::proof::{Admitted, Proof};
 use crate::api::{self, Client, Download};
 use crate::cache::{BLOCK, BlockCache};
 use crate::types::{Entry, Picture};
@@ -31,6 +32,15 @@ pub(super) struct Plan {
     pub(super) end: u64,
     /// The widest window, in blocks.
     pub(super) widest: u64,
+    /// Whether the reader leaves it to the file's proof to judge the bytes.
+    pub(super) prove: bool,
+}
+
+/// What a flight works with.
+pub(super) struct Crew {
+    pub(super) client: Client,
+    pub(super) cache: Arc<BlockCache>,
+    pub(super) proof: Arc<Proof>,
 }
 
 /// How far a flight has come.
@@ -63,14 +73,12 @@ impl Drop for Flight {
 
 impl Flight {
     /// Starts to bring the blocks of the plan.
-    pub(super) fn start(
-        client: Client, cache: Arc<BlockCache>, file: Arc<Entry>, plan: Plan,
-    ) -> Self {
+    pub(super) fn start(crew: Crew, file: Arc<Entry>, plan: Plan) -> Self {
         let (limit, limits) = watch::channel(plan.first + 1);
         let (progress, progressed) = watch::channel(Progress { next: plan.first, failed: None });
-        let pilot = Pilot { client, cache, file, fresh: None, end: plan.end, limits, progress };
+        let Plan { first, end, widest, prove } = plan;
+        let pilot = Pilot { crew, file, fresh: None, end, prove, limits, progress };
         let task = tokio::spawn(pilot.fly()).abort_handle();
-        let Plan { first, end, widest } = plan;
         let mut flight = Self { first, end, window: 1, widest, limit, progress: progressed, task };
         flight.ask_for(first);
         flight
@@ -122,12 +130,12 @@ impl Flight {
 
 /// The flight's own side: runs as a task.
 struct Pilot {
-    client: Client,
-    cache: Arc<BlockCache>,
+    crew: Crew,
     file: Arc<Entry>,
     /// What `detail` told since, with a fresher link than the file's own.
     fresh: Option<Picture>,
     end: u64,
+    prove: bool,
     limits: watch::Receiver<u64>,
     progress: watch::Sender<Progress>,
 }
@@ -240,7 +248,8 @@ impl Pilot {
             // Each block has an allocation of its own and just as large.
             let room = BytesMut::with_capacity(BLOCK as usize);
             let whole = std::mem::replace(&mut body.block, room);
-            self.cache.put(&self.file.id, number, whole.freeze());
+            self.crew.proof.land(number);
+            self.crew.cache.put(&self.file.id, number, whole.freeze());
             if number == self.next() {
                 self.progress.send_modify(|progress| progress.next += 1);
                 self.go_on().await?;
@@ -275,7 +284,7 @@ impl Pilot {
         if next >= self.end {
             return Ok(());
         }
-        if self.cache.contains(&self.file.id, next) {
+        if self.crew.cache.contains(&self.file.id, next) {
             return Err(Ended::Needless);
         }
         self.permission().await
@@ -292,8 +301,12 @@ impl Pilot {
         let first = self.next() * BLOCK;
         let last = (self.end * BLOCK).min(picture.size) - 1;
         let range = Some((first, last));
-        let download =
-            self.client.download(&link.download, range).await.map_err(|error| self.ended(error))?;
+        let download = self
+            .crew
+            .client
+            .download(&link.download, range)
+            .await
+            .map_err(|error| self.ended(error))?;
         let served = match download.total {
             Some(total) => Some(total),
             None if !download.status_is_partial => download.length,
@@ -307,14 +320,32 @@ impl Pilot {
             }
             // From where it was asked for, or from the start; else the blocks would be shifted.
             _ if download.first != first && download.first != 0 => Err(Ended::Broken(self.short())),
-            _ => Ok(download),
+            _ => self.admit(download),
+        }
+    }
+
+    /// The download if its blocks may stand beside those of the flights before it.
+    fn admit(&self, download: Download) -> Result<Download, Ended> {
+        let forget = || self.crew.cache.forget(&self.file.id, self.file.size().div_ceil(BLOCK));
+        let first = self.next();
+        match self.crew.proof.admit(&self.file, first, &download.version, self.prove) {
+            Ok(Admitted::Beside) => Ok(download),
+            Ok(Admitted::Alone) => {
+                forget();
+                Ok(download)
+            }
+            Err(error) => {
+                self.crew.proof.refute(error.clone());
+                forget();
+                Err(Ended::Failed(error))
+            }
         }
     }
 
     /// Asks the service for the link of today. The error is the reason where there is a better one
     /// than the CDN's.
     async fn fetch_link(&mut self) -> Result<(), Option<Error>> {
-        match self.client.detail(&self.file.id).await {
+        match self.crew.client.detail(&self.file.id).await {
             Ok(entry) => {
                 self.fresh = entry.picture().cloned();
                 let link = self.fresh.as_ref().and_then(|picture| picture.link.as_ref());

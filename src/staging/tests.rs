@@ -3,7 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 
-fn staged(base: u64) -> (tempfile::TempDir, StagedFile) {
+pub(super) fn staged(base: u64) -> (tempfile::TempDir, StagedFile) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let file = StagedFile::create(dir.path(), "a.png", base).expect("a staged file");
     (dir, file)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bedfs_emulator::{
     Answers, Cursor, DeleteFullFolder, DeleteMissing, DuplicateName, EmptyFile, Formats,
     InstantUpload, ListOrder, MkdirName, MoveFolder, MoveToRoot, Options, RangeAnswer, Redirect,
-    ReuseFileId, SameBytes, SelfUrl,
+    ReuseFileId, SameBytes, SelfUrl, Validator,
 };
 
 use crate::bench::{all_at_once, end};
@@ -138,6 +138,8 @@ fn harmless() -> Vec<(&'static str, Answers)> {
         ("the root has its ID", but(|a| a.move_to_root = MoveToRoot::RealId)),
         ("nothing moves to the root", but(|a| a.move_to_root = MoveToRoot::Refused)),
         ("no ranges", but(|a| a.range = RangeAnswer::Ignore)),
+        ("a tag of the content", but(|a| a.validator = Validator::Content)),
+        ("a tag of each node", but(|a| a.validator = Validator::EachAnswer)),
         ("redirects", but(|a| a.redirect = Redirect::OtherHost)),
         ("by ID", but(|a| a.order = ListOrder::ById)),
         ("oldest first", but(|a| a.order = ListOrder::OldestFirst)),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bedfs_emulator::{RangeAnswer, Redirect};
+use bedfs_emulator::{RangeAnswer, Redirect, Validator};
 use serde_json::Value;
 
 use crate::client::{Client, Connection, DETAIL, breached, start, text, wait_until};
@@ -172,6 +172,23 @@ fn other_bytes_can_be_served_than_the_row_says() {
     emulator.replace_content(&id, b"others");
     assert_eq!(emulator.row("a.png"), Some(before.clone()));
     assert_eq!(client.fetch(&before.url, &[]).body, b"others");
+}
+
+#[test]
+fn a_link_tells_its_content_by_a_tag_where_it_is_told_to() {
+    let (emulator, client) = start(|_| ());
+    let id = emulator.put("a.png", BYTES);
+    let url = emulator.row("a.png").expect("it was put").url;
+    let tag = || client.fetch(&url, &[("Range", "bytes=0-1")]).header("ETag").map(str::to_owned);
+    assert_eq!(tag(), None);
+    emulator.change(|options| options.answers.validator = Validator::Content);
+    let before = tag();
+    assert_eq!(before.as_deref(), Some("\"781e5e245d69b566979b86e28d23f2c7\""));
+    assert_eq!(tag(), before);
+    emulator.replace_content(&id, b"others");
+    assert_ne!(tag(), before);
+    emulator.change(|options| options.answers.validator = Validator::EachAnswer);
+    assert_ne!(tag(), tag());
 }
 
 #[test]
