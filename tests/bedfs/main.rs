@@ -9,6 +9,7 @@
 //! | `calls` | how many calls, bytes and how much memory everything takes at most |
 //! | `changes` | each fault at each endpoint of moving, removing and making: nothing goes that nobody removed |
 //! | `command` | what cannot be mounted is told in one line; completions, manual page, demo |
+//! | `doctor` | the report and the probe: what is wrong is told, what the service does is found out, nothing is left |
 //! | `ends` | umount and signals: uploads are finished, what cannot be uploaded is kept |
 //! | `faults` | each fault at each endpoint of a copy, once and for ever: nothing is lost, nothing is there twice |
 //! | `model` | random operations on a mount and on a plain folder, compared |
@@ -36,6 +37,7 @@ mod calls;
 mod changes;
 mod command;
 mod compare;
+mod doctor;
 mod ends;
 mod faults;
 mod harness;
