@@ -28,7 +28,7 @@ mod tolerant;
 mod upload;
 mod wire;
 
-pub use client::Client;
+pub use client::{Client, Spelling};
 pub use download::{Download, Version};
 pub use error::{Error, Reply};
 pub use figures::Figures;

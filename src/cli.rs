@@ -1,6 +1,7 @@
 //! The command line: what was typed becomes what is meant, then it is done.
 
 mod demo;
+mod doctor;
 mod emulator;
 mod mount;
 mod options;
@@ -38,6 +39,8 @@ enum Command {
     Pending(pending::Args),
     /// Try it out: a mount of an emulated bed with a few pictures, no account needed.
     Demo(demo::Args),
+    /// Look whether everything is there that a mount needs, and say how to mend what is not.
+    Doctor(doctor::Args),
     /// Run the local stand-in for the service.
     Emulator(emulator::Args),
     /// Print the completions for a shell.
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Umount(args) => umount::run(&args),
         Command::Pending(args) => pending::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Emulator(args) => emulator::run(args),
         Command::Completions(args) => shell::completions(&args, &mut Cli::command()),
         Command::Man => shell::manual(&Cli::command()),

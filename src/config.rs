@@ -102,14 +102,9 @@ pub struct Config {
 impl Config {
     /// Reads the environment and the file.
     pub fn load() -> Result<Self, Error> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let named = variable("BEDFS_CONFIG").map(PathBuf::from);
-        let path = match &named {
-            Some(path) => path.clone(),
-            None => base()?.config_dir().join("bedfs/config.toml"),
-        };
+        let path = Self::path()?;
         // A file that was named must be there; the usual one need not.
-        let (file, wishes) = read(&path, named.is_some())?;
+        let (file, wishes) = read(&path, variable("BEDFS_CONFIG").is_some())?;
         let endpoint = variable("BEDFS_ENDPOINT").or(file.endpoint);
         let id = variable("BEDFS_CLIENT_ID").or(file.client_id);
         let secret = variable("BEDFS_CLIENT_SECRET").map(Secret::new).or(file.client_secret);
@@ -127,6 +122,14 @@ impl Config {
             ))?,
             wishes,
         })
+    }
+
+    /// The file: the one that the environment names, or the usual one. It may not be there.
+    pub fn path() -> Result<PathBuf, Error> {
+        match variable("BEDFS_CONFIG") {
+            Some(path) => Ok(path.into()),
+            None => Ok(base()?.config_dir().join("bedfs/config.toml")),
+        }
     }
 
     /// The folder for the account's state (token, staged files, log), made if need be. Nobody else
@@ -151,6 +154,11 @@ impl Config {
         let sum = Md5::new(Hasher::digest(exact.as_bytes()).into()).to_string();
         format!("{readable}-{}", &sum[..8])
     }
+}
+
+/// A variable of the environment, if it says anything.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 fn base() -> Result<impl BaseStrategy, Error> {

@@ -12,7 +12,7 @@
 //! | 6 | [`mount`]: everything wired together, one session and its end; [`background`] |
 //! | 5 | [`fuse`]: decodes, picks the lane, answers |
 //! | 4 | [`fs`]: one method for each VFS operation |
-//! | 3 | [`bed`]: changes of the bed that lose nothing |
+//! | 3 | [`bed`]: changes of the bed that lose nothing; [`probe`], [`checkup`] |
 //! | 2 | [`tree`], [`read`], [`upload`], [`account`], [`pending`] |
 //! | 1 | [`api`], [`staging`], [`state`], [`cache`], [`names`] |
 //! | 0 | [`types`], [`config`], [`link`], [`process`], [`mountpoint`] |
@@ -36,6 +36,7 @@ pub mod api;
 pub mod background;
 pub mod bed;
 pub mod cache;
+pub mod checkup;
 pub mod cli;
 pub mod config;
 pub mod fs;
@@ -45,6 +46,7 @@ pub mod mount;
 pub mod mountpoint;
 pub mod names;
 pub mod pending;
+pub mod probe;
 pub mod process;
 pub mod read;
 pub mod staging;

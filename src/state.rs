@@ -5,6 +5,8 @@
 //! what was learned of the service. Every method is one transaction that is on disk when it returns.
 //! This room is the only home of SQL.
 
+pub mod answer;
+
 mod attributes;
 mod changes;
 mod deletes;
@@ -50,16 +52,22 @@ impl State {
     /// A file that is damaged is set aside under another name, and a new one begun: the second value
     /// tells where it is.
     pub fn open(dir: &Path) -> Result<(Self, Option<PathBuf>)> {
-        let path = dir.join(FILE);
-        let (connection, damaged) = match schema::open(&path) {
-            Ok(connection) => (connection, None),
+        match Self::open_sound(dir) {
+            Ok(state) => Ok((state, None)),
             Err(error) if error.is_damaged() => {
-                let aside = schema::set_aside(&path)?;
-                (schema::open(&path)?, Some(aside))
+                let aside = schema::set_aside(&dir.join(FILE))?;
+                Ok((Self::open_sound(dir)?, Some(aside)))
             }
-            Err(error) => return Err(error),
-        };
-        Ok((Self { path, connection: Mutex::new(connection) }, damaged))
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same, but for a file that is damaged: that is an error, and stays as it is. For those who
+    /// do not hold the lock, since a mount may have the file open.
+    pub fn open_sound(dir: &Path) -> Result<Self> {
+        let path = dir.join(FILE);
+        let connection = Mutex::new(schema::open(&path)?);
+        Ok(Self { path, connection })
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {

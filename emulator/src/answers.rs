@@ -193,6 +193,8 @@ pub enum MoveFolder {
     Works,
     /// It is refused.
     Refused,
+    /// The call succeeds, and the folder stays where it is.
+    Ignored,
 }
 
 /// How `move` takes the root as a target.

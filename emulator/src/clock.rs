@@ -30,6 +30,12 @@ pub(crate) fn rfc3339_after(life: Duration) -> String {
     end.to_zoned(zone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }
 
+/// The moment that is `ahead` of now, as the header `Date` spells it.
+pub(crate) fn http_date(ahead: Duration) -> String {
+    let then = Timestamp::now().checked_add(ahead).unwrap_or(Timestamp::MAX);
+    then.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
 /// Milliseconds since 1970 of the moment that is `life` from now.
 pub(crate) fn unix_millis_after(life: Duration) -> u128 {
     SystemTime::now()

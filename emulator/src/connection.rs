@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::api;
 use crate::cdn;
+use crate::clock;
 use crate::control;
 use crate::head::Head;
 use crate::link;
@@ -141,6 +142,7 @@ impl Work<'_> {
         if wait > Duration::ZERO {
             tokio::time::sleep(wait).await;
         }
+        reply.headers.push(("Date", clock::http_date(options.clock_ahead)));
         entry.answered(reply.status, reply.code);
         reply.meter.count_into(&entry.bytes_out);
         let keeps_alive = head.keeps_alive() && !head.is_chunked();

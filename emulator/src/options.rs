@@ -41,6 +41,8 @@ pub struct Options {
     pub space_total: u64,
     /// Bytes that direct links may serve, from the start on.
     pub traffic_left: u64,
+    /// How far the service's clock is ahead, as the header `Date` of every answer tells.
+    pub clock_ahead: Duration,
     /// Whether `GET /_emulator/stats` answers.
     pub control: bool,
     /// What to do where the documents leave it open.
@@ -64,6 +66,7 @@ impl Default for Options {
             async_polls: 0,
             space_total: 2 << 40,
             traffic_left: 1 << 40,
+            clock_ahead: Duration::ZERO,
             control: false,
             answers: Answers::default(),
         }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use reqwest::Url;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
@@ -45,9 +46,11 @@ struct Shared {
 }
 
 /// How `mkdir` spells the name: the sample of `003` sends a text, its table says list.
-#[derive(Clone, Copy)]
-enum Spelling {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spelling {
+    /// As a text.
     Text,
+    /// As a list of one text.
     List,
 }
 
@@ -116,7 +119,7 @@ impl Client {
     ///
     /// Until one spelling of the name has worked, a refusal of the first is followed by the other.
     pub async fn mkdir(&self, parent: &FileId, name: &str) -> Result<FileId, Error> {
-        let worked = *self.mkdir_spelling();
+        let worked = self.mkdir_spelling();
         if let Some(spelling) = worked {
             return self.mkdir_as(spelling, parent, name).await;
         }
@@ -154,11 +157,16 @@ impl Client {
             made.map(|made| FileId::new(made.dir_id)).ok_or_else(|| Garbage::field("dirID"))
         };
         let id = self.send(&call, made).await?;
-        *self.mkdir_spelling() = Some(spelling);
+        *self.lock_spelling() = Some(spelling);
         Ok(id)
     }
 
-    fn mkdir_spelling(&self) -> MutexGuard<'_, Option<Spelling>> {
+    /// The spelling with which `mkdir` has worked, if it has.
+    pub fn mkdir_spelling(&self) -> Option<Spelling> {
+        *self.lock_spelling()
+    }
+
+    fn lock_spelling(&self) -> MutexGuard<'_, Option<Spelling>> {
         let spelling = &self.shared.mkdir_spelling;
         spelling.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -263,6 +271,12 @@ impl Client {
         let sender = &self.shared.sender;
         let pulse = sender.pulse.clone();
         Download::begin(&sender.http.foreign, url, range, sender.attempt_timeout, pulse).await
+    }
+
+    /// How far the service's clock is ahead of this machine's, to the second; `None` until an answer
+    /// told.
+    pub fn clock(&self) -> Option<SignedDuration> {
+        self.shared.sender.clock()
     }
 
     /// What each endpoint has done since the client was made.

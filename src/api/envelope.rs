@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use reqwest::StatusCode;
 use serde_json::Value;
 
@@ -19,6 +20,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     /// The header `Retry-After`, where it is a number of seconds.
     pub(super) retry_after: Option<Duration>,
+    /// The header `Date`, where it can be read.
+    pub(super) date: Option<Timestamp>,
     pub(super) body: Vec<u8>,
 }
 
@@ -112,6 +115,7 @@ mod tests {
         let answer = Answer {
             status: StatusCode::from_u16(status).expect("a status"),
             retry_after: None,
+            date: None,
             body: body.into(),
         };
         answer.judge(&Asking { what: "it", host: "http://host", secrets: &["T0K"] })

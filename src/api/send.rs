@@ -1,9 +1,11 @@
 //! The send loop: one call as one or more requests, each with a token, a start and a time-out.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use reqwest::RequestBuilder;
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{DATE, RETRY_AFTER};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout};
@@ -64,6 +66,8 @@ pub(super) struct Sender {
     limiters: [Limiter; Endpoint::ALL.len()],
     counts: [Counts; Endpoint::ALL.len()],
     pub(super) pulse: Pulse,
+    /// How far the service's clock was ahead of this machine's at its last answer.
+    clock: Mutex<Option<SignedDuration>>,
     pub(super) attempt_timeout: Duration,
     pub(super) deadline: Duration,
 }
@@ -78,6 +82,7 @@ impl Sender {
             limiters: Endpoint::ALL.map(|endpoint| Limiter::new(settings.qps.rate(endpoint))),
             counts: Endpoint::ALL.map(|_| Counts::default()),
             pulse: Pulse::default(),
+            clock: Mutex::default(),
             attempt_timeout: settings.attempt_timeout,
             deadline: settings.deadline,
         })
@@ -87,6 +92,12 @@ impl Sender {
     pub(super) fn figures(&self) -> Vec<Figures> {
         let read = |endpoint: Endpoint| self.counts[endpoint.index()].read(endpoint);
         Endpoint::ALL.into_iter().map(read).collect()
+    }
+
+    /// How far the service's clock is ahead of this machine's, to the second; `None` until an answer
+    /// told.
+    pub(super) fn clock(&self) -> Option<SignedDuration> {
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends the call until it succeeds, may not be repeated, or its deadline runs out, which is
@@ -184,6 +195,10 @@ impl Sender {
             let cause = format!("nothing came within {:.1} s", time.as_secs_f32());
             Failure::new(FailureKind::Unanswered, cause)
         })??;
+        if let Some(date) = answer.date {
+            let ahead = date.duration_since(Timestamp::now());
+            *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
+        }
         tracing::debug!(endpoint = call.endpoint.name(), status = %answer.status, "answered");
         let secrets = [self.credentials.client_secret.reveal(), access.map_or("", Secret::reveal)];
         let data = answer.judge(&Asking {
@@ -240,8 +255,15 @@ async fn exchange(request: RequestBuilder, pulse: &Pulse) -> Result<Answer, Fail
         retry_after: retry_after
             .and_then(|value| value.to_str().ok()?.trim().parse().ok())
             .map(Duration::from_secs),
+        date: response.headers().get(DATE).and_then(|value| http_date(value.to_str().ok()?)),
         body,
     })
+}
+
+/// The moment that an HTTP date names, as `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn http_date(text: &str) -> Option<Timestamp> {
+    let zoned = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(zoned.timestamp())
 }
 
 /// No answer began: not done if no connection came about, else nobody knows.

@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, params};
 
+use super::answer::Answer;
 use super::row::now;
 use super::{Result, State};
 
@@ -24,6 +25,16 @@ impl State {
                 .query_row([question], |row| row.get(0))
                 .optional()
         })
+    }
+
+    /// What is known of one question; also nothing if what was kept is no answer of this version.
+    pub fn answer<A: Answer>(&self) -> Result<Option<A>> {
+        Ok(self.known(A::QUESTION)?.and_then(|text| A::of(&text)))
+    }
+
+    /// Keeps what was learned of one question, in place of an older answer.
+    pub fn learn_answer<A: Answer>(&self, answer: A) -> Result<()> {
+        self.learn(A::QUESTION, &answer.text())
     }
 
     /// Everything that was learned, by question.

@@ -12,7 +12,10 @@ use super::{Error, Result};
 /// The name of the lock file in the account's folder. It holds who has the lock.
 const FILE: &str = "state.lock";
 
-/// The lock on an account's journal, until it is dropped.
+/// The same for probes.
+const PROBE_FILE: &str = "probe.lock";
+
+/// The lock on an account's journal, or on its probing, until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
@@ -31,11 +34,19 @@ impl fmt::Display for Holder {
 impl Lock {
     /// Takes the lock for `holder`, as "the mount on /mnt". [`Error::Held`] if another has it.
     pub fn take(dir: &Path, holder: &str) -> Result<Self> {
-        let path = dir.join(FILE);
-        let failed = |error| Error::io("locking", &path, error);
+        Self::take_file(&dir.join(FILE), holder)
+    }
+
+    /// Takes the lock on probing, which a mount may be beside.
+    pub fn take_for_probe(dir: &Path) -> Result<Self> {
+        Self::take_file(&dir.join(PROBE_FILE), "another probe")
+    }
+
+    fn take_file(path: &Path, holder: &str) -> Result<Self> {
+        let failed = |error| Error::io("locking", path, error);
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).read(true).write(true).mode(0o600);
-        let mut file = options.open(&path).map_err(failed)?;
+        let mut file = options.open(path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -9,6 +9,7 @@
 //! | `calls` | how many calls, bytes and how much memory everything takes at most |
 //! | `changes` | each fault at each endpoint of moving, removing and making: nothing goes that nobody removed |
 //! | `command` | what cannot be mounted is told in one line; completions, manual page, demo |
+//! | `doctor` | the report and the probe: what is wrong is told, what the service does is found out, nothing is left |
 //! | `downloads` | what is cut, stalled, corrupted or swapped is never served as good, nor published |
 //! | `ends` | umount and signals: uploads are finished, what cannot be uploaded is kept |
 //! | `faults` | each fault at each endpoint of a copy, once and for ever: nothing is lost, nothing is there twice |
@@ -38,6 +39,7 @@ mod calls;
 mod changes;
 mod command;
 mod compare;
+mod doctor;
 mod downloads;
 mod ends;
 mod faults;

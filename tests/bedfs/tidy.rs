@@ -21,6 +21,8 @@ const FLOORS: &[(&str, u32)] = &[
     ("account", 2),
     ("pending", 2),
     ("bed", 3),
+    ("probe", 3),
+    ("checkup", 3),
     ("fs", 4),
     ("fuse", 5),
     ("mount", 6),

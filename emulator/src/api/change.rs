@@ -92,7 +92,10 @@ pub(super) fn relocate(call: &Call) -> Result<Value, Refusal> {
         }
     }
     for id in ids {
-        bed.modify(id, |node| node.parent = Some(Id::clone(&target)))?;
+        let is_folder = bed.tree().get(id).is_some_and(Node::is_folder);
+        if !(is_folder && answers.move_folder == MoveFolder::Ignored) {
+            bed.modify(id, |node| node.parent = Some(Id::clone(&target)))?;
+        }
     }
     Ok(Value::Null)
 }

@@ -51,6 +51,20 @@ fn tokens_end_by_age_and_on_demand() {
 }
 
 #[test]
+fn every_answer_tells_the_time_of_the_service() {
+    let (emulator, client) = start(|_| ());
+    let date = |client: &Client| {
+        let answer = client.get(USER_INFO);
+        let date = answer.header("Date").expect("a date");
+        jiff::fmt::rfc2822::parse(date).expect("an HTTP date").timestamp()
+    };
+    let now = date(&client);
+    assert!(jiff::Timestamp::now().duration_since(now).as_secs().abs() < 60);
+    emulator.change(|options| options.clock_ahead = Duration::from_secs(7200));
+    assert!(date(&client).duration_since(now).as_secs() >= 7200);
+}
+
+#[test]
 fn every_call_needs_its_headers() {
     let (emulator, client) = start(|_| ());
     let bearer = format!("Bearer {}", client.token);

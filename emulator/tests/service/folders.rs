@@ -152,6 +152,9 @@ fn folders_move_but_not_into_themselves() {
     assert!(emulator.row("inner/a").is_some());
     emulator.change(|options| options.answers.move_folder = MoveFolder::Refused);
     relocate(&client, &[&inner], &outer).refused(1);
+    emulator.change(|options| options.answers.move_folder = MoveFolder::Ignored);
+    relocate(&client, &[&inner], &outer).data();
+    assert!(emulator.row("inner/a").is_some(), "it stays where it was");
 }
 
 #[test]

@@ -1,0 +1,261 @@
+//! Answers: what the service may be found to do where its documents are silent. Each question is a
+//! type, and its values are the answers.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+/// What was found out about one question.
+pub trait Answer: Copy + Debug + Eq {
+    /// The question, as the state file keeps it.
+    const QUESTION: &'static str;
+    /// The question in words.
+    const ABOUT: &'static str;
+    /// The answer in words; also as the state file keeps it.
+    fn text(self) -> String;
+    /// The answer of these words.
+    fn of(text: &str) -> Option<Self>;
+}
+
+macro_rules! answers {
+    ($(
+        $(#[$question_doc:meta])*
+        $question:ident, $key:literal, $about:literal {
+            $($(#[$answer_doc:meta])* $answer:ident = $text:literal,)+
+        }
+    )+) => {$(
+        $(#[$question_doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $question {
+            $($(#[$answer_doc])* $answer,)+
+        }
+
+        impl Answer for $question {
+            const QUESTION: &'static str = $key;
+            const ABOUT: &'static str = $about;
+
+            fn text(self) -> String {
+                match self { $(Self::$answer => $text,)+ }.to_owned()
+            }
+
+            fn of(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$answer),)+ _ => None }
+            }
+        }
+    )+};
+}
+
+answers! {
+    /// How `mkdir` takes the name of the folder.
+    MkdirName, "mkdir-name", "mkdir takes the name" {
+        /// As a text, as the documents' sample has it; perhaps as a list too.
+        Text = "as a text",
+        /// Only as a list, as the documents' table has it.
+        List = "as a list",
+    }
+    /// What becomes of a picture when another of its name is created in its folder.
+    DuplicateCreate, "duplicate-create", "creating a name that exists" {
+        /// The second is refused.
+        Refused = "is refused",
+        /// The folder has two of one name.
+        BothStay = "makes two of one name",
+        /// The first is gone.
+        OlderVanishes = "makes the older vanish",
+        /// The service gives the second another name.
+        Renamed = "gives the new one another name",
+    }
+    /// What becomes of a picture when one of the same bytes and another name is created in its
+    /// folder.
+    SameBytes, "same-bytes", "creating the same bytes twice in a folder" {
+        /// It stays.
+        BothStay = "keeps both",
+        /// It is gone: such a creation must not be made.
+        OlderVanishes = "makes the older vanish",
+        /// The second is refused.
+        Refused = "is refused",
+    }
+    /// What `create` does when it is told the md5 of bytes that the service has.
+    InstantUpload, "instant-upload", "instant upload of known bytes" {
+        /// The picture is there, and the answer has its ID.
+        GivesId = "works and tells the new ID",
+        /// The picture is there, and a listing has its ID.
+        GivesNoId = "works without telling the new ID",
+        /// The bytes are wanted again.
+        Never = "does not work: they are wanted again",
+    }
+    /// Whether instant upload knows bytes whose last picture was deleted.
+    InstantAfterDelete, "instant-after-delete", "instant upload of deleted bytes" {
+        /// It does.
+        StillKnown = "works",
+        /// The bytes are wanted again.
+        Forgotten = "does not work: they are wanted again",
+    }
+    /// What `create` does with no bytes at all.
+    EmptyFile, "empty-file", "an empty file" {
+        /// It is made.
+        Taken = "is taken",
+        /// It is refused.
+        Refused = "is refused",
+    }
+    /// What `create` does with a name and bytes that are no picture's.
+    OtherTypes, "other-types", "a file that is no picture" {
+        /// It is made.
+        Taken = "is taken",
+        /// It is refused.
+        Refused = "is refused",
+    }
+    /// What `move` does with a folder.
+    MoveFolder, "move-folder", "moving a folder" {
+        /// It is moved.
+        Works = "works",
+        /// It is refused.
+        Refused = "is refused",
+        /// The service says yes, and it stays where it was.
+        DoesNothing = "is said to work and does nothing",
+    }
+    /// How `move` takes the root of the bed.
+    MoveToRoot, "move-to-root", "moving to the root" {
+        /// Both ways.
+        EitherWay = "works by \"\" and by its real ID",
+        /// As the empty text only.
+        Empty = "works by \"\" only",
+        /// By the ID that rows name as their parent only.
+        RealId = "works by its real ID only",
+        /// Neither way.
+        Never = "does not work",
+    }
+    /// What becomes of a picture when another of its name is moved into its folder.
+    DuplicateMove, "duplicate-move", "moving a name to where it exists" {
+        /// The move is refused.
+        Refused = "is refused",
+        /// The folder has two of one name.
+        BothStay = "makes two of one name",
+        /// The one that was there is gone.
+        OlderVanishes = "makes the older vanish",
+        /// The service gives the one that came another name.
+        Renamed = "gives the one that comes another name",
+        /// The service says yes, and nothing moves.
+        DoesNothing = "is said to work and does nothing",
+    }
+    /// What `delete` does with a folder that is not empty.
+    DeleteFull, "delete-full", "deleting a folder that is not empty" {
+        /// It is refused.
+        Refused = "is refused",
+        /// What is in it goes with it.
+        DeletesAll = "deletes all that is in it",
+        /// The folder goes, and what was in it is still there by its ID.
+        LeavesContent = "deletes the folder alone",
+        /// The service says yes, and everything stays.
+        DoesNothing = "is said to work and does nothing",
+    }
+    /// What `delete` says of an ID that is gone.
+    DeleteGone, "delete-gone", "deleting what is gone" {
+        /// Nothing.
+        Works = "is a success",
+        /// That it is not there.
+        Error = "is an error",
+    }
+    /// What a direct link answers when a part is asked for.
+    Range, "range", "asking a link for a part" {
+        /// The part.
+        Part = "gives the part",
+        /// Everything.
+        Whole = "gives the whole",
+    }
+    /// The order of the rows of a listing.
+    ListOrder, "list-order", "a listing" {
+        /// By name.
+        ByName = "goes by name",
+        /// By file ID.
+        ById = "goes by file ID",
+        /// The newest first.
+        NewestFirst = "has the newest first",
+        /// The oldest first.
+        OldestFirst = "has the oldest first",
+        /// Some other way.
+        Unclear = "has no order that could be told",
+    }
+}
+
+/// How long it took until a change was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freshness {
+    /// By `detail`; `None` if it was not seen as long as it was waited for.
+    pub detail: Option<Duration>,
+    /// By a listing.
+    pub listing: Option<Duration>,
+}
+
+/// How long it takes until a new picture is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AfterCreate(pub Freshness);
+
+/// How long it takes until a deleted picture is gone from view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AfterDelete(pub Freshness);
+
+/// What stands for a change that was not seen.
+const NEVER: &str = "never";
+
+impl Freshness {
+    /// To tenths of a second.
+    fn text(self) -> String {
+        let words = |seen: Option<Duration>| {
+            seen.map_or_else(|| NEVER.to_owned(), |seen| format!("{:.1} s", seen.as_secs_f32()))
+        };
+        format!("detail: {}, listing: {}", words(self.detail), words(self.listing))
+    }
+
+    fn of(text: &str) -> Option<Self> {
+        let seen = |words: &str| match words {
+            NEVER => Some(None),
+            words => {
+                let seconds = words.strip_suffix(" s")?.parse().ok()?;
+                Some(Some(Duration::try_from_secs_f32(seconds).ok()?))
+            }
+        };
+        let (detail, listing) = text.strip_prefix("detail: ")?.split_once(", listing: ")?;
+        Some(Self { detail: seen(detail)?, listing: seen(listing)? })
+    }
+}
+
+impl Answer for AfterCreate {
+    const QUESTION: &'static str = "after-create";
+    const ABOUT: &'static str = "a new picture is seen after";
+
+    fn text(self) -> String {
+        self.0.text()
+    }
+
+    fn of(text: &str) -> Option<Self> {
+        Freshness::of(text).map(Self)
+    }
+}
+
+impl Answer for AfterDelete {
+    const QUESTION: &'static str = "after-delete";
+    const ABOUT: &'static str = "a deleted picture is gone after";
+
+    fn text(self) -> String {
+        self.0.text()
+    }
+
+    fn of(text: &str) -> Option<Self> {
+        Freshness::of(text).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read_as_it_was_written() {
+        for answer in [SameBytes::BothStay, SameBytes::OlderVanishes, SameBytes::Refused] {
+            assert_eq!(SameBytes::of(&answer.text()), Some(answer));
+        }
+        assert_eq!(SameBytes::of("of a later version"), None);
+        let seen = Freshness { detail: Some(Duration::from_millis(500)), listing: None };
+        assert_eq!(AfterCreate::of(&AfterCreate(seen).text()), Some(AfterCreate(seen)));
+        assert_eq!(AfterDelete::of("detail: soon, listing: never"), None);
+    }
+}
