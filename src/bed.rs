@@ -11,6 +11,7 @@
 mod deletes;
 mod fill;
 mod folder;
+mod knowledge;
 mod rename;
 mod replay;
 mod scratch;
@@ -19,6 +20,7 @@ mod store;
 use std::sync::Arc;
 
 use crate::api::{self, Client};
+use crate::probe;
 use crate::read::{self, Reader};
 use crate::staging::Sum;
 use crate::state::{self, State};
@@ -52,6 +54,9 @@ pub enum Error {
     /// The state file failed.
     #[error(transparent)]
     State(#[from] state::Error),
+    /// What the service does could not be found out.
+    #[error("finding out how the service treats the same bytes twice: {0}")]
+    Probe(#[from] Arc<probe::Error>),
     /// The CDN served other bytes than the listing's md5 is of; nothing was made of them.
     #[error("the bytes that the service gives for {name:?} are not those of its md5")]
     Corrupted {
@@ -79,6 +84,12 @@ impl From<api::Error> for Error {
     }
 }
 
+impl From<probe::Error> for Error {
+    fn from(error: probe::Error) -> Self {
+        Self::Probe(Arc::new(error))
+    }
+}
+
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         Self::Staging(Arc::new(error))
@@ -100,6 +111,7 @@ impl Error {
         match self {
             Self::Api(error) => Some(error),
             Self::Upload(error) => error.api(),
+            Self::Probe(error) => error.api(),
             Self::Read(read::Error::Fetch { source, .. }) => Some(source),
             _ => None,
         }

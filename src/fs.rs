@@ -50,6 +50,11 @@ pub enum Error {
     Exists,
     #[error("the service has two files of this name: rename or remove one of them first")]
     Doubled,
+    #[error(
+        "{0:?} in the same folder has the same bytes, and the service would drop it for this one: \
+         keep one of the two, or put them into two folders"
+    )]
+    Twin(String),
     #[error("the folder is not empty")]
     NotEmpty,
     #[error("it is a folder")]
@@ -150,7 +155,7 @@ impl Fs {
         options: Options, state: Arc<State>, tree: Arc<Tree>, bed: Arc<Bed>, reader: Arc<Reader>,
         account: Arc<AccountCache>,
     ) -> Result<Self> {
-        pending::adopt_strays(&state, &options.staging)?;
+        pending::take_over(&state, &options.staging, &options.local_names)?;
         let fs = Self {
             options,
             state,

@@ -131,7 +131,6 @@ pub struct Plan {
 pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Pending>, Error> {
     let machine = |what| move |source| Error::Machine { what, source };
     let runtime = Runtime::new().map_err(machine("starting threads"))?;
-    let began = jiff::Timestamp::now();
     let _lock = take_lock(plan)?;
     let client = Client::new(plan.api.clone())?;
     let Parts { fs, state, local_names } = runtime.block_on(assemble(plan, &client))?;
@@ -167,7 +166,7 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Pending>, Error> {
     runtime.shutdown_timeout(SESSION_END);
     let mut left = pending::list(&state, &plan.state.join(STAGING), &local_names)?;
     // What was interrupted before this mount is not its to tell.
-    left.retain(|pending| pending.stage != Stage::Interrupted || pending.changed >= began);
+    left.retain(|pending| pending.stage != Stage::Interrupted);
     Ok(left)
 }
 

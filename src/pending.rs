@@ -37,6 +37,8 @@ pub enum Stage {
     Waiting,
     /// The service refused it; it waits for the user.
     Failed,
+    /// It is being written.
+    Open,
     /// It was being written when its mount ended; it waits for the user.
     Interrupted,
     /// It is to be deleted.
@@ -49,6 +51,7 @@ impl Stage {
         match self {
             Self::Waiting => "pending",
             Self::Failed => "failed",
+            Self::Open => "dirty",
             Self::Interrupted => "interrupted",
             Self::Deleting => "deleting",
         }
@@ -78,7 +81,8 @@ fn upload(row: LocalRow, staging: &Path, names: &LocalNames) -> Option<Pending> 
         return None;
     }
     let stage = match row.phase {
-        Phase::Open => Stage::Interrupted,
+        Phase::Open => Stage::Open,
+        Phase::Interrupted => Stage::Interrupted,
         Phase::Closed => Stage::Waiting,
         Phase::Failed => Stage::Failed,
         Phase::Done => return None,
@@ -117,8 +121,20 @@ pub enum StrayError {
     },
 }
 
+/// Takes over what a mount left that ended without a word: files that were being written were
+/// interrupted, and staged files that no row names, as after a damaged state file, get one. For who
+/// has the account's lock: a mount that runs has files for which the row is about to come.
+pub fn take_over(state: &State, staging: &Path, names: &LocalNames) -> Result<(), StrayError> {
+    for row in state.locals()? {
+        if row.phase == Phase::Open && !names.has(&row.name) && !row.folder.is_local() {
+            state.interrupted(row.id)?;
+        }
+    }
+    adopt_strays(state, staging)
+}
+
 /// Staged files that no row names, as after a damaged state file: they get one.
-pub fn adopt_strays(state: &State, staging: &Path) -> Result<(), StrayError> {
+fn adopt_strays(state: &State, staging: &Path) -> Result<(), StrayError> {
     let failed = |source| StrayError::Folder { path: staging.to_owned(), source };
     let rows = state.locals()?;
     let known: std::collections::HashSet<_> =
@@ -145,7 +161,7 @@ pub fn adopt_strays(state: &State, staging: &Path) -> Result<(), StrayError> {
             name: plain.to_owned(),
             is_folder: false,
             staged: Some(name.clone()),
-            phase: Phase::Open,
+            phase: Phase::Interrupted,
             error: None,
             base: None,
             base_len: 0,

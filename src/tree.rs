@@ -214,6 +214,24 @@ impl Tree {
         listed.max(node.since)
     }
 
+    /// The name of another file of the folder that is of the same bytes.
+    pub fn twin(
+        &self, folder: Ino, but: &[&FileId], name: &str, md5: Md5, size: u64,
+    ) -> Result<Option<Arc<str>>, Error> {
+        let table = self.table();
+        let mut children = table.folder(folder)?.children.iter();
+        let is_twin = |ino: &Ino| match table.get(*ino).map(|node| &node.kind) {
+            Ok(Kind::File(Some(entry))) => {
+                let picture = entry.picture();
+                picture.is_some_and(|picture| picture.md5 == Some(md5) && picture.size == size)
+                    && !but.contains(&&entry.id)
+            }
+            _ => false,
+        };
+        let found = children.find(|(other, ino)| ***other != *name && is_twin(ino));
+        Ok(found.map(|(name, _)| name.clone()))
+    }
+
     /// Other files of the folder that are of the same bytes may be gone: some services keep one
     /// picture of the same bytes in a folder. The next look asks for each.
     pub fn doubt_twins(&self, folder: Ino, but: Ino, md5: Md5, size: u64) -> Result<(), Error> {

@@ -110,7 +110,7 @@ impl Bed {
     /// Moves a folder with all that is in it. `false`: the service does not move folders, or the
     /// name would be another.
     pub async fn move_folder(&self, id: &FileId, name: &str, to: &Target) -> Result<bool, Error> {
-        if *name != *to.name {
+        if *name != *to.name || self.moves_no_folders()? {
             return Ok(false);
         }
         match self.bring(id, &to.folder).await {

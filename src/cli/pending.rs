@@ -67,11 +67,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 impl Journal {
     fn pending(&self) -> Result<Vec<Pending>, Failure> {
         let names = local_names(&self.plan.wishes)?;
-        // A mount that runs has files for which the row is about to come.
         if self.staging.is_dir()
             && let Ok(_lock) = Lock::take(&self.plan.state, "bedfs pending")
         {
-            pending::adopt_strays(&self.state, &self.staging)?;
+            pending::take_over(&self.state, &self.staging, &names)?;
         }
         Ok(pending::list(&self.state, &self.staging, &names)?)
     }

@@ -65,7 +65,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let status: Option<Status> = control(&full, "status.json");
     let left = wait_for_uploads(&full, deadline);
     for file in &left {
-        let why = file.error.as_deref().unwrap_or(&file.state);
+        let why = match &*file.state {
+            "elsewhere" => {
+                "it lies outside of the mounted folder, and waits for a mount of the bed"
+            }
+            state => file.error.as_deref().unwrap_or(state),
+        };
         let (path, size) = (&file.path, file.size);
         match &file.staged {
             None => eprintln!("bedfs: {path} is not deleted yet"),

@@ -113,7 +113,8 @@ impl Fs {
             let here = pending.row.and_then(|row| under_way.get(&row));
             let state = match (here, pending.stage) {
                 (Some((_, true)), _) => "uploading",
-                (Some(_), Stage::Interrupted) => "dirty",
+                // Outside of the mounted folder: another mount will see to it.
+                (None, Stage::Waiting) if self.inside(&pending.path).is_none() => "elsewhere",
                 (_, stage) => stage.name(),
             };
             json!({

@@ -21,7 +21,7 @@ impl Error {
     /// The number that the caller of the system call sees.
     pub fn errno(&self) -> i32 {
         match self {
-            Self::Exists | Self::Doubled => libc::EEXIST,
+            Self::Exists | Self::Doubled | Self::Twin(_) => libc::EEXIST,
             Self::NotEmpty => libc::ENOTEMPTY,
             Self::IsAFolder => libc::EISDIR,
             Self::IntoItself | Self::Invalid(_) => libc::EINVAL,
@@ -67,6 +67,7 @@ fn of_bed(error: &bed::Error) -> i32 {
         bed::Error::Read(error) => of_read(error),
         bed::Error::Staging(error) => error.raw_os_error().unwrap_or(libc::EIO),
         bed::Error::State(error) => of_state(error),
+        bed::Error::Probe(error) => error.api().map_or(libc::EIO, of_api),
         bed::Error::NotEmpty => libc::ENOTEMPTY,
         bed::Error::Unconfirmed { .. } | bed::Error::Corrupted { .. } => libc::EIO,
     }

@@ -9,7 +9,7 @@ use crate::config::Upload;
 use crate::staging::{StagedFile, Sum};
 use crate::state::Phase;
 use crate::tree::{self, Info};
-use crate::types::{Entry, Ino};
+use crate::types::{Entry, FileId, Ino, Md5};
 use crate::upload;
 
 /// Where a file is to be published, if not where it is: a rename by upload.
@@ -122,6 +122,8 @@ impl Fs {
         let sum = source.clone().sum_aside().await?;
         let (parent, mut target) = self.target(local, place).await?;
         self.bed.flush_deletes(&target.folder, Some(&target.name)).await?;
+        let old: Vec<&FileId> = target.old.iter().map(|old| &old.id).collect();
+        self.spare_twin(parent, &target.name, &old, (sum.md5, sum.size)).await?;
         let unchanged = || source.generation() == sum.generation && !local.state().removed;
         let bytes = Bytes { row: kept.row, staged: &source, sum, unchanged: &unchanged };
         let cut_off = local.state().replacing.clone();
@@ -160,6 +162,16 @@ impl Fs {
         }
         let folder = self.tree.folder_id(parent)?;
         Ok((parent, Target { folder, name, old }))
+    }
+
+    /// Nothing is put beside its own twin where the service would drop the older of the two.
+    pub(super) async fn spare_twin(
+        &self, folder: Ino, name: &str, but: &[&FileId], (md5, size): (Md5, u64),
+    ) -> Result<()> {
+        match self.tree.twin(folder, but, name, md5, size)? {
+            Some(twin) if self.bed.twins_vanish().await? => Err(Error::Twin(twin.to_string())),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Takes in that the service has the bytes: the state file, the tree and the file know it

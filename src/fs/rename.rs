@@ -168,6 +168,11 @@ impl Fs {
         }
         let folder = self.tree.folder_id(to)?;
         self.bed.flush_deletes(&folder, Some(name)).await?;
+        if let Some((md5, size)) = entry.picture().and_then(|p| Some((p.md5?, p.size))) {
+            let but: Vec<&FileId> =
+                [&entry.id].into_iter().chain(old.as_ref().map(|o| &o.id)).collect();
+            self.spare_twin(to, name, &but, (md5, size)).await?;
+        }
         let target = Target { folder, name: name.to_owned(), old: old.clone() };
         let open = over.filter(|(over, _)| over.state().opens > 0);
         // A new object has a new time; the content is as old as it was.

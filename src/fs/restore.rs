@@ -55,9 +55,9 @@ impl Fs {
         for row in self.state.locals()? {
             match row.phase {
                 Phase::Done => self.clear_away(&row),
-                Phase::Open if self.is_void(&row) => self.clear_away(&row),
+                Phase::Interrupted if self.is_void(&row) => self.clear_away(&row),
                 // Never closed: its bytes are kept for the user, and the name has what it had.
-                Phase::Open if is_interrupted(&row, &self.options.local_names) => {}
+                Phase::Interrupted => {}
                 // Whether its object was taken aside has to be asked first.
                 Phase::Open if row.is_aside => {}
                 _ => self.restorable.add(row),
@@ -69,9 +69,7 @@ impl Fs {
     /// Whether nothing was written into it that could be missed.
     fn is_void(&self, row: &LocalRow) -> bool {
         let path = self.staged_path(row.staged.as_deref().unwrap_or_default());
-        row.base.is_none()
-            && is_interrupted(row, &self.options.local_names)
-            && std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0)
+        row.base.is_none() && std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0)
     }
 
     fn clear_away(&self, row: &LocalRow) {
@@ -262,7 +260,9 @@ impl Fs {
     async fn take_up(&self, id: &FileId, path: &str) -> Result<()> {
         match self.walk(path).await {
             Ok(Some(ino)) => self.settle_folder(id, ino, path),
-            Ok(None) => tracing::info!("{path:?} is not in this mount: it waits"),
+            Ok(None) => {
+                tracing::warn!("{path:?} is not in this mount: what waits there waits for another")
+            }
             Err(Error::Tree(TreeError::NotFound | TreeError::NotAFolder)) => {
                 self.fail_folder(id, path);
             }
@@ -286,6 +286,13 @@ impl Fs {
         }
         self.list(at).await?;
         Ok(Some(at))
+    }
+
+    /// The path in the mount of a path from the bed's root; `None` if the mount does not show it.
+    pub(super) fn inside<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let root = self.options.root.trim_matches('/');
+        let inside = path.strip_prefix(root)?;
+        (root.is_empty() || inside.is_empty() || inside.starts_with('/')).then_some(inside)
     }
 
     /// Another folder has the path now: what waits for the old one goes into it.
@@ -361,9 +368,4 @@ impl Restorable {
     fn has(&self, row: &LocalRow) -> bool {
         self.rows().get(&row.folder).is_some_and(|rows| rows.iter().any(|has| has.id == row.id))
     }
-}
-
-/// The rows for which there is nothing to wait: their bytes are here for the user alone.
-pub(super) fn is_interrupted(row: &LocalRow, names: &crate::names::LocalNames) -> bool {
-    row.phase == Phase::Open && !names.has(&row.name)
 }

@@ -189,18 +189,13 @@ impl Fs {
         if info.entry().is_none() && self.is_local_place(info.parent, &info.name) {
             return true;
         }
-        state.staged().is_some_and(|staged| staged.size() == 0) && !self.takes_empty_files()
+        state.staged().is_some_and(|staged| staged.size() == 0) && !self.bed.takes_empty_files()
     }
 
     /// Whether a file of this name in this folder stays here.
     pub(super) fn is_local_place(&self, parent: Option<Ino>, name: &str) -> bool {
         let folder = parent.and_then(|parent| self.tree.folder_id(parent).ok());
         self.options.local_names.has(name) || folder.is_some_and(|folder| folder.is_local())
-    }
-
-    /// Whether the service is known to take files without bytes.
-    fn takes_empty_files(&self) -> bool {
-        false
     }
 
     /// Where the staged bytes of a row are.

@@ -24,6 +24,8 @@ pub struct RowId(pub i64);
 pub enum Phase {
     /// Being written: nobody was promised anything yet.
     Open,
+    /// It was being written when its mount ended: its bytes stay until the user decides.
+    Interrupted,
     /// Closed: its bytes are synced and will get to the service, unless its name is for here only.
     Closed,
     /// The service refused it for good; its bytes stay until the user decides.
@@ -36,6 +38,7 @@ impl Phase {
     fn text(self) -> &'static str {
         match self {
             Self::Open => "open",
+            Self::Interrupted => "interrupted",
             Self::Closed => "closed",
             Self::Failed => "failed",
             Self::Done => "done",
@@ -45,6 +48,7 @@ impl Phase {
     fn of(text: &str) -> Self {
         match text {
             "open" => Self::Open,
+            "interrupted" => Self::Interrupted,
             "closed" => Self::Closed,
             "done" => Self::Done,
             // Also what nobody wrote: it keeps the bytes, and does nothing with them.
@@ -139,7 +143,18 @@ fn extents(text: &str) -> Vec<Range<u64>> {
     text.split(',').filter_map(extent).filter(|extent| !extent.is_empty()).collect()
 }
 
+/// A row whose objects cannot be read is of no use but for its bytes: it waits for the user.
 fn read(row: &Row<'_>) -> rusqlite::Result<LocalRow> {
+    let objects = || -> rusqlite::Result<_> {
+        let replacing = entry_column(row, "new")?.zip(entry_column(row, "old")?);
+        let replacing = replacing.map(|(new, old)| Replacing { new, old });
+        Ok((entry_column(row, "base")?, replacing))
+    };
+    let (base, replacing, broken) = match objects() {
+        Ok((base, replacing)) => (base, replacing, None),
+        Err(error) => (None, None, Some(format!("its row in the state file is damaged: {error}"))),
+    };
+    let phase = Phase::of(&row.get::<_, String>("phase")?);
     Ok(LocalRow {
         id: RowId(row.get("id")?),
         folder: id_column(row, "folder")?,
@@ -147,15 +162,13 @@ fn read(row: &Row<'_>) -> rusqlite::Result<LocalRow> {
         name: row.get("name")?,
         is_folder: row.get("is_folder")?,
         staged: row.get("staged")?,
-        phase: Phase::of(&row.get::<_, String>("phase")?),
-        error: row.get("error")?,
-        base: entry_column(row, "base")?,
+        phase: if broken.is_some() { Phase::Failed } else { phase },
+        error: row.get::<_, Option<String>>("error")?.or(broken),
+        base,
         base_len: row.get::<_, i64>("base_len")?.unsigned_abs(),
         extents: extents(&row.get::<_, String>("extents")?),
         is_aside: row.get("is_aside")?,
-        replacing: entry_column(row, "new")?
-            .zip(entry_column(row, "old")?)
-            .map(|(new, old)| Replacing { new, old }),
+        replacing,
         changed: row.get("changed")?,
         attributes: attributes(row)?,
     })
@@ -204,7 +217,10 @@ impl State {
             ];
             values.extend(attribute_values(promised.attributes).map(Value::from));
             values.push(row.0.into());
-            db.prepare_cached(sql)?.execute(params_from_iter(values))?;
+            if db.prepare_cached(sql)?.execute(params_from_iter(values))? == 0 {
+                // What has no row is promised to nobody.
+                return Err(rusqlite::Error::QueryReturnedNoRows);
+            }
             promised.supersedes.map_or(Ok(()), |earlier| set_done(db, earlier))
         })
     }
@@ -235,11 +251,19 @@ impl State {
         })
     }
 
-    /// The user wants it tried again; also a file that was never closed. How many rows that are.
+    /// A file was being written when its mount ended.
+    pub fn interrupted(&self, row: RowId) -> Result<()> {
+        self.write("recording what was interrupted", |db| {
+            let sql = "UPDATE local SET phase = 'interrupted' WHERE id = ? AND phase = 'open'";
+            db.execute(sql, [row.0]).map(drop)
+        })
+    }
+
+    /// The user wants these tried again. How many rows that are.
     pub fn retry(&self, rows: &[RowId]) -> Result<usize> {
         self.write("recording a retry", |db| {
             let sql = "UPDATE local SET phase = 'closed', error = NULL
-                       WHERE id = ? AND phase IN ('failed', 'open')";
+                       WHERE id = ? AND phase IN ('failed', 'interrupted')";
             let mut statement = db.prepare(sql)?;
             rows.iter().map(|row| statement.execute([row.0])).sum()
         })
