@@ -254,3 +254,9 @@ fn describe(entry: &Entry) -> String {
         None => "a folder".to_owned(),
     }
 }
+
+/// What the row tells of the bytes; `None` without an md5.
+fn sum_of(entry: &Entry) -> Option<Sum> {
+    let picture = entry.picture()?;
+    picture.md5.map(|md5| Sum { md5, size: picture.size, generation: 0 })
+}

@@ -167,6 +167,7 @@ fn adopt_strays(state: &State, staging: &Path) -> Result<(), StrayError> {
             base_len: 0,
             extents: Vec::new(),
             is_aside: false,
+            origin: None,
             replacing: None,
             changed: 0,
             attributes: Attributes::default(),

@@ -184,6 +184,19 @@ impl Tree {
         Ok(self.table().folder(folder)?.children.get(name).copied())
     }
 
+    /// What has the path from the mount's root, as far as is known. No network.
+    pub fn find(&self, path: &str) -> Result<Option<Info>, Error> {
+        let mut at = Ino::ROOT;
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            match self.child(at, name) {
+                Ok(Some(child)) => at = child,
+                Ok(None) | Err(Error::NotAFolder) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        self.info(at).map(Some)
+    }
+
     /// The names of a folder, in order, as far as is known. No network.
     pub fn children(&self, folder: Ino) -> Result<Vec<Child>, Error> {
         let table = self.table();

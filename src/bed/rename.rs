@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::scratch::Spot;
-use super::{Bed, Error, Target, holds};
+use super::{Bed, Error, Target, holds, sum_of};
 use crate::api;
 use crate::staging::{StagedFile, Sum};
 use crate::state::{Delete, Rename};
@@ -221,10 +221,4 @@ impl Bed {
         let id = upload::upload(&self.client, &job).await?;
         self.replace_by(&entry, id, to, sum).await
     }
-}
-
-/// What the row tells of the bytes; `None` without an md5.
-fn sum_of(entry: &Entry) -> Option<Sum> {
-    let picture = entry.picture()?;
-    picture.md5.map(|md5| Sum { md5, size: picture.size, generation: 0 })
 }

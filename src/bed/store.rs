@@ -1,6 +1,6 @@
 //! Storing: staged bytes become the content of a name, over an old version or where there is none.
 
-use super::{Bed, Error, Target, describe, holds};
+use super::{Bed, Error, Target, describe, holds, sum_of};
 use crate::api;
 use crate::staging::{StagedFile, Sum};
 use crate::state::{Replacing, RowId};
@@ -92,43 +92,43 @@ impl Bed {
             self.discard(&new, Some(spot)).await;
             return Err(error.into());
         }
-        self.exchange(target, &replacing, Some(spot), bytes).await
+        if let Err(error) = self.exchange(target, &replacing, Some(spot), bytes.row).await? {
+            // The same bytes again, in place: the service has them, so none is sent.
+            tracing::warn!("{:?} cannot be moved into place: {error}", target.name);
+            let id = self.upload(&target.folder, &target.name, bytes).await?;
+            self.discard(&replacing.new.id, None).await;
+            let old = Some(Arc::new(replacing.old));
+            return Ok(Stored { new: made(id, target, bytes.sum), old });
+        }
+        Ok(replaced(target, &replacing))
     }
 
-    /// The old version goes, and the new one takes its place. The state file names both, so that
-    /// this is gone on with after any end.
+    /// The old version goes, and the new one takes its place; the inner error is that it cannot be
+    /// moved there. The state file names both, so that this is gone on with after any end.
     async fn exchange(
-        &self, target: &Target, replacing: &Replacing, spot: Option<Spot>, bytes: Bytes<'_>,
-    ) -> Result<Stored, Error> {
+        &self, target: &Target, replacing: &Replacing, spot: Option<Spot>, row: RowId,
+    ) -> Result<Result<(), api::Error>, Error> {
         let Replacing { new, old } = replacing;
         match self.delete(&old.id).await {
             Err(error) if error.api().is_some_and(api::Error::is_refused) => {
-                self.state.set_replacing(bytes.row, None)?;
+                self.state.set_replacing(row, None)?;
                 self.discard(&new.id, spot).await;
                 return Err(error);
             }
             // The old version may be gone: the new one must stay.
             deleted => deleted?,
         }
-        let old = Some(Arc::new(old.clone()));
-        let Err(error) = self.bring(&new.id, &target.folder).await else {
-            if let Some(spot) = spot {
-                spot.free();
-            }
-            let new = Entry { parent: target.folder.clone(), ..new.clone() };
-            return Ok(Stored { new, old });
-        };
-        // The same bytes again, in place: the service has them, so none is sent.
-        tracing::warn!("{:?} cannot be moved into place: {error}", target.name);
-        let id = self.upload(&target.folder, &target.name, bytes).await?;
-        self.discard(&new.id, spot).await;
-        Ok(Stored { new: made(id, target, bytes.sum), old })
+        let brought = self.bring(&new.id, &target.folder).await;
+        if let (Ok(()), Some(spot)) = (&brought, spot) {
+            spot.free();
+        }
+        Ok(brought)
     }
 
     /// Goes on with a replacement that was cut off, wherever that was. `None`: the old version is
     /// still in place, or another took it, and the new one is gone.
     pub async fn resume_replace(
-        &self, target: &Target, replacing: &Replacing, bytes: Bytes<'_>,
+        &self, target: &Target, replacing: &Replacing, row: RowId,
     ) -> Result<Option<Stored>, Error> {
         let Replacing { new, old } = replacing;
         let stored = |new: Entry| Stored { new, old: Some(Arc::new(old.clone())) };
@@ -140,7 +140,7 @@ impl Bed {
         let named = rows.iter().find(|row| *row.name == *target.name && row.picture().is_some());
         if let Some(other) = named.filter(|row| row.id != old.id) {
             // The same bytes by instant upload, or somebody else's: the new version is not wanted.
-            self.state.set_replacing(bytes.row, None)?;
+            self.state.set_replacing(row, None)?;
             self.discard(&new.id, None).await;
             let is_it = new.picture().is_some_and(|p| p.md5.is_some())
                 && other.picture().map(|p| (p.md5, p.size))
@@ -149,7 +149,7 @@ impl Bed {
         }
         match self.client.detail(&new.id).await {
             Err(error) if error.is_not_found() => {
-                self.state.set_replacing(bytes.row, None)?;
+                self.state.set_replacing(row, None)?;
                 return Ok(None);
             }
             Ok(found) if self.is_in(&found, &target.folder).await? == Some(true) => {
@@ -157,7 +157,17 @@ impl Bed {
             }
             found => drop(found?),
         }
-        self.exchange(target, replacing, None, bytes).await.map(Some)
+        let Err(error) = self.exchange(target, replacing, None, row).await? else {
+            return Ok(Some(replaced(target, replacing)));
+        };
+        let Some(sum) = sum_of(new) else { return Err(error.into()) };
+        match upload::instant(&self.client, &target.folder, &target.name, sum).await? {
+            Some(id) => {
+                self.discard(&new.id, None).await;
+                Ok(Some(stored(made(id, target, sum))))
+            }
+            None => Err(error.into()),
+        }
     }
 
     /// After a refusal: where another object of that name turned up, the bytes replace that one.
@@ -231,6 +241,12 @@ impl Bed {
             }
         }
     }
+}
+
+/// What a replacement came to that moved the new version into place.
+fn replaced(target: &Target, replacing: &Replacing) -> Stored {
+    let new = Entry { parent: target.folder.clone(), ..replacing.new.clone() };
+    Stored { new, old: Some(Arc::new(replacing.old.clone())) }
 }
 
 /// The entry of an object just made. Its link is asked for when someone wants it.

@@ -138,7 +138,7 @@ impl Fs {
         match &info.what {
             What::Folder { id, .. } => match id.local_row() {
                 Some(row) => self.state.set_local_attributes(RowId(row), &info.attributes)?,
-                None if info.parent.is_none() => {}
+                None if info.parent.is_none() && ino != Ino::ROOT => {}
                 None => self.state.set_attributes(id, &info.attributes)?,
             },
             What::File(Some(entry)) => self.state.set_attributes(&entry.id, &info.attributes)?,

@@ -45,6 +45,8 @@ pub(super) struct State {
     pub(super) earlier: Option<Kept>,
     /// The base lies in a scratch folder for this file alone.
     pub(super) is_aside: bool,
+    /// The path it was taken aside from, from the bed's root.
+    pub(super) origin: Option<String>,
     /// The staged generation that the bed has; `None`: none of them.
     pub(super) published: Option<u64>,
     /// The staged generation that was promised to whoever closed it.
@@ -76,6 +78,21 @@ impl State {
         if let Some(kept) = &mut self.kept {
             kept.base = Some(base);
         }
+    }
+
+    /// The base of the staged bytes that this row keeps.
+    pub(super) fn base_of(&self, row: RowId) -> Option<Arc<Entry>> {
+        let kept = self.kept.iter().chain(&self.earlier).find(|kept| kept.row == row);
+        kept.and_then(|kept| kept.base.clone())
+    }
+
+    /// A replacement was cut off. The old version may be gone; the new one has its bytes wherever
+    /// nothing was written.
+    pub(super) fn cut_off(&mut self, replacing: Option<Replacing>) {
+        if let Some(replacing) = &replacing {
+            self.set_base(Arc::new(replacing.new.clone()));
+        }
+        self.replacing = replacing;
     }
 
     /// The base that lies in a scratch folder for this file alone.

@@ -102,7 +102,7 @@ impl Fs {
                 || kept.staged.generation() != generation;
             if copy || !changed {
                 // What it was in the middle of is gone on with at the next try.
-                local.state().replacing = self.state.replacing(kept.row)?;
+                local.state().cut_off(self.state.replacing(kept.row)?);
                 return Err(error);
             }
             copy = true;
@@ -114,26 +114,28 @@ impl Fs {
         &self, local: &LocalFile, kept: &Kept, place: Option<&Place>, copy: bool,
     ) -> Result<()> {
         let _permit = turn(&self.structure).await;
-        if kept.staged.leans_on_base() {
-            let base = self.with_link(local.ino, kept.base.clone()).await?;
-            self.bed.fill(&kept.staged, &base.ok_or(tree::Error::NotFound)?).await?;
-        }
-        let source = if copy { self.snapshot(&kept.staged).await? } else { kept.staged.clone() };
-        let sum = source.clone().sum_aside().await?;
         let (parent, mut target) = self.target(local, place).await?;
-        self.bed.flush_deletes(&target.folder, Some(&target.name)).await?;
-        let old: Vec<&FileId> = target.old.iter().map(|old| &old.id).collect();
-        self.spare_twin(parent, &target.name, &old, (sum.md5, sum.size)).await?;
-        let unchanged = || source.generation() == sum.generation && !local.state().removed;
-        let bytes = Bytes { row: kept.row, staged: &source, sum, unchanged: &unchanged };
         let cut_off = local.state().replacing.clone();
         if let Some(replacing) = cut_off {
-            if let Some(stored) = self.bed.resume_replace(&target, &replacing, bytes).await? {
+            let resumed = self.bed.resume_replace(&target, &replacing, kept.row).await?;
+            if let Some(stored) = resumed {
                 self.take_in(local, kept, place, &stored, None)?;
                 target.old = Some(Arc::new(stored.new));
             }
             local.state().replacing = None;
         }
+        if kept.staged.leans_on_base() {
+            let base = local.state().base_of(kept.row);
+            let base = self.with_link(local.ino, base).await?;
+            self.bed.fill(&kept.staged, &base.ok_or(tree::Error::NotFound)?).await?;
+        }
+        let source = if copy { self.snapshot(&kept.staged).await? } else { kept.staged.clone() };
+        let sum = source.clone().sum_aside().await?;
+        self.bed.flush_deletes(&target.folder, Some(&target.name)).await?;
+        let old: Vec<&FileId> = target.old.iter().map(|old| &old.id).collect();
+        self.spare_twin(parent, &target.name, &old, (sum.md5, sum.size)).await?;
+        let unchanged = || source.generation() == sum.generation && !local.state().removed;
+        let bytes = Bytes { row: kept.row, staged: &source, sum, unchanged: &unchanged };
         let stored = self.bed.store(&target, bytes).await?;
         self.tree.doubt_twins(parent, local.ino, sum.md5, sum.size)?;
         self.take_in(local, kept, place, &stored, Some(sum))
@@ -201,6 +203,9 @@ impl Fs {
             if let (true, Some(kept)) = (is_done, &mut state.kept) {
                 kept.phase = Phase::Done;
             }
+        } else if is_current {
+            // It has the base's bytes wherever nothing was written.
+            state.set_base(Arc::new(new.clone()));
         } else if let (Some(earlier), true) = (&mut state.earlier, is_done) {
             // Written anew meanwhile: what was sent is the version before.
             earlier.phase = Phase::Done;

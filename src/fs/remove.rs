@@ -47,6 +47,7 @@ impl Fs {
         let aside = local.state().aside();
         if let Some(base) = aside {
             let path = self.bed_path(info.ino);
+            self.record_end(local, &base)?;
             deletes.push((Delete::of(&base, base.parent.clone(), path), None));
         }
         let held = deletes.first().map(|(delete, _)| delete.object.clone());
@@ -68,6 +69,14 @@ impl Fs {
         // The last close may have come before it was held.
         self.release_held(local);
         Ok(())
+    }
+
+    /// What was taken aside ends: its link has a successor if another has its path.
+    fn record_end(&self, local: &LocalFile, base: &Entry) -> Result<()> {
+        let Some(origin) = local.state().origin.clone() else { return Ok(()) };
+        let now_there = self.tree.find(self.inside(&origin).unwrap_or_default())?;
+        let now_there = now_there.and_then(|info| info.entry().cloned());
+        Ok(self.state.link_ends(&origin, base, now_there.as_deref())?)
     }
 
     /// Whether the object is still where the view of its folder shows it. An ID is not a name: what

@@ -145,6 +145,7 @@ impl Fs {
             let generation = kept.staged.generation();
             (state.published, state.promised) = (Some(generation), Some(generation));
             state.is_aside = true;
+            state.origin = Some(self.bed_path(info.ino));
             state.kept.replace(Kept { phase: Phase::Closed, base: Some(base), ..kept })
         };
         earlier.into_iter().for_each(|kept| self.drop_kept(&kept));

@@ -52,6 +52,10 @@ impl Restorable {
 impl Fs {
     /// Takes over what the state file holds: before the mount answers.
     pub(super) fn take_over(&self) -> Result<()> {
+        let root = self.tree.folder_id(Ino::ROOT)?;
+        if let Some(kept) = self.state.attributes(&[&root])?.remove(&root) {
+            self.tree.set_attributes(Ino::ROOT, |set| *set = kept);
+        }
         for row in self.state.locals()? {
             match row.phase {
                 Phase::Done => self.clear_away(&row),
@@ -136,7 +140,8 @@ impl Fs {
             |state| {
                 state.kept = Some(kept);
                 state.is_aside = row.is_aside;
-                state.replacing = row.replacing.clone();
+                state.origin = row.origin.clone();
+                state.cut_off(row.replacing.clone());
                 state.published = is_untouched.then_some(generation);
                 state.promised = Some(generation);
                 state.error = match row.phase {

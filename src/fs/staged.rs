@@ -78,6 +78,7 @@ impl Fs {
     ) -> Result<Kept> {
         let mut row = self.new_row(Some(to), name, info.attributes.clone())?;
         row.is_aside = true;
+        row.origin = Some(self.bed_path(info.ino));
         self.keep(row, Some(entry))
     }
 
@@ -119,6 +120,7 @@ impl Fs {
             base_len: 0,
             extents: Vec::new(),
             is_aside: false,
+            origin: None,
             replacing: None,
             changed: 0,
             attributes,

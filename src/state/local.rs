@@ -93,6 +93,8 @@ pub struct LocalRow {
     pub extents: Vec<Range<u64>>,
     /// Whether the base lies in a scratch folder, for this file alone.
     pub is_aside: bool,
+    /// The path that the base was taken aside from.
+    pub origin: Option<String>,
     /// A replacement under way.
     pub replacing: Option<Replacing>,
     /// When the row last changed, in seconds since the epoch.
@@ -168,6 +170,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<LocalRow> {
         base_len: row.get::<_, i64>("base_len")?.unsigned_abs(),
         extents: extents(&row.get::<_, String>("extents")?),
         is_aside: row.get("is_aside")?,
+        origin: row.get("origin")?,
         replacing,
         changed: row.get("changed")?,
         attributes: attributes(row)?,
@@ -180,8 +183,8 @@ impl State {
         self.write("recording a new file", |db| {
             let sql = format!(
                 "INSERT INTO local (folder, folder_path, name, is_folder, staged, phase, base,
-                     base_len, extents, is_aside, changed, {ATTRIBUTES})
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                     base_len, extents, is_aside, origin, changed, {ATTRIBUTES})
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             );
             let mut values: Vec<Value> = vec![
                 row.folder.as_str().to_owned().into(),
@@ -194,6 +197,7 @@ impl State {
                 i64::try_from(row.base_len).unwrap_or(i64::MAX).into(),
                 extents_text(&row.extents).into(),
                 row.is_aside.into(),
+                row.origin.clone().into(),
                 now().into(),
             ];
             values.extend(attribute_values(&row.attributes).map(Value::from));
@@ -237,8 +241,10 @@ impl State {
             }
             put_attributes(db, &new.id, attributes)?;
             let sql =
-                "UPDATE local SET new = NULL, old = NULL, error = NULL, is_aside = 0 WHERE id = ?";
-            db.prepare_cached(sql)?.execute([row.0])?;
+                "UPDATE local SET new = NULL, old = NULL, error = NULL, is_aside = 0, base = ?
+                       WHERE id = ?";
+            db.prepare_cached(sql)?.execute(params![entry_text(new), row.0])?;
+            moved::succeed(db, path, new)?;
             if is_done { set_done(db, row) } else { Ok(()) }
         })
     }

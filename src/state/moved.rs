@@ -41,11 +41,35 @@ pub(super) fn record(
     db.execute(sql, params![now(), path, old_id, link(old), new_id, link(new)]).map(drop)
 }
 
+/// A link ended when its file, taken aside from `path`, was removed. What has the path now took its
+/// place, or what comes to have it next.
+pub(super) fn end(
+    db: &Connection, path: &str, old: &Entry, now_there: Option<&Entry>,
+) -> rusqlite::Result<()> {
+    if let Some(new) = now_there {
+        return record(db, path, old, new);
+    }
+    let sql = "INSERT INTO moved (changed, path, old_object, old_link) VALUES (?, ?, ?, ?)";
+    db.execute(sql, params![now(), path, old.id.as_str(), link(old)]).map(drop)
+}
+
+/// An object came to a path: it takes the place of the links that ended there.
+pub(super) fn succeed(db: &Connection, path: &str, new: &Entry) -> rusqlite::Result<()> {
+    let sql = "UPDATE moved SET new_object = ?, new_link = ?
+               WHERE path = ? AND new_object IS NULL";
+    db.prepare_cached(sql)?.execute(params![new.id.as_str(), link(new), path]).map(drop)
+}
+
 impl State {
+    /// A file that was taken aside from `path` was removed.
+    pub fn link_ends(&self, path: &str, old: &Entry, now_there: Option<&Entry>) -> Result<()> {
+        self.write("recording a link that ended", |db| end(db, path, old, now_there))
+    }
+
     /// Every link that took the place of another, the oldest first.
     pub fn moved(&self) -> Result<Vec<Moved>> {
         self.read("reading the moved links", |db| {
-            db.prepare("SELECT * FROM moved ORDER BY id")?
+            db.prepare("SELECT * FROM moved WHERE new_object IS NOT NULL ORDER BY id")?
                 .query_map([], |row| {
                     Ok(Moved {
                         changed: row.get("changed")?,
@@ -63,7 +87,7 @@ impl State {
     /// Objects that took another's place, and whose link the service has not told yet.
     pub fn without_link(&self) -> Result<Vec<FileId>> {
         self.read("reading the moved links", |db| {
-            db.prepare("SELECT DISTINCT new_object FROM moved WHERE new_link IS NULL")?
+            db.prepare("SELECT DISTINCT new_object FROM moved WHERE new_object IS NOT NULL AND new_link IS NULL")?
                 .query_map([], |row| id_column(row, "new_object"))?
                 .collect()
         })

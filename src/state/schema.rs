@@ -28,6 +28,7 @@ const STEPS: &[&str] = &["
         base_len INTEGER NOT NULL,    -- bytes of it that still do
         extents TEXT NOT NULL,        -- what was written over it: begin-end,...
         is_aside INTEGER NOT NULL,    -- the base lies in a scratch folder for this file alone
+        origin TEXT,                  -- the path it was taken aside from
         new TEXT,                     -- a replacement under way: the new object and
         old TEXT,                     -- the one whose place it takes, as JSON
         changed INTEGER NOT NULL,     -- seconds since the epoch
@@ -72,7 +73,7 @@ const STEPS: &[&str] = &["
         path TEXT NOT NULL,
         old_object TEXT NOT NULL,
         old_link TEXT,
-        new_object TEXT NOT NULL,
+        new_object TEXT,              -- nothing until another takes the path
         new_link TEXT
     );
     -- What was learned of the service where its documents are silent.
