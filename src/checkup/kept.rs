@@ -112,10 +112,7 @@ pub(super) fn state_file(folder: &Path, root: Option<&[String]>) -> Vec<Check> {
     add(pending(&state));
     add(own_scratch(&state));
     if let Some(root) = root {
-        add(state.scratch().map(|rows| {
-            let own: Vec<String> = rows.into_iter().map(|row| row.name).collect();
-            foreign(root, &own)
-        }));
+        add(own_names(&state).map(|own| foreign(root, &own)));
     }
     checks
 }
@@ -147,15 +144,22 @@ fn pending(state: &State) -> state::Result<Check> {
 
 fn own_scratch(state: &State) -> state::Result<Check> {
     const ABOUT: &str = "scratch folders";
-    Ok(match state.scratch()?.len() {
-        0 => Check::ok(ABOUT, "none of this machine"),
-        count => Check::ok(
+    let (mounts, probes) = (state.scratch()?.len(), state.probes()?.len());
+    Ok(match (mounts, probes) {
+        (0, 0) => Check::ok(ABOUT, "none of this machine"),
+        (count, 0) => Check::ok(ABOUT, format!("{count} of this machine, which its mounts clear")),
+        (_, _) => Check::warning(
             ABOUT,
-            format!(
-                "{count} of this machine: a mount or a probe at work has them, or the next clears them"
-            ),
+            "a probe was cut off, unless it is at work now",
+            "run: bedfs doctor --probe, which clears what it left",
         ),
     })
+}
+
+/// Of the scratch folders of this machine's mounts and probes.
+fn own_names(state: &State) -> state::Result<Vec<String>> {
+    let rows = state.scratch()?.into_iter().chain(state.probes()?);
+    Ok(rows.map(|row| row.name).collect())
 }
 
 /// Scratch folders in the bed's root that are in no record of this machine.

@@ -78,9 +78,9 @@ pub(super) async fn duplicate(site: &Site<'_>) -> Result<Found<DuplicateMove>, E
 /// like a scratch folder, so that it is found if the probe ends there.
 pub(super) async fn to_root(site: &Site<'_>, state: &State) -> Result<Found<MoveToRoot>, Error> {
     let name = format!("{}.png", scratch::name());
-    state.scratch_begins(&name)?;
+    state.probe_begins(&name)?;
     let id = site.put(site.folder, &name, &Picture::new()).await?;
-    state.scratch_made(&name, &id)?;
+    state.probe_made(&name, &id)?;
     let real = real_root(site).await?;
     let by_empty = goes_to_root(site, &id, &FileId::root(), real.as_ref()).await?;
     let by_real = match &real {
@@ -94,7 +94,7 @@ pub(super) async fn to_root(site: &Site<'_>, state: &State) -> Result<Found<Move
         (words, _) => (MoveToRoot::Never, words),
     };
     site.client.delete(std::slice::from_ref(&id)).await?;
-    state.scratch_gone(&name)?;
+    state.probe_gone(&name)?;
     Ok(Found { answer, note })
 }
 

@@ -15,8 +15,7 @@ use crate::state::{ScratchRow, State};
 use crate::tree::SCRATCH_PREFIX;
 use crate::types::{Entry, EntryKind, FileId};
 
-/// What the names of the probe's own begin with, after the prefix of all scratch folders: a mount's
-/// are not the probe's to clear away.
+/// What the names of the probe's own begin with, after the prefix of all scratch folders.
 const OURS: &str = "probe-";
 
 /// How often, and how far apart, it is looked for what may not be seen yet.
@@ -41,9 +40,9 @@ fn is_ours(name: &str) -> bool {
 /// Makes a scratch folder.
 pub(super) async fn make(client: &Client, state: &State) -> Result<FileId, Error> {
     let name = name();
-    state.scratch_begins(&name)?;
+    state.probe_begins(&name)?;
     let folder = make_in(client, &FileId::root(), &name).await?;
-    state.scratch_made(&name, &folder)?;
+    state.probe_made(&name, &folder)?;
     Ok(folder)
 }
 
@@ -66,9 +65,9 @@ pub(super) async fn clear(
     client: &Client, state: &State, made: &Mutex<Vec<FileId>>,
 ) -> Result<(), Error> {
     let mut outcome = Ok(());
-    for row in state.scratch()?.iter().filter(|row| is_ours(&row.name)) {
+    for row in &state.probes()? {
         match clear_row(client, row, made).await {
-            Ok(()) => state.scratch_gone(&row.name)?,
+            Ok(()) => state.probe_gone(&row.name)?,
             Err(error) => outcome = Err(error),
         }
     }

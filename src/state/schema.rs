@@ -13,7 +13,8 @@ use super::{Error, Result};
 const BUSY: Duration = Duration::from_secs(5);
 
 /// Each step brings the file from the form of its position to the next.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     -- Files and folders that are here and not, or not as they are, at the service.
     CREATE TABLE local (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -79,7 +80,12 @@ const STEPS: &[&str] = &["
     -- What was learned of the service where its documents are silent.
     CREATE TABLE known (question TEXT PRIMARY KEY, answer TEXT NOT NULL, changed INTEGER NOT NULL)
         WITHOUT ROWID;
-"];
+",
+    "
+    -- What probes of this machine made in the bed's root; without an ID while it is being made.
+    CREATE TABLE probes (name TEXT PRIMARY KEY, folder TEXT) WITHOUT ROWID;
+",
+];
 
 /// Opens the file and checks it.
 pub(super) fn open(path: &Path) -> Result<Connection> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use super::row::id_column;
 use super::{Result, State};
@@ -42,14 +42,35 @@ impl State {
 
     /// All that are recorded.
     pub fn scratch(&self) -> Result<Vec<ScratchRow>> {
-        self.read("reading the scratch folders", |db| {
-            db.prepare("SELECT name, folder FROM scratch")?
-                .query_map([], |row| {
-                    let folder: Option<String> = row.get("folder")?;
-                    Ok(ScratchRow { name: row.get("name")?, folder: folder.map(FileId::new) })
-                })?
-                .collect()
+        self.read("reading the scratch folders", |db| rows(db, "SELECT name, folder FROM scratch"))
+    }
+
+    /// A probe is about to make something of this name in the root. Apart from the folders of
+    /// mounts, which must not clear it away under a probe that is at work.
+    pub fn probe_begins(&self, name: &str) -> Result<()> {
+        self.write("recording a probe", |db| {
+            db.execute("INSERT OR IGNORE INTO probes (name) VALUES (?)", [name]).map(drop)
         })
+    }
+
+    /// It was made.
+    pub fn probe_made(&self, name: &str, object: &FileId) -> Result<()> {
+        self.write("recording a probe", |db| {
+            let sql = "UPDATE probes SET folder = ? WHERE name = ?";
+            db.execute(sql, params![object.as_str(), name]).map(drop)
+        })
+    }
+
+    /// It is gone.
+    pub fn probe_gone(&self, name: &str) -> Result<()> {
+        self.write("recording a probe", |db| {
+            db.execute("DELETE FROM probes WHERE name = ?", [name]).map(drop)
+        })
+    }
+
+    /// All that probes have in the root, or may have.
+    pub fn probes(&self) -> Result<Vec<ScratchRow>> {
+        self.read("reading the probes", |db| rows(db, "SELECT name, folder FROM probes"))
     }
 
     /// The objects that something unfinished needs. What lies in a scratch folder and is not among
@@ -74,4 +95,13 @@ impl State {
             Ok(wanted)
         })
     }
+}
+
+fn rows(db: &Connection, sql: &str) -> rusqlite::Result<Vec<ScratchRow>> {
+    db.prepare(sql)?
+        .query_map([], |row| {
+            let folder: Option<String> = row.get("folder")?;
+            Ok(ScratchRow { name: row.get("name")?, folder: folder.map(FileId::new) })
+        })?
+        .collect()
 }

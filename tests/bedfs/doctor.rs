@@ -117,7 +117,7 @@ impl Ward {
     /// Nothing of the probe is anywhere, and all else is as it was.
     fn is_as_before(&self, what: &str) {
         assert_eq!(rows(&self.mount), self.before, "{what}: the bed has changed");
-        assert_eq!(self.state().scratch().expect("readable"), [], "{what}: scratch is recorded");
+        assert_eq!(self.state().probes().expect("readable"), [], "{what}: scratch is recorded");
         let violations = self.mount.emulator.violations();
         assert!(violations.is_empty(), "{what}: {violations:?}");
     }
@@ -312,6 +312,8 @@ fn what_a_killed_probe_leaves_is_cleared_away_by_the_next() {
         all_at_once(some, |(endpoint, request, kind)| {
             let ward = Ward::new(|_| {});
             kill_at(&ward, endpoint, *request, kind.clone());
+            let said = text(&ward.doctor(&[]).stdout);
+            assert!(said.contains("warning  scratch folders: a probe was cut off"), "{said}");
             ward.probe();
             ward.is_as_before(&format!("killed at {endpoint} {request}"));
         });
