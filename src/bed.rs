@@ -161,6 +161,17 @@ impl Bed {
         Ok(self.client.background().detail(id).await?)
     }
 
+    /// The object of these bytes that has this name in the folder.
+    pub async fn find(
+        &self, folder: &FileId, name: &str, sum: Sum,
+    ) -> Result<Option<Entry>, Error> {
+        let rows = match self.client.list_all(folder).await {
+            Err(error) if error.is_not_found() => return Ok(None),
+            rows => rows?,
+        };
+        Ok(rows.into_iter().find(|row| *row.name == *name && holds(row, sum)))
+    }
+
     /// The scratch folder in which an object lies; `None` if it lies elsewhere, or is gone.
     pub async fn scratch_of(&self, entry: &Entry) -> Result<Option<FileId>, Error> {
         match self.client.detail(&entry.id).await {

@@ -16,6 +16,7 @@ mod rename;
 mod rename_local;
 mod restore;
 mod staged;
+mod take_back;
 mod uploads;
 mod xattr;
 

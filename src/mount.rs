@@ -151,6 +151,13 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Pending>, Error> {
         .map_err(|source| Error::Fuse { path: plan.mountpoint.clone(), source })?;
     ready();
     let behind = runtime.spawn(fs.clone().run());
+    if let Ok(lock) = state::Lock::take_for_probe(&plan.state) {
+        let fs = fs.clone();
+        runtime.spawn(async move {
+            fs.clear_probes().await;
+            drop(lock);
+        });
+    }
     runtime.block_on(async {
         let mut session_end = session_end;
         tokio::select! {

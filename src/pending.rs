@@ -85,6 +85,7 @@ fn upload(row: LocalRow, staging: &Path, names: &LocalNames) -> Option<Pending> 
         Phase::Interrupted => Stage::Interrupted,
         Phase::Closed => Stage::Waiting,
         Phase::Failed => Stage::Failed,
+        Phase::Removed => Stage::Deleting,
         Phase::Done => return None,
     };
     let staged = row.staged.as_ref().map(|name| staging.join(name));

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::{Bed, Error};
 use crate::api;
-use crate::state::{Delete, RowId};
+use crate::state::{Delete, Phase, RowId};
 use crate::types::{Entry, FileId};
 
 /// IDs in one call (`003`).
@@ -93,12 +93,13 @@ impl Deletes {
 
 impl Bed {
     /// Acknowledges removals: of objects, each with when it was last seen in its place, and of rows
-    /// of the state file. The objects that are `held` go when they are released.
+    /// of the state file, which are in `phase` then. The objects that are `held` go when they are
+    /// released.
     pub fn remove(
-        &self, deletes: Vec<(Delete, Option<Instant>)>, rows: &[RowId], is_held: bool,
+        &self, deletes: Vec<(Delete, Option<Instant>)>, rows: &[RowId], phase: Phase, is_held: bool,
     ) -> Result<(), Error> {
         let all: Vec<Delete> = deletes.iter().map(|(delete, _)| delete.clone()).collect();
-        self.state.remove(&all, rows)?;
+        self.state.remove(&all, rows, phase)?;
         let waiting = |(delete, seen)| Waiting { delete, seen, is_held };
         self.deletes.queue().extend(deletes.into_iter().map(waiting));
         self.deletes.changed.notify_one();

@@ -3,6 +3,7 @@
 use super::folder::Pour;
 use super::{Bed, Error};
 use crate::api;
+use crate::probe;
 
 impl Bed {
     /// Brings every rename and every folder's rename to its end that was cut off. To be done before
@@ -25,6 +26,13 @@ impl Bed {
     /// Takes over the scratch folders that mounts before this one left.
     pub async fn inherit(&self) -> Result<(), Error> {
         self.scratch.inherit().await
+    }
+
+    /// Clears away what probes of this machine left. For who has the lock of probes.
+    pub async fn clear_probes(&self) {
+        if let Err(error) = probe::Probe::new(&self.client, &self.state).clear().await {
+            tracing::info!("what a probe left stays for now: {error}");
+        }
     }
 
     /// Whether a change was cut off and waits to be taken up.

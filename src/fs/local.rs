@@ -54,6 +54,8 @@ pub(super) struct State {
     /// A replacement that was cut off half way.
     pub(super) replacing: Option<Replacing>,
     pub(super) uploading: bool,
+    /// Where the upload under way goes to: a folder and a name in it.
+    pub(super) bound_for: Option<(FileId, String)>,
     /// The user removed the file: its bytes are not wanted any more.
     pub(super) removed: bool,
     /// The generation whose upload failed last, and why.

@@ -93,9 +93,17 @@ impl Fs {
             };
             let generation = kept.staged.generation();
             let result = self.publish_once(local, &kept, place, copy).await;
-            local.state().uploading = false;
+            let removed = {
+                let mut state = local.state();
+                (state.uploading, state.bound_for) = (false, None);
+                state.removed
+            };
             let Err(error) = result else { return Ok(()) };
-            if local.state().removed {
+            if removed {
+                if let Err(error) = self.clear_removed(kept.row).await {
+                    tracing::warn!("what an upload left is looked for by the next mount: {error}");
+                    local.state().kept = None;
+                }
                 return Ok(());
             }
             let changed = matches!(error, Error::Bed(bed::Error::Upload(upload::Error::Changed)))
@@ -131,6 +139,8 @@ impl Fs {
         }
         let source = if copy { self.snapshot(&kept.staged).await? } else { kept.staged.clone() };
         let sum = source.clone().sum_aside().await?;
+        local.state().bound_for = Some((target.folder.clone(), target.name.clone()));
+        self.wait_for_removed(local, &target).await;
         self.bed.flush_deletes(&target.folder, Some(&target.name)).await?;
         let old: Vec<&FileId> = target.old.iter().map(|old| &old.id).collect();
         self.spare_twin(parent, &target.name, &old, (sum.md5, sum.size)).await?;
@@ -183,6 +193,9 @@ impl Fs {
         sum: Option<Sum>,
     ) -> Result<()> {
         let info = self.tree.info(local.ino)?;
+        if local.state().removed {
+            return self.take_back(kept, &stored.new);
+        }
         let (parent, name) = match place {
             Some(place) => (Some(place.parent), place.name.clone()),
             None => (info.parent, info.name.to_string()),

@@ -3,7 +3,7 @@
 use super::local::LocalFile;
 use super::{Error, Fs, Result, control, turn};
 use crate::bed::SURE;
-use crate::state::{Delete, RowId};
+use crate::state::{Delete, Phase, RowId};
 use crate::tree::{Error as TreeError, Info};
 use crate::types::{Entry, Ino};
 use std::ffi::OsStr;
@@ -25,9 +25,13 @@ impl Fs {
             state.removed = true;
             state.rows()
         };
-        let removed = {
-            let _turn = turn(&local.turn).await;
-            self.remove_file(&local, parent, &rows).await
+        let removed = match self.is_only_uploading(&local) {
+            // The upload clears away behind itself what it makes.
+            true => self.remove_file(&local, parent, &rows, Phase::Removed).await,
+            false => {
+                let _turn = turn(&local.turn).await;
+                self.remove_file(&local, parent, &rows, Phase::Done).await
+            }
         };
         if removed.is_err() {
             local.state().removed = false;
@@ -35,7 +39,14 @@ impl Fs {
         removed
     }
 
-    async fn remove_file(&self, local: &LocalFile, parent: Ino, rows: &[RowId]) -> Result<()> {
+    /// Whether the file's turn is an upload's, and no rename waits for that.
+    fn is_only_uploading(&self, local: &LocalFile) -> bool {
+        local.state().uploading && self.renaming.available_permits() > 0
+    }
+
+    async fn remove_file(
+        &self, local: &LocalFile, parent: Ino, rows: &[RowId], phase: Phase,
+    ) -> Result<()> {
         // An upload may have ended while its turn was waited for.
         let info = self.tree.info(local.ino)?;
         let mut deletes: Vec<(Delete, Option<Instant>)> = Vec::new();
@@ -52,7 +63,7 @@ impl Fs {
         }
         let held = deletes.first().map(|(delete, _)| delete.object.clone());
         let held = held.filter(|_| local.state().opens > 0);
-        self.bed.remove(deletes, rows, held.is_some())?;
+        self.bed.remove(deletes, rows, phase, held.is_some())?;
         let is_open = held.is_some();
         {
             let mut state = local.state();

@@ -8,7 +8,7 @@ use super::local::LocalFile;
 use super::{Error, Fs, Result, STRUCTURE, turn};
 use crate::bed::{Remade, Target};
 use crate::names::NameError;
-use crate::state::RowId;
+use crate::state::{Phase, RowId};
 use crate::tree::{CONTROL_NAME, Info, SCRATCH_PREFIX};
 use crate::types::{Attributes, Entry, FileId, Ino};
 
@@ -134,7 +134,7 @@ impl Fs {
     pub(super) fn forget_over(&self, over: Option<&Arc<LocalFile>>) -> Result<()> {
         let Some(over) = over else { return Ok(()) };
         let rows = over.state().rows();
-        self.bed.remove(Vec::new(), &rows, false)?;
+        self.bed.remove(Vec::new(), &rows, Phase::Done, false)?;
         self.forget_name(over.ino);
         Ok(())
     }

@@ -99,7 +99,7 @@ impl Fs {
                 None => Vec::new(),
             };
             let rows = over.state().rows();
-            self.bed.remove(deletes, &rows, false)?;
+            self.bed.remove(deletes, &rows, Phase::Done, false)?;
             self.forget_name(over.ino);
         }
         self.tree.rename(info.ino, to, name)?;
@@ -181,7 +181,7 @@ impl Fs {
         let parent = self.tree.info(over.ino)?.parent.ok_or(crate::tree::Error::NotFound)?;
         let path = self.bed_path(over.ino);
         let delete = Delete::of(old, self.tree.folder_id(parent)?, path);
-        self.bed.remove(vec![(delete, self.tree.seen(over.ino))], &[], true)?;
+        self.bed.remove(vec![(delete, self.tree.seen(over.ino))], &[], Phase::Done, true)?;
         over.state().held = Some(old.id.clone());
         self.bed.set_aside(old).await?;
         self.release_held(over);

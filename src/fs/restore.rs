@@ -62,8 +62,9 @@ impl Fs {
                 Phase::Interrupted if self.is_void(&row) => self.clear_away(&row),
                 // Never closed: its bytes are kept for the user, and the name has what it had.
                 Phase::Interrupted => {}
-                // Whether its object was taken aside has to be asked first.
+                // What became of these has to be asked first.
                 Phase::Open if row.is_aside => {}
+                Phase::Removed => {}
                 _ => self.restorable.add(row),
             }
         }
@@ -171,10 +172,6 @@ impl Fs {
             );
             tokio::time::sleep(AGAIN).await;
         }
-        while let Err(error) = self.settle_asides().await {
-            tracing::warn!("looking for what was taken aside: {error}");
-            tokio::time::sleep(AGAIN).await;
-        }
         self.walk_to_waiting().await;
         self.bed.tidy_inherited().await;
         let mut version = self.state.version().ok();
@@ -192,7 +189,6 @@ impl Fs {
     /// Goes on with everything that a mount before this one left, once, and finishes it.
     pub async fn catch_up(&self) -> Result<()> {
         self.replay_changes().await?;
-        self.settle_asides().await?;
         for (id, path) in self.restorable.folders() {
             self.take_up(&id, &path).await?;
         }
@@ -202,7 +198,12 @@ impl Fs {
 
     /// Renames that were cut off come first: nothing else is changed meanwhile.
     async fn replay_changes(&self) -> Result<()> {
-        if !self.bed.has_changes()? {
+        let rows = self.state.locals()?;
+        let is_unsettled = |row: &LocalRow| {
+            row.phase == Phase::Removed || (row.is_aside && row.phase == Phase::Open)
+        };
+        let unsettled: Vec<LocalRow> = rows.into_iter().filter(is_unsettled).collect();
+        if unsettled.is_empty() && !self.bed.has_changes()? {
             return Ok(self.bed.inherit().await?);
         }
         let _renaming = turn(&self.renaming).await;
@@ -210,37 +211,40 @@ impl Fs {
         let _all = all.expect("the semaphores are never closed");
         let replayed = self.bed.replay_changes().await;
         self.tree.expire_all();
-        Ok(replayed?)
-    }
-
-    /// Files that were being taken aside: they were, or their name is still the one before.
-    async fn settle_asides(&self) -> Result<()> {
-        let rows = self.state.locals()?;
-        for mut row in rows.into_iter().filter(|row| row.is_aside && row.phase == Phase::Open) {
-            let Some(base) = &row.base else { continue };
-            match self.bed.scratch_of(base).await? {
-                Some(folder) => {
-                    let base = Entry { parent: folder, ..base.clone() };
-                    self.state.acknowledge(
-                        row.id,
-                        &Acknowledged {
-                            base: Some(&base),
-                            base_len: row.base_len,
-                            extents: &row.extents,
-                            attributes: &row.attributes,
-                            supersedes: None,
-                        },
-                    )?;
-                    row.base = Some(base);
-                    row.phase = Phase::Closed;
-                    self.restorable.add(row);
-                }
-                None => {
-                    self.state.unwanted(row.id)?;
+        replayed?;
+        for row in unsettled {
+            match row.phase {
+                Phase::Removed => {
+                    self.clear_removed_row(&row).await?;
                     self.clear_away(&row);
                 }
+                _ => self.settle_aside(row).await?,
             }
         }
+        Ok(())
+    }
+
+    /// A file was being taken aside: it was, or its name is still the one before.
+    async fn settle_aside(&self, mut row: LocalRow) -> Result<()> {
+        let Some(base) = &row.base else { return Ok(()) };
+        let Some(folder) = self.bed.scratch_of(base).await? else {
+            self.state.unwanted(row.id)?;
+            self.clear_away(&row);
+            return Ok(());
+        };
+        let base = Entry { parent: folder, ..base.clone() };
+        self.state.acknowledge(
+            row.id,
+            &Acknowledged {
+                base: Some(&base),
+                base_len: row.base_len,
+                extents: &row.extents,
+                attributes: &row.attributes,
+                supersedes: None,
+            },
+        )?;
+        (row.base, row.phase) = (Some(base), Phase::Closed);
+        self.restorable.add(row);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, params};
 
 use super::row::{id_column, now};
-use super::{Result, RowId, State};
+use super::{Phase, Result, RowId, State};
 use crate::types::{Entry, FileId};
 
 /// An object that is to be deleted.
@@ -43,14 +43,15 @@ impl Delete {
 }
 
 impl State {
-    /// The user removed objects, and the files that were staged here: all of it or nothing.
-    pub fn remove(&self, deletes: &[Delete], rows: &[RowId]) -> Result<()> {
+    /// The user removed objects, and files that were staged here, which are in this phase from now
+    /// on: all of it or nothing.
+    pub fn remove(&self, deletes: &[Delete], rows: &[RowId], phase: Phase) -> Result<()> {
         self.write("recording a removal", |db| {
             for delete in deletes {
                 insert(db, delete)?;
             }
             for row in rows {
-                super::local::set_done(db, *row)?;
+                super::local::set_phase(db, *row, phase)?;
             }
             Ok(())
         })

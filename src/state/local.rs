@@ -30,6 +30,8 @@ pub enum Phase {
     Closed,
     /// The service refused it for good; its bytes stay until the user decides.
     Failed,
+    /// The user removed it while its upload was under way: what that may make is to go too.
+    Removed,
     /// Not wanted any more: its staged bytes can go.
     Done,
 }
@@ -41,6 +43,7 @@ impl Phase {
             Self::Interrupted => "interrupted",
             Self::Closed => "closed",
             Self::Failed => "failed",
+            Self::Removed => "removed",
             Self::Done => "done",
         }
     }
@@ -50,6 +53,7 @@ impl Phase {
             "open" => Self::Open,
             "interrupted" => Self::Interrupted,
             "closed" => Self::Closed,
+            "removed" => Self::Removed,
             "done" => Self::Done,
             // Also what nobody wrote: it keeps the bytes, and does nothing with them.
             _ => Self::Failed,
@@ -129,7 +133,12 @@ pub struct Acknowledged<'a> {
 }
 
 pub(super) fn set_done(db: &Connection, row: RowId) -> rusqlite::Result<()> {
-    db.prepare_cached("UPDATE local SET phase = 'done' WHERE id = ?")?.execute([row.0]).map(drop)
+    set_phase(db, row, Phase::Done)
+}
+
+pub(super) fn set_phase(db: &Connection, row: RowId, phase: Phase) -> rusqlite::Result<()> {
+    let sql = "UPDATE local SET phase = ? WHERE id = ?";
+    db.prepare_cached(sql)?.execute(params![phase.text(), row.0]).map(drop)
 }
 
 fn extents_text(extents: &[Range<u64>]) -> String {

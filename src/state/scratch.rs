@@ -87,7 +87,7 @@ impl State {
                 Ok(())
             };
             add("SELECT json_extract(new, '$.id') AS object FROM local
-                 WHERE new IS NOT NULL AND phase <> 'done'")?;
+                 WHERE new IS NOT NULL AND phase NOT IN ('done', 'removed')")?;
             add("SELECT json_extract(base, '$.id') AS object FROM local
                  WHERE is_aside AND base IS NOT NULL AND phase <> 'done'")?;
             add("SELECT json_extract(source, '$.id') AS object FROM renames")?;

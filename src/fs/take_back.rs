@@ -1,0 +1,64 @@
+//! Taking back: a file that was removed while its upload was under way leaves nothing at the service.
+
+use std::time::Instant;
+
+use super::local::{Kept, LocalFile};
+use super::{Fs, Result, turn};
+use crate::bed::Target;
+use crate::staging::{Own, StagedFile};
+use crate::state::{Delete, LocalRow, Phase, RowId};
+use crate::types::Entry;
+
+impl Fs {
+    /// The upload ended: what it made goes with the next deletes.
+    pub(super) fn take_back(&self, kept: &Kept, new: &Entry) -> Result<()> {
+        let delete = Delete::of(new, new.parent.clone(), new.name.to_string());
+        let deletes = vec![(delete, Some(Instant::now()))];
+        Ok(self.bed.remove(deletes, &[kept.row], Phase::Done, false)?)
+    }
+
+    /// Uploads of removed files to this name end before another one begins.
+    pub(super) async fn wait_for_removed(&self, but: &LocalFile, target: &Target) {
+        for local in self.locals.all() {
+            let is_meant = local.ino != but.ino && {
+                let state = local.state();
+                let (folder, name) = (&target.folder, &target.name);
+                let bound_for = state.bound_for.as_ref();
+                state.removed && bound_for.is_some_and(|(f, n)| f == folder && n == name)
+            };
+            if is_meant {
+                drop(turn(&local.turn).await);
+            }
+        }
+    }
+
+    /// The upload of a removed file failed, or was cut off: whether it made something is looked for.
+    pub(super) async fn clear_removed(&self, row: RowId) -> Result<()> {
+        let rows = self.state.locals()?;
+        match rows.into_iter().find(|local| local.id == row && local.phase == Phase::Removed) {
+            Some(row) => self.clear_removed_row(&row).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Clears away what probes of this machine left. For who has the lock of probes.
+    pub async fn clear_probes(&self) {
+        self.bed.clear_probes().await;
+    }
+
+    /// It is told by its name and its bytes. Nothing else is put there meanwhile.
+    pub(super) async fn clear_removed_row(&self, row: &LocalRow) -> Result<()> {
+        let path = self.staged_path(row.staged.as_deref().unwrap_or_default());
+        let own = Own { base: row.base_len, extents: row.extents.clone() };
+        let mut deletes = Vec::new();
+        if let Ok(staged) = StagedFile::reopen(&path, &own)
+            && staged.missing().is_none()
+        {
+            let sum = std::sync::Arc::new(staged).sum_aside().await?;
+            if let Some(made) = self.bed.find(&row.folder, &row.name, sum).await? {
+                deletes.push((Delete::of(&made, row.folder.clone(), row.path()), None));
+            }
+        }
+        Ok(self.bed.remove(deletes, &[row.id], Phase::Done, false)?)
+    }
+}
