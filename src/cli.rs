@@ -93,6 +93,12 @@ fn misunderstood(error: &clap::Error, commands: &[String]) -> ExitCode {
     ExitCode::from(2)
 }
 
+/// A text of others in one line of a terminal, with nothing that would control it.
+fn one_line(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+    text.chars().map(plain).collect()
+}
+
 /// Where the log goes.
 enum Log {
     Stderr,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::names::LocalNames;
+use crate::staging;
 use crate::state::{self, LocalRow, Phase, Result, RowId, State};
 use crate::types::{Attributes, FileId};
 
@@ -22,8 +23,8 @@ pub struct Pending {
     pub size: u64,
     /// Where these are on disk.
     pub staged: Option<PathBuf>,
-    /// Whether part of the content is at the service only.
-    pub is_partial: bool,
+    /// Whether it was begun over an old version, part of which may be at the service only.
+    pub is_over_old: bool,
     /// Why it failed.
     pub error: Option<String>,
     /// When it last changed.
@@ -68,7 +69,7 @@ pub fn list(state: &State, staging: &Path, names: &LocalNames) -> Result<Vec<Pen
         stage: Stage::Deleting,
         size: 0,
         staged: None,
-        is_partial: false,
+        is_over_old: false,
         error: None,
         changed: Timestamp::from_second(delete.changed).unwrap_or_default(),
     });
@@ -100,7 +101,7 @@ fn upload(row: LocalRow, staging: &Path, names: &LocalNames) -> Option<Pending> 
         stage,
         size: metadata.map_or(0, |metadata| metadata.len()),
         staged,
-        is_partial: row.base_len > 0,
+        is_over_old: row.base.is_some(),
         error: row.error,
         changed: Timestamp::from_second(row.changed).unwrap_or_default(),
     })
@@ -144,7 +145,7 @@ fn adopt_strays(state: &State, staging: &Path) -> Result<(), StrayError> {
         let file = file.map_err(failed)?;
         let Ok(name) = file.file_name().into_string() else { continue };
         let metadata = file.metadata().map_err(failed)?;
-        if known.contains(&*name) || !metadata.is_file() {
+        if known.contains(&*name) || !metadata.is_file() || staging::is_log(&name) {
             continue;
         }
         if metadata.len() == 0 {
@@ -165,8 +166,6 @@ fn adopt_strays(state: &State, staging: &Path) -> Result<(), StrayError> {
             phase: Phase::Interrupted,
             error: None,
             base: None,
-            base_len: 0,
-            extents: Vec::new(),
             is_aside: false,
             origin: None,
             replacing: None,

@@ -4,10 +4,11 @@
 //! the remote content, and keeps the *extents* written over it. What lies inside the base and was
 //! never written is *missing*: whoever needs it fetches it and `fill`s it in, once.
 //!
-//! On disk it is a sparse file of the content's length. It outlives its value, until it is removed:
-//! the state file tells which bytes are still wanted, and which of them were written.
+//! On disk it is a sparse file of the content's length, and beside it a log of what was written over
+//! the base. Both outlive the value, until they are removed.
 
 mod base;
+mod log;
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -21,6 +22,8 @@ use rangemap::RangeSet;
 
 use crate::types::Md5;
 pub use base::Part;
+use log::ExtentLog;
+pub use log::is_log;
 
 /// Bytes of the label in the name of a file on disk, at most.
 const LABEL: usize = 100;
@@ -34,6 +37,8 @@ pub struct StagedFile {
     file: File,
     /// `None`: the file has no name, and goes with the value.
     path: Option<PathBuf>,
+    /// Tells which bytes lie over the base. There is none without a base or a name.
+    log: Option<ExtentLog>,
     extents: Mutex<Extents>,
 }
 
@@ -72,15 +77,6 @@ pub struct Sum {
     pub generation: u64,
 }
 
-/// Which part of a staged file's content is its own: what has to be known to open it again.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Own {
-    /// The base shows through below this offset, where nothing was written.
-    pub base: u64,
-    /// What was written below it, or filled in and proven.
-    pub extents: Vec<Range<u64>>,
-}
-
 impl StagedFile {
     /// Stages a file over a base of `base` bytes, as a file in `dir` whose name begins with the
     /// time and ends with `label`, so that a person finds it after a crash.
@@ -93,35 +89,42 @@ impl StagedFile {
             .suffix(&format!("-{}", plain(label)))
             .tempfile_in(dir)?
             .keep()?;
-        let staged = Self::over(file, Some(path), base);
-        if let Err(error) = staged.file.set_len(base) {
-            staged.remove()?;
-            return Err(error);
+        let begun = file.set_len(base).and_then(|()| match base {
+            0 => Ok(None),
+            _ => ExtentLog::begin(&path, base).map(Some),
+        });
+        match begun {
+            Ok(log) => Ok(Self::over(file, Some(path), log, base)),
+            Err(error) => {
+                Self::remove_from(&path)?;
+                Err(error)
+            }
         }
-        Ok(staged)
     }
 
     /// Stages bytes for this process alone: they go with the value.
     pub fn nameless(dir: &Path, base: u64) -> io::Result<Self> {
         let file = tempfile::tempfile_in(dir)?;
         file.set_len(base)?;
-        Ok(Self::over(file, None, base))
+        Ok(Self::over(file, None, None, base))
     }
 
-    /// Opens what was staged before as the file `path`.
-    pub fn reopen(path: &Path, own: &Own) -> io::Result<Self> {
+    /// Opens what was staged before as the file `path`. What was filled in is missing again.
+    pub fn reopen(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         let len = file.metadata()?.len();
-        let staged = Self::over(file, Some(path.to_owned()), own.base.min(len));
+        let (log, told) = ExtentLog::reopen(path)?.unzip();
+        let told = told.unwrap_or_default();
+        let staged = Self::over(file, Some(path.to_owned()), log, told.base.min(len));
         {
             let mut extents = staged.extents();
             extents.len = len;
-            extents.present.extend(own.extents.iter().cloned());
+            extents.present = told.written;
         }
         Ok(staged)
     }
 
-    fn over(file: File, path: Option<PathBuf>, base: u64) -> Self {
+    fn over(file: File, path: Option<PathBuf>, log: Option<ExtentLog>, base: u64) -> Self {
         let extents = Extents {
             len: base,
             base,
@@ -129,30 +132,27 @@ impl StagedFile {
             filled: RangeSet::new(),
             generation: 0,
         };
-        Self { file, path, extents: Mutex::new(extents) }
-    }
-
-    /// Which part of the content is its own. What was filled in and is not proven is none: it is
-    /// fetched again.
-    pub fn own(&self) -> Own {
-        let extents = self.extents();
-        let mut own = extents.present.clone();
-        extents.filled.iter().for_each(|filled| own.remove(filled.clone()));
-        let below = own.into_iter().filter(|extent| extent.start < extents.base);
-        Own { base: extents.base, extents: below.collect() }
+        Self { file, path, log, extents: Mutex::new(extents) }
     }
 
     /// Has the disk keep what was written so far, over a power failure too.
     pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync_data()?;
+        self.log.as_ref().map_or(Ok(()), ExtentLog::sync)
     }
 
     /// Takes the bytes from disk. Open handles go on reading them.
     pub fn remove(&self) -> io::Result<()> {
-        match self.path.as_ref().map(std::fs::remove_file) {
-            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Some(_) | None => Ok(()),
+        self.path.as_ref().map_or(Ok(()), |path| Self::remove_from(path))
+    }
+
+    /// Takes what was staged as the file `path` from disk, if it is there.
+    pub fn remove_from(path: &Path) -> io::Result<()> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
         }
+        ExtentLog::remove(path)
     }
 
     /// The name of the file on disk.
@@ -190,11 +190,21 @@ impl StagedFile {
             .ok_or_else(|| io::Error::from_raw_os_error(libc::EFBIG))?;
         let mut extents = self.extents();
         self.file.write_all_at(data, offset)?;
+        self.log_write(&extents, offset..end)?;
         extents.present.insert(offset..end);
         extents.filled.remove(offset..end);
         extents.len = extents.len.max(end);
         extents.generation += 1;
         Ok(())
+    }
+
+    /// Logs what is new of a write over the base.
+    fn log_write(&self, extents: &Extents, range: Range<u64>) -> io::Result<()> {
+        let over = range.start..range.end.min(extents.base);
+        let Some(log) = self.log.as_ref().filter(|_| !over.is_empty()) else { return Ok(()) };
+        let is_new = extents.present.gaps(&over).next().is_some()
+            || extents.filled.overlapping(&over).next().is_some();
+        if is_new { log.wrote(&over) } else { Ok(()) }
     }
 
     /// Cuts the file, or lengthens it with zeros.
@@ -205,6 +215,9 @@ impl StagedFile {
         }
         // Shrinking first drops whatever lies above, so that what grows again is zeros.
         self.file.set_len(len)?;
+        if let Some(log) = self.log.as_ref().filter(|_| len < extents.base) {
+            log.cut(len)?;
+        }
         extents.base = extents.base.min(len);
         extents.present.remove(len..u64::MAX);
         extents.filled.remove(len..u64::MAX);

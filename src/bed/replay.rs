@@ -4,6 +4,16 @@ use super::folder::Pour;
 use super::{Bed, Error};
 use crate::api;
 use crate::probe;
+use crate::state::Rename;
+use std::time::Duration;
+
+/// How long a listing is given to show what was made before a crash, between looks.
+const LOOKS_AGAIN: [Duration; 4] = [
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(16),
+];
 
 impl Bed {
     /// Brings every rename and every folder's rename to its end that was cut off. To be done before
@@ -17,10 +27,24 @@ impl Bed {
         }
         for rename in self.state.renames()? {
             tracing::info!("going on with the rename of {:?}", rename.path);
-            let resumed = self.resume_rename(&rename).await;
+            let resumed = self.resume_rename_patiently(&rename).await;
             wait_or_skip(&rename.path, resumed)?;
         }
         Ok(())
+    }
+
+    /// A refusal may come of an object that was made before the crash, and that no listing shows yet.
+    async fn resume_rename_patiently(&self, rename: &Rename) -> Result<(), Error> {
+        let mut pauses = LOOKS_AGAIN.into_iter();
+        loop {
+            match (self.resume_rename(rename).await, pauses.next()) {
+                (Err(error), Some(pause)) if error.api().is_some_and(api::Error::is_refused) => {
+                    tracing::info!("{:?}, again in {} s: {error}", rename.path, pause.as_secs());
+                    tokio::time::sleep(pause).await;
+                }
+                (resumed, _) => return resumed,
+            }
+        }
     }
 
     /// Takes over the scratch folders that mounts before this one left.

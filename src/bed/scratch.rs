@@ -29,6 +29,8 @@ pub(super) struct Scratch {
     slots: Arc<Mutex<Vec<Slot>>>,
     /// One folder is made at a time, or a crowd would make one each.
     making: Semaphore,
+    /// One tidies at a time: the others wait until what it has in hand is done.
+    tidying: Semaphore,
 }
 
 /// One scratch folder.
@@ -54,7 +56,13 @@ pub(super) struct Spot {
 
 impl Scratch {
     pub(super) fn new(client: Client, state: Arc<State>) -> Self {
-        Self { client, state, slots: Arc::default(), making: Semaphore::new(1) }
+        Self {
+            client,
+            state,
+            slots: Arc::default(),
+            making: Semaphore::new(1),
+            tidying: Semaphore::new(1),
+        }
     }
 
     /// A place for an object of this name.
@@ -126,6 +134,7 @@ impl Scratch {
     /// Deletes what nobody wants, and the folders in which nothing lies then: those inherited, or
     /// all. Nothing may be on its way through these.
     pub(super) async fn tidy(&self, all: bool) {
+        let _turn = self.tidying.acquire().await.expect("the semaphore is never closed");
         let slots: Vec<Slot> =
             lock(&self.slots).extract_if(.., |slot| all || slot.is_inherited).collect();
         for mut slot in slots {
@@ -163,8 +172,14 @@ impl Scratch {
                 rows => rows?,
             };
             if rows.is_empty() {
-                folder::delete_empty(&self.client, &slot.folder).await?;
-                return Ok(self.state.scratch_gone(&slot.name)?);
+                match folder::delete_empty(&self.client, &slot.folder).await {
+                    // Something lies there that is not listed yet.
+                    Err(error) if error.api().is_some_and(api::Error::is_refused) => {}
+                    deleted => {
+                        deleted?;
+                        return Ok(self.state.scratch_gone(&slot.name)?);
+                    }
+                }
             }
             for row in rows.iter().filter(|row| !wanted.contains(&row.id)) {
                 match self.client.delete(std::slice::from_ref(&row.id)).await {

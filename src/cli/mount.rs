@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{Failure, Log, start_log};
+use super::{Failure, Log, one_line, start_log};
 use crate::api::{Credentials, QpsTable, Settings};
 use crate::background::{self, Side};
 use crate::config::{Config, Wishes, make_private};
@@ -86,7 +86,7 @@ fn log_file(state: &Path) -> std::io::Result<std::fs::File> {
 /// Tells what is not done.
 pub(super) fn report(left: &[Pending], to: &mut dyn Write) -> ExitCode {
     for pending in left {
-        let (path, what) = (&pending.path, pending.stage.name());
+        let (path, what) = (one_line(&pending.path), pending.stage.name());
         let place = match &pending.staged {
             Some(staged) => format!("; its bytes are in {}", staged.display()),
             None => String::new(),

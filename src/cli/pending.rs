@@ -5,11 +5,12 @@ use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{Failure, Log, mount, start_log};
+use super::{Failure, Log, mount, one_line, start_log};
 use crate::config::{Config, Wishes};
 use crate::mount::{Plan, STAGING, local_names};
 use crate::pending::{self, Pending, Stage};
-use crate::state::{self, Lock, State};
+use crate::staging::StagedFile;
+use crate::state::{self, Lock, RowId, State};
 
 /// What `bedfs pending` takes.
 #[derive(Debug, clap::Args)]
@@ -95,9 +96,9 @@ impl Journal {
         for pending in self.pending()? {
             let Pending { path, stage, size, changed, .. } = &pending;
             let at = changed.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S");
-            writeln!(out, "{at}  {:<11}  {size:>12}  {path}", stage.name())?;
+            writeln!(out, "{at}  {:<11}  {size:>12}  {}", stage.name(), one_line(path))?;
             if let Some(error) = &pending.error {
-                writeln!(out, "    {error}")?;
+                writeln!(out, "    {}", one_line(error))?;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -106,10 +107,13 @@ impl Journal {
     /// A mount that runs takes up what is marked; without one it is done here and now.
     fn retry(&self, paths: &[String]) -> Result<ExitCode, Failure> {
         let chosen = self.chosen(paths)?;
-        let rows: Vec<_> = chosen.iter().filter_map(|pending| pending.row).collect();
+        let rows: Vec<RowId> = chosen.iter().filter_map(|pending| pending.row).collect();
         self.state.retry(&rows)?;
         match crate::mount::catch_up(&self.plan) {
-            Ok(left) => Ok(mount::report(&left, &mut std::io::stderr())),
+            Ok(mut left) => {
+                left.retain(|pending| pending.row.is_none_or(|row| rows.contains(&row)));
+                Ok(mount::report(&left, &mut std::io::stderr()))
+            }
             Err(crate::mount::Error::State(state::Error::Held { holder })) => {
                 eprintln!("bedfs: {holder} goes on with them");
                 Ok(ExitCode::SUCCESS)
@@ -129,7 +133,7 @@ impl Journal {
             fs::copy(staged, &to).map_err(|error| {
                 format!("copying {} to {}: {error}", staged.display(), to.display())
             })?;
-            if pending.is_partial {
+            if pending.is_over_old && StagedFile::reopen(staged)?.missing().is_some() {
                 eprintln!(
                     "bedfs: {} was changed in part: what was not written is zeros in the copy",
                     pending.path
@@ -152,12 +156,8 @@ impl Journal {
             let Some(row) = pending.row else { continue };
             self.state.unwanted(row)?;
             if let Some(staged) = &pending.staged {
-                match fs::remove_file(staged) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(format!("{}: {error}", staged.display()).into());
-                    }
-                    Ok(()) | Err(_) => {}
-                }
+                StagedFile::remove_from(staged)
+                    .map_err(|error| format!("{}: {error}", staged.display()))?;
             }
             self.state.forget(row)?;
         }

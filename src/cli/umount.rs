@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 
-use super::Failure;
+use super::{Failure, one_line};
 use crate::mountpoint;
 use crate::process;
 
@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             }
             state => file.error.as_deref().unwrap_or(state),
         };
-        let (path, size) = (&file.path, file.size);
+        let (path, why, size) = (one_line(&file.path), one_line(why), file.size);
         match &file.staged {
             None => eprintln!("bedfs: {path} is not deleted yet"),
             Some(staged) => {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::local::{Kept, LocalFile};
+use super::uploads::may_pass;
 use super::{Error, Fs, Result, turn};
 use crate::bed::{self, Bytes, Stored, Target};
 use crate::config::Upload;
@@ -44,7 +45,11 @@ impl Fs {
     /// Publishes for someone who waits, and who is told if that fails.
     pub(super) async fn publish_now(&self, local: &Arc<LocalFile>) -> Result<()> {
         self.publish(local).await.map_err(|error| {
-            self.give_up(local, &error);
+            match self.options.upload {
+                // What is promised goes on waiting.
+                Upload::Background if may_pass(&error) => self.uploads.add(local.ino),
+                Upload::Background | Upload::Close => self.give_up(local, &error),
+            }
             Error::Unpublished(Box::new(error))
         })
     }

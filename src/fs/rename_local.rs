@@ -132,13 +132,7 @@ impl Fs {
         let base = Arc::new(Entry { parent: folder, ..Entry::clone(entry) });
         self.state.acknowledge(
             kept.row,
-            &Acknowledged {
-                base: Some(&base),
-                base_len: base.size(),
-                extents: &[],
-                attributes: &info.attributes,
-                supersedes: None,
-            },
+            &Acknowledged { base: Some(&base), attributes: &info.attributes, supersedes: None },
         )?;
         let earlier = {
             let mut state = local.state();

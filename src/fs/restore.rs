@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::local::Kept;
 use super::{Error, Fs, Result, STRUCTURE, turn};
-use crate::staging::{Own, StagedFile};
+use crate::staging::StagedFile;
 use crate::state::{self, Acknowledged, LocalRow, Phase};
 use crate::tree::Error as TreeError;
 use crate::types::{Entry, FileId, Ino};
@@ -79,14 +79,12 @@ impl Fs {
 
     fn clear_away(&self, row: &LocalRow) {
         let removed = match &row.staged {
-            Some(name) => std::fs::remove_file(self.staged_path(name)),
+            Some(name) => StagedFile::remove_from(&self.staged_path(name)),
             None => Ok(()),
         };
         match removed {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!("staged bytes stay on disk: {error}");
-            }
-            Ok(()) | Err(_) => {
+            Err(error) => tracing::warn!("staged bytes stay on disk: {error}"),
+            Ok(()) => {
                 if let Err(error) = self.state.forget(row.id) {
                     tracing::warn!("{error}");
                 }
@@ -113,9 +111,8 @@ impl Fs {
             self.tree.set_attributes(ino, |set| *set = row.attributes.clone());
             return Ok(());
         }
-        let own = Own { base: row.base_len, extents: row.extents.clone() };
         let path = self.staged_path(row.staged.as_deref().unwrap_or_default());
-        let staged = match StagedFile::reopen(&path, &own) {
+        let staged = match StagedFile::reopen(&path) {
             Ok(staged) => Arc::new(staged),
             Err(error) => {
                 let text = format!("its staged bytes {}: {error}", path.display());
@@ -132,7 +129,7 @@ impl Fs {
             return Err(Error::Exists);
         }
         let generation = staged.generation();
-        let is_untouched = row.is_aside && own.extents.is_empty() && own.base == staged.size();
+        let is_untouched = row.is_aside && staged.is_untouched();
         let base = row.base.clone().map(Arc::new);
         let kept = Kept { staged, row: row.id, phase: row.phase, base };
         self.locals.get_or_make(
@@ -193,6 +190,9 @@ impl Fs {
             self.take_up(&id, &path).await?;
         }
         self.drain().await;
+        for local in self.locals.all() {
+            self.drop_local(local.ino);
+        }
         Ok(())
     }
 
@@ -235,13 +235,7 @@ impl Fs {
         let base = Entry { parent: folder, ..base.clone() };
         self.state.acknowledge(
             row.id,
-            &Acknowledged {
-                base: Some(&base),
-                base_len: row.base_len,
-                extents: &row.extents,
-                attributes: &row.attributes,
-                supersedes: None,
-            },
+            &Acknowledged { base: Some(&base), attributes: &row.attributes, supersedes: None },
         )?;
         (row.base, row.phase) = (Some(base), Phase::Closed);
         self.restorable.add(row);

@@ -8,7 +8,7 @@ use super::local::{Kept, LocalFile, State};
 use super::{Fs, Result};
 use crate::staging::StagedFile;
 use crate::state::{Acknowledged, LocalRow, Phase, RowId};
-use crate::tree::{Error as TreeError, Info};
+use crate::tree::Info;
 use crate::types::{Attributes, Entry, FileId, Ino};
 
 impl Fs {
@@ -20,12 +20,11 @@ impl Fs {
         if let Some(kept) = &mut state.kept {
             let (staged, row) = (kept.staged.clone(), kept.row);
             if kept.phase == Phase::Done {
-                // What was published shows through, all of it from here.
-                let own = 0..staged.size();
-                let entry = info.entry().ok_or(TreeError::NotFound)?.clone();
-                self.state.reopen(row, &entry, &[own])?;
+                // What was published is all here.
+                self.state.reopen(row)?;
+                staged.detach()?;
                 kept.phase = Phase::Open;
-                kept.base = Some(entry);
+                kept.base = None;
             }
             return Ok(staged);
         }
@@ -47,6 +46,11 @@ impl Fs {
         let info = self.tree.info(local.ino)?;
         {
             let mut state = local.state();
+            if state.kept.is_none() {
+                // Nothing of the object shows through.
+                state.kept = Some(self.begin(&info, None)?);
+                (state.published, state.promised) = (None, None);
+            }
             let is_promised = state.kept.as_ref().is_some_and(|kept| {
                 matches!(kept.phase, Phase::Closed | Phase::Failed) && kept.staged.size() > 0
             });
@@ -64,6 +68,7 @@ impl Fs {
         }
         let staged = self.stage(local)?;
         staged.truncate(0)?;
+        self.tree.set_staged(local.ino, true);
         Ok(staged)
     }
 
@@ -88,7 +93,6 @@ impl Fs {
         let staged = Arc::new(StagedFile::create(&self.options.staging, &row.path(), size)?);
         row.staged = staged.name().map(str::to_owned);
         row.base = base.map(|base| Entry::clone(base));
-        row.base_len = size;
         match self.state.begin(&row) {
             Ok(row) => Ok(Kept { staged, row, phase: Phase::Open, base: base.cloned() }),
             Err(error) => {
@@ -117,8 +121,6 @@ impl Fs {
             phase: Phase::Open,
             error: None,
             base: None,
-            base_len: 0,
-            extents: Vec::new(),
             is_aside: false,
             origin: None,
             replacing: None,
@@ -149,13 +151,10 @@ impl Fs {
         let staged = kept.staged.clone();
         let synced = tokio::task::spawn_blocking(move || staged.sync()).await;
         synced.map_err(std::io::Error::other)??;
-        let own = kept.staged.own();
         self.state.acknowledge(
             kept.row,
             &Acknowledged {
                 base: kept.base.as_deref(),
-                base_len: own.base,
-                extents: &own.extents,
                 attributes: &self.tree.info(local.ino)?.attributes,
                 supersedes: earlier.as_ref().map(|earlier| earlier.row),
             },

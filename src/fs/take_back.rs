@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::local::{Kept, LocalFile};
 use super::{Fs, Result, turn};
 use crate::bed::Target;
-use crate::staging::{Own, StagedFile};
+use crate::staging::StagedFile;
 use crate::state::{Delete, LocalRow, Phase, RowId};
 use crate::types::Entry;
 
@@ -49,9 +49,8 @@ impl Fs {
     /// It is told by its name and its bytes. Nothing else is put there meanwhile.
     pub(super) async fn clear_removed_row(&self, row: &LocalRow) -> Result<()> {
         let path = self.staged_path(row.staged.as_deref().unwrap_or_default());
-        let own = Own { base: row.base_len, extents: row.extents.clone() };
         let mut deletes = Vec::new();
-        if let Ok(staged) = StagedFile::reopen(&path, &own)
+        if let Ok(staged) = StagedFile::reopen(&path)
             && staged.missing().is_none()
         {
             let sum = std::sync::Arc::new(staged).sum_aside().await?;

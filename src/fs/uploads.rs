@@ -8,7 +8,6 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::local::LocalFile;
 use super::{Error, Fs, turn};
 use crate::api;
 use crate::bed;
@@ -98,7 +97,7 @@ impl Fs {
     /// files are not touched: what is in them was never promised.
     pub async fn drain(&self) {
         let locals = self.locals.all();
-        let uploads = stream::iter(&locals).map(|local| self.drain_file(local));
+        let uploads = stream::iter(locals).map(|local| self.drain_file(local.ino));
         uploads.buffer_unordered(AT_ONCE).collect::<()>().await;
         if let Err(error) = self.bed.send_deletes(|_| true).await {
             tracing::error!("some deletes are not done: {error}");
@@ -106,21 +105,25 @@ impl Fs {
         self.bed.tidy().await;
     }
 
-    async fn drain_file(&self, local: &Arc<LocalFile>) {
+    async fn drain_file(&self, ino: Ino) {
+        if self.locals.get(ino).is_none() {
+            return;
+        }
+        let local = self.local(ino);
         if local.state().opens == 0
-            && let Err(error) = self.publish(local).await
+            && let Err(error) = self.publish(&local).await
         {
             tracing::error!("{:?} is not uploaded: {error}", self.tree.path(local.ino));
             if !may_pass(&error) {
-                self.give_up(local, &error);
+                self.give_up(&local, &error);
             }
         }
-        self.release_held(local);
+        self.release_held(&local);
     }
 }
 
 /// Whether the same upload may succeed later without anything being done about it.
-fn may_pass(error: &Error) -> bool {
+pub(super) fn may_pass(error: &Error) -> bool {
     let of_api = |error: &api::Error| error.is_transient() || error.is_unauthorized();
     match error {
         Error::Bed(bed::Error::Upload(

@@ -79,6 +79,23 @@ impl StagedFile {
         self.extents().filled.clear();
     }
 
+    /// Whether nothing was written over the base, nor cut off it.
+    pub fn is_untouched(&self) -> bool {
+        let extents = self.extents();
+        extents.base == extents.len && extents.present == extents.filled
+    }
+
+    /// Everything is here, and nothing leans on the base any more.
+    pub fn detach(&self) -> io::Result<()> {
+        let mut extents = self.extents();
+        if let Some(log) = &self.log {
+            log.cut(0)?;
+        }
+        extents.base = 0;
+        extents.filled.clear();
+        Ok(())
+    }
+
     /// Forgets what was filled in and is not proven: it is missing again.
     pub fn unfill(&self) {
         let mut extents = self.extents();

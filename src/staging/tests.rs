@@ -37,7 +37,7 @@ fn what_was_staged_is_opened_again_as_it_was() {
     file.truncate(8).expect("cut");
     file.write_at(12, b"z").expect("written");
     let path = file.path().expect("a path").to_owned();
-    let again = StagedFile::reopen(&path, &file.own()).expect("opened");
+    let again = StagedFile::reopen(&path).expect("opened");
     assert_eq!(again.missing(), Some(0..2));
     again.fill(0, b"01234567").expect("filled");
     let all = b"01xy4567\0\0\0\0z".to_vec();

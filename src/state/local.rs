@@ -3,8 +3,6 @@
 //! A file's row is there from before its first byte until after its staged bytes are gone from disk,
 //! so that no staged byte is ever without a name.
 
-use std::ops::Range;
-
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
 
@@ -91,10 +89,6 @@ pub struct LocalRow {
     pub error: Option<String>,
     /// The object whose bytes show through where nothing was written.
     pub base: Option<Entry>,
-    /// Bytes of the base that still show through.
-    pub base_len: u64,
-    /// What was written over it.
-    pub extents: Vec<Range<u64>>,
     /// Whether the base lies in a scratch folder, for this file alone.
     pub is_aside: bool,
     /// The path that the base was taken aside from.
@@ -122,10 +116,6 @@ impl LocalRow {
 pub struct Acknowledged<'a> {
     /// The object whose bytes show through.
     pub base: Option<&'a Entry>,
-    /// Bytes of the base that still show through.
-    pub base_len: u64,
-    /// What was written over it.
-    pub extents: &'a [Range<u64>],
     /// What the user set.
     pub attributes: &'a Attributes,
     /// An earlier version that this one takes the place of.
@@ -139,19 +129,6 @@ pub(super) fn set_done(db: &Connection, row: RowId) -> rusqlite::Result<()> {
 pub(super) fn set_phase(db: &Connection, row: RowId, phase: Phase) -> rusqlite::Result<()> {
     let sql = "UPDATE local SET phase = ? WHERE id = ?";
     db.prepare_cached(sql)?.execute(params![phase.text(), row.0]).map(drop)
-}
-
-fn extents_text(extents: &[Range<u64>]) -> String {
-    let texts: Vec<String> = extents.iter().map(|e| format!("{}-{}", e.start, e.end)).collect();
-    texts.join(",")
-}
-
-fn extents(text: &str) -> Vec<Range<u64>> {
-    let extent = |text: &str| {
-        let (start, end) = text.split_once('-')?;
-        Some(start.parse().ok()?..end.parse().ok()?)
-    };
-    text.split(',').filter_map(extent).filter(|extent| !extent.is_empty()).collect()
 }
 
 /// A row whose objects cannot be read is of no use but for its bytes: it waits for the user.
@@ -176,8 +153,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<LocalRow> {
         phase: if broken.is_some() { Phase::Failed } else { phase },
         error: row.get::<_, Option<String>>("error")?.or(broken),
         base,
-        base_len: row.get::<_, i64>("base_len")?.unsigned_abs(),
-        extents: extents(&row.get::<_, String>("extents")?),
         is_aside: row.get("is_aside")?,
         origin: row.get("origin")?,
         replacing,
@@ -192,8 +167,8 @@ impl State {
         self.write("recording a new file", |db| {
             let sql = format!(
                 "INSERT INTO local (folder, folder_path, name, is_folder, staged, phase, base,
-                     base_len, extents, is_aside, origin, changed, {ATTRIBUTES})
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                     is_aside, origin, changed, {ATTRIBUTES})
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             );
             let mut values: Vec<Value> = vec![
                 row.folder.as_str().to_owned().into(),
@@ -203,8 +178,6 @@ impl State {
                 row.staged.clone().into(),
                 row.phase.text().to_owned().into(),
                 row.base.as_ref().map(entry_text).into(),
-                i64::try_from(row.base_len).unwrap_or(i64::MAX).into(),
-                extents_text(&row.extents).into(),
                 row.is_aside.into(),
                 row.origin.clone().into(),
                 now().into(),
@@ -218,14 +191,11 @@ impl State {
     /// The file was closed, and its bytes are synced: from now on they are promised.
     pub fn acknowledge(&self, row: RowId, promised: &Acknowledged<'_>) -> Result<()> {
         self.write("recording a closed file", |db| {
-            let sql = "UPDATE local SET phase = 'closed', error = NULL, base = ?, base_len = ?,
-                           extents = ?, changed = ?, mode = ?, uid = ?, gid = ?, atime = ?,
+            let sql = "UPDATE local SET phase = 'closed', error = NULL, base = ?, changed = ?, mode = ?, uid = ?, gid = ?, atime = ?,
                            mtime = ?, ctime = ?
                        WHERE id = ?";
             let mut values: Vec<Value> = vec![
                 promised.base.map(entry_text).into(),
-                i64::try_from(promised.base_len).unwrap_or(i64::MAX).into(),
-                extents_text(promised.extents).into(),
                 now().into(),
             ];
             values.extend(attribute_values(promised.attributes).map(Value::from));
@@ -300,14 +270,12 @@ impl State {
         Ok(rows.into_iter().find(|local| local.id == row).and_then(|local| local.replacing))
     }
 
-    /// A file whose bytes the service has is written to again, over these bytes of its own.
-    pub fn reopen(&self, row: RowId, base: &Entry, own: &[Range<u64>]) -> Result<()> {
+    /// A file whose bytes the service has is written to again. All of it is staged.
+    pub fn reopen(&self, row: RowId) -> Result<()> {
         self.write("recording a change of a file", |db| {
-            let sql = "UPDATE local SET phase = 'open', base = ?, base_len = ?, extents = ?,
-                           is_aside = 0, changed = ? WHERE id = ?";
-            let len = i64::try_from(base.size()).unwrap_or(i64::MAX);
-            let values = params![entry_text(base), len, extents_text(own), now(), row.0];
-            db.prepare_cached(sql)?.execute(values).map(drop)
+            let sql = "UPDATE local SET phase = 'open', base = NULL, is_aside = 0, changed = ?
+                       WHERE id = ?";
+            db.prepare_cached(sql)?.execute(params![now(), row.0]).map(drop)
         })
     }
 

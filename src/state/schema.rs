@@ -26,8 +26,6 @@ const STEPS: &[&str] = &[
         phase TEXT NOT NULL,
         error TEXT,
         base TEXT,                    -- the object that shows through, as JSON
-        base_len INTEGER NOT NULL,    -- bytes of it that still do
-        extents TEXT NOT NULL,        -- what was written over it: begin-end,...
         is_aside INTEGER NOT NULL,    -- the base lies in a scratch folder for this file alone
         origin TEXT,                  -- the path it was taken aside from
         new TEXT,                     -- a replacement under way: the new object and
