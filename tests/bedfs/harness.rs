@@ -101,6 +101,12 @@ impl Mount {
         assert!(output.status.success(), "bedfs mount: {}", text(&output.stderr));
     }
 
+    /// Waits until nothing is pending, neither an upload nor a delete.
+    pub(crate) fn quiet(&self) {
+        let pending = self.at(".bedfs/pending.json");
+        wait_until("quiet", || fs::read_to_string(&pending).is_ok_and(|told| told == "[]\n"));
+    }
+
     /// Whether the kernel shows a mount on the mount point.
     pub(crate) fn is_mounted(&self) -> bool {
         let mounts = fs::read_to_string("/proc/self/mounts").expect("the mount table");
