@@ -17,6 +17,7 @@
 //! | `faults` | each fault at each endpoint of a copy, once and for ever: nothing is lost, nothing is there twice |
 //! | `interruption` | who is killed while it waits is gone, a silent service is given up, what moves is not cut |
 //! | `local_names` | what programs write beside a picture stays here, and is uploaded once when it gets a proper name |
+//! | `local_places` | local files in places that change: not lost, and never in another's place |
 //! | `model` | random operations on a mount and on a plain folder, compared |
 //! | `moved` | each link that takes the place of another is recorded, and nothing else |
 //! | `options` | every mount option in its three spellings, the configuration file, the environment |
@@ -53,6 +54,7 @@ mod faults;
 mod harness;
 mod interruption;
 mod local_names;
+mod local_places;
 mod model;
 mod moved;
 mod options;

@@ -5,7 +5,7 @@ use std::fs;
 
 use bedfs_emulator::{Answers, Fault, FaultKind, MoveFolder, Options};
 
-use crate::harness::{Mount, attempt, fast, noise, run, xattr};
+use crate::harness::{Mount, attempt, fast, noise, wait_until, xattr};
 use crate::local_names::sh;
 use crate::semantics::{bed, bed_with, names, no_violations, python};
 
@@ -37,7 +37,7 @@ fn link(mount: &Mount, path: &str) -> String {
 fn relinked(mount: &Mount, from: &str, to: &str, line: &str) -> Row {
     let old = link(mount, from);
     sh(mount, line);
-    mount.quiet();
+    wait_until("uploaded", || xattr(&mount.at(to), "state").as_deref() == Some("remote"));
     let new = link(mount, to);
     assert_ne!(old, new, "{line}");
     (old, new, to.to_owned())
@@ -86,6 +86,26 @@ fn an_editors_save_that_renames_the_old_version_away_is_recorded() {
     let row = relinked(&mount, "a.jpg", "a.jpg", save);
     assert_eq!(moved(&mount), [row]);
     no_violations(&mount);
+}
+
+#[test]
+fn what_is_replaced_while_somebody_reads_it_is_recorded() {
+    for line in [
+        "cp $S/new a.jpg",
+        "cp $S/new .a.jpg.Xk29aB && mv .a.jpg.Xk29aB a.jpg",
+        "cp $S/new .goutputstream-AB12CD && mv .goutputstream-AB12CD a.jpg",
+    ] {
+        for args in [&["--upload", "close"][..], &["--upload", "background"]] {
+            let mount = bed_with(fast(), args, |bed| drop(bed.put("a.jpg", &noise(1, 3000))));
+            mount.local("new", &noise(2, 3000));
+            let reader = fs::File::open(mount.at("a.jpg")).expect("opened");
+            let row = relinked(&mount, "a.jpg", "a.jpg", line);
+            drop(reader);
+            mount.quiet();
+            assert_eq!(moved(&mount), [row], "{args:?}: {line}");
+            no_violations(&mount);
+        }
+    }
 }
 
 #[test]
@@ -191,7 +211,7 @@ fn a_kill_right_after_the_command_loses_no_record() {
         let name = if line.contains("b.jpg") { "b.jpg" } else { "a.jpg" };
         let row = mount.emulator.row(name).expect("the file");
         // Its link may have to be asked for first.
-        crate::harness::wait_until("the record is whole", || {
+        wait_until("the record is whole", || {
             moved(&mount).contains(&(old.clone(), row.url.clone(), name.to_owned()))
         });
         no_violations(&mount);
@@ -207,7 +227,7 @@ fn a_replacement_that_a_kill_cut_off_is_recorded_once_it_is_done() {
         mount.emulator.inject(Fault::new(endpoint, FaultKind::HangAfter).always());
         std::thread::scope(|scope| {
             let copy = scope.spawn(|| attempt("cp", [&new, &mount.at("a.jpg")]));
-            crate::harness::wait_until("cut off", || mount.emulator.count(endpoint) > 0);
+            wait_until("cut off", || mount.emulator.count(endpoint) > 0);
             mount.emulator.clear_faults();
             mount.crash(&[]);
             copy.join().expect("cp ends");
