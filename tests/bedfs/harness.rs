@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use bedfs_emulator::{Emulator, Options, Qps};
 use tempfile::TempDir;
 
+use crate::command::{kill, pid};
+
 /// The built program.
 pub(crate) const BEDFS: &str = env!("CARGO_BIN_EXE_bedfs");
 
@@ -97,6 +99,25 @@ impl Mount {
     /// Unmounts and mounts again.
     pub(crate) fn remount(&self, args: &[&str]) {
         self.unmount();
+        let output = self.mount(args);
+        assert!(output.status.success(), "bedfs mount: {}", text(&output.stderr));
+    }
+
+    /// Waits until nothing is pending, neither an upload nor a delete.
+    pub(crate) fn quiet(&self) {
+        let pending = self.at(".bedfs/pending.json");
+        wait_until("quiet", || fs::read_to_string(&pending).is_ok_and(|told| told == "[]\n"));
+    }
+
+    /// Kills the mount's process, takes away what is left of the mount, and mounts again.
+    pub(crate) fn crash(&self, args: &[&str]) {
+        let process = pid(self);
+        kill(process, libc::SIGKILL);
+        let stat = format!("/proc/{process}/stat");
+        wait_until("the process is dead", || {
+            fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "))
+        });
+        run("umount", ["-l".as_ref(), self.path.as_os_str()]);
         let output = self.mount(args);
         assert!(output.status.success(), "bedfs mount: {}", text(&output.stderr));
     }

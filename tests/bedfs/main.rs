@@ -6,17 +6,23 @@
 //! | `api_retries` | what the client repeats and what not, how fast and how long |
 //! | `api_token` | the token is got once, shared, renewed, and never asked for in a loop |
 //! | `api_transfer` | downloads, redirects and slices |
+//! | `attributes_kept` | modes, owners and times set by programs outlive the mount, its crash and every move |
 //! | `calls` | how many calls, bytes and how much memory everything takes at most |
 //! | `changes` | each fault at each endpoint of moving, removing and making: nothing goes that nobody removed |
 //! | `command` | what cannot be mounted is told in one line; completions, manual page, demo |
+//! | `deletes` | deletes are acknowledged at once, sent in batches, and done across any end |
 //! | `doctor` | the report and the probe: what is wrong is told, what the service does is found out, nothing is left |
 //! | `downloads` | what is cut, stalled, corrupted or swapped is never served as good, nor published |
 //! | `ends` | umount and signals: uploads are finished, what cannot be uploaded is kept |
 //! | `faults` | each fault at each endpoint of a copy, once and for ever: nothing is lost, nothing is there twice |
 //! | `interruption` | who is killed while it waits is gone, a silent service is given up, what moves is not cut |
+//! | `local_names` | what programs write beside a picture stays here, and is uploaded once when it gets a proper name |
+//! | `local_places` | local files in places that change: not lost, and never in another's place |
 //! | `model` | random operations on a mount and on a plain folder, compared |
+//! | `moved` | each link that takes the place of another is recorded, and nothing else |
 //! | `options` | every mount option in its three spellings, the configuration file, the environment |
 //! | `outages` | each fault while reading and listing |
+//! | `saves` | how vim, rsync and others save: the bed sees each version once |
 //! | `semantics` | what a file holds: written anywhere, cut, mapped, appended to, read back |
 //! | `semantics_attributes` | extended attributes, modes and times, the control folder, what is not there |
 //! | `semantics_elsewhere` | what others do to the bed, and listings that fail |
@@ -34,20 +40,26 @@ mod api;
 mod api_retries;
 mod api_token;
 mod api_transfer;
+mod attributes_kept;
 mod bench;
 mod calls;
 mod changes;
 mod command;
 mod compare;
+mod deletes;
 mod doctor;
 mod downloads;
 mod ends;
 mod faults;
 mod harness;
 mod interruption;
+mod local_names;
+mod local_places;
 mod model;
+mod moved;
 mod options;
 mod outages;
+mod saves;
 mod semantics;
 mod semantics_attributes;
 mod semantics_elsewhere;

@@ -25,6 +25,8 @@ const OF_FILES: [&str; 11] = [
     "url",
 ];
 
+const CONTROL: [&str; 3] = ["moved.csv", "pending.json", "status.json"];
+
 /// The attributes that `getfattr -d` finds.
 fn listed(path: &Path) -> Vec<String> {
     let args = ["-d", "-m", "-", "--absolute-names"].map(OsStr::new);
@@ -100,7 +102,7 @@ fn a_file_just_written_tells_everything_and_one_not_yet_written_only_its_state()
     let mount = Mount::new();
     let path = mount.at("a.png");
     fs::write(&path, b"").expect("an empty file");
-    assert_eq!(xattr(&path, "state").as_deref(), Some("dirty"));
+    assert_eq!(xattr(&path, "state").as_deref(), Some("local"));
     assert_eq!((xattr(&path, "url"), xattr(&path, "id")), (None, None));
     fs::write(&path, b"picture").expect("written");
     let row = mount.emulator.row("a.png").expect("the file");
@@ -192,7 +194,7 @@ fn other_attributes_are_neither_there_nor_taken() {
 }
 
 #[test]
-fn modes_owners_and_times_are_kept_for_the_mounts_life() {
+fn modes_owners_and_times_outlive_changes_and_the_mount() {
     let mount = bed_with(fast(), &["--dir-ttl", "0"], |bed| drop(bed.put("d/a.png", b"a")));
     for path in [mount.at("d/a.png"), mount.at("d")] {
         let before = fs::metadata(&path).expect("stat").permissions().mode() & 0o777;
@@ -201,17 +203,23 @@ fn modes_owners_and_times_are_kept_for_the_mounts_life() {
         run("chown", ["1234:4321".as_ref(), path.as_os_str()]);
         run("touch", ["-d".as_ref(), "2001-02-03 04:05:06.789 UTC".as_ref(), path.as_os_str()]);
     }
-    // Listed anew, written to, moved: they stay.
+    let kept = || {
+        for path in [mount.at("b.png"), mount.at("d")] {
+            let stat = fs::metadata(&path).expect("stat");
+            let set = (stat.mode() & 0o777, stat.uid(), stat.gid());
+            assert_eq!(set, (0o700, 1234, 4321), "{path:?}");
+            if path.is_dir() {
+                assert_eq!((stat.mtime(), stat.mtime_nsec()), (981_173_106, 789_000_000));
+            }
+        }
+    };
+    // Listed anew, written to, moved, mounted again: they stay.
     refresh(&mount.path);
     fs::write(mount.at("d/a.png"), b"changed").expect("written");
     fs::rename(mount.at("d/a.png"), mount.at("b.png")).expect("moved");
-    for path in [mount.at("b.png"), mount.at("d")] {
-        let stat = fs::metadata(&path).expect("stat");
-        assert_eq!((stat.mode() & 0o777, stat.uid(), stat.gid()), (0o700, 1234, 4321), "{path:?}");
-        if path.is_dir() {
-            assert_eq!((stat.mtime(), stat.mtime_nsec()), (981_173_106, 789_000_000));
-        }
-    }
+    kept();
+    mount.remount(&[]);
+    kept();
     no_violations(&mount);
 }
 
@@ -242,7 +250,7 @@ fn the_control_folder_is_reachable_but_in_no_listing() {
     fs::write(mount.at("a.png"), b"a").expect("written");
     assert_eq!(names(&mount.path), ["a.png"]);
     let control = mount.at(".bedfs");
-    assert_eq!(names(&control), ["pending.json", "status.json"]);
+    assert_eq!(names(&control), CONTROL);
     let status = fs::read_to_string(control.join("status.json")).expect("read");
     let pid = python(
         "import json,sys; print(json.load(open(sys.argv[1]))['pid'])",
@@ -265,7 +273,8 @@ fn the_control_folder_is_reachable_but_in_no_listing() {
         "sh",
         ["-c".as_ref(), "cd \"$0\" && find . -mindepth 1 -delete".as_ref(), mount.path.as_os_str()],
     );
-    assert_eq!(names(&control), ["pending.json", "status.json"]);
+    assert_eq!(names(&control), CONTROL);
+    mount.quiet();
     assert_eq!(mount.emulator.tree().len(), 0);
     no_violations(&mount);
 }
@@ -274,7 +283,7 @@ fn the_control_folder_is_reachable_but_in_no_listing() {
 fn the_control_folder_shows_or_is_away_as_asked_for() {
     let visible = Mount::with(fast(), &["--control", "visible"]);
     assert_eq!(names(&visible.path), [".bedfs"]);
-    assert_eq!(names(&visible.at(".bedfs")), ["pending.json", "status.json"]);
+    assert_eq!(names(&visible.at(".bedfs")), CONTROL);
     let off = Mount::with(fast(), &["--control", "off"]);
     assert_eq!(names(&off.path), [""; 0]);
     assert_eq!(errno(fs::metadata(off.at(".bedfs"))), libc::ENOENT);
@@ -311,7 +320,7 @@ fn nothing_in_the_control_folder_can_be_changed() {
             ["-c".as_ref(), script.as_ref(), mount.path.as_os_str(), control.as_os_str()],
         );
         assert!(!output.status.success(), "{script}: {}", text(&output.stdout));
-        assert_eq!(names(&control), ["pending.json", "status.json"], "{script}");
+        assert_eq!(names(&control), CONTROL, "{script}");
     }
     assert!(fs::read_to_string(&file).expect("read").starts_with('{'));
     assert_eq!(mount.emulator.tree(), before);

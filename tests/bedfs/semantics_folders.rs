@@ -88,6 +88,7 @@ fn a_rename_over_a_file_replaces_it() {
         assert_eq!(mount.emulator.row(from), None);
         assert!(!mount.at(from).exists());
         run("rm", [mount.at(to)]);
+        mount.quiet();
     }
     assert_eq!(ids(&mount), BTreeMap::new());
     no_violations(&mount);

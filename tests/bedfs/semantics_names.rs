@@ -134,6 +134,7 @@ fn hostile_names_are_each_listed_read_and_removed_as_themselves() {
         for path in &shown {
             let id = xattr(path, "id").expect("an ID");
             run(if path.is_dir() { "rmdir" } else { "rm" }, [path]);
+            mount.quiet();
             left.remove(&id);
             let rows = mount.emulator.list(folder);
             let ids: BTreeSet<_> =

@@ -85,6 +85,7 @@ impl Walker {
     }
 
     fn compare(&self, label: &str) {
+        self.mount.quiet();
         let wanted = content(&self.plain);
         assert_same(&content(&self.mount.path), &wanted, &format!("{label}: the mount"));
         assert_same(&bed(&self.mount.emulator), &wanted, &format!("{label}: the bed"));
@@ -309,6 +310,7 @@ fn one_name_twice_shows_both_and_either_can_go() {
     for name in content(&walker.mount.path).keys() {
         run("rm", [walker.mount.at(name)]);
     }
+    walker.mount.quiet();
     assert!(emulator.list("").iter().all(|row| row.is_folder));
     walker.finish();
 }
