@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -83,7 +84,9 @@ async fn exchange(
         Play::Answer(reply) => work.send(*reply, wire).await,
         Play::Reset => Ok(Next::Reset),
         Play::Hang => {
+            server.hanging.fetch_add(1, Ordering::Relaxed);
             wire.wait_for_end().await;
+            server.hanging.fetch_sub(1, Ordering::Relaxed);
             Ok(Next::Close)
         }
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -275,6 +276,14 @@ impl Emulator {
     /// Disarms every fault.
     pub fn clear_faults(&self) {
         lock(&self.server.faults).clear();
+    }
+
+    /// How many requests a fault keeps without an answer now: of [`FaultKind::HangAfter`] each has
+    /// had its work done.
+    ///
+    /// [`FaultKind::HangAfter`]: crate::FaultKind::HangAfter
+    pub fn hanging(&self) -> usize {
+        self.server.hanging.load(Ordering::Relaxed)
     }
 
     fn id(&self, path: &str) -> Option<Id> {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use crate::bed::Bed;
@@ -29,6 +29,8 @@ pub(crate) struct Server {
     pub(crate) record: Record,
     /// Bytes served by direct links.
     pub(crate) traffic: Arc<AtomicU64>,
+    /// Requests that a fault keeps without an answer now.
+    pub(crate) hanging: AtomicUsize,
     /// Scheme, host and port of the API, of storage and of direct links.
     pub(crate) base: String,
     /// The same of the host that direct links may be redirected to.
@@ -53,6 +55,7 @@ impl Server {
             faults: Mutex::default(),
             record: Record::default(),
             traffic: Arc::new(AtomicU64::new(traffic)),
+            hanging: AtomicUsize::new(0),
             base: url(listen),
             other: url(other),
             key: digest::key(),

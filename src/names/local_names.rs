@@ -7,8 +7,8 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 pub const DEFAULT: &[&str] = &[
     // Editors: backups, swap and lock files.
     "*~",
-    "*.sw[a-p]",
-    "*.sw[a-p]x",
+    "*.sw[a-px]",
+    "*.swpx",
     "4913",
     "#*#",
     ".#*",

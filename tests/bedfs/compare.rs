@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use bedfs_emulator::Emulator;
@@ -11,22 +12,42 @@ pub(crate) type Content = BTreeMap<String, Option<Vec<u8>>>;
 
 /// Everything in a folder.
 pub(crate) fn content(root: &Path) -> Content {
+    try_content(root).expect("readable")
+}
+
+/// Everything in a folder, if all of it can be read.
+pub(crate) fn try_content(root: &Path) -> io::Result<Content> {
     let mut all = Content::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("listed") {
-            let path = entry.expect("listed").path();
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
             let name = path.strip_prefix(root).expect("below the root");
             let name = name.to_str().expect("UTF-8").to_owned();
-            if path.is_dir() {
+            if fs::symlink_metadata(&path)?.is_dir() {
                 all.insert(name, None);
                 folders.push(path);
             } else {
-                all.insert(name, Some(fs::read(&path).expect("readable")));
+                let named =
+                    |error: io::Error| io::Error::new(error.kind(), format!("{name}: {error}"));
+                let bytes = fs::read(&path).map_err(named)?;
+                all.insert(name, Some(bytes));
             }
         }
     }
-    all
+    Ok(all)
+}
+
+/// Makes a folder hold this and nothing else.
+pub(crate) fn make_so(root: &Path, content: &Content) {
+    fs::remove_dir_all(root).expect("removed");
+    fs::create_dir(root).expect("a folder");
+    for (path, bytes) in content {
+        match bytes {
+            Some(bytes) => fs::write(root.join(path), bytes).expect("written"),
+            None => fs::create_dir(root.join(path)).expect("a folder"),
+        }
+    }
 }
 
 /// Everything in the bed, with what lies in scratch folders.

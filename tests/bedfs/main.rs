@@ -2,14 +2,17 @@
 //!
 //! | module | what it holds the program to |
 //! |---|---|
-//! | `api` | the client against the emulator: every endpoint, and how answers are read |
 //! | `api_retries` | what the client repeats and what not, how fast and how long |
 //! | `api_token` | the token is got once, shared, renewed, and never asked for in a loop |
 //! | `api_transfer` | downloads, redirects and slices |
+//! | `api` | the client against the emulator: every endpoint, and how answers are read |
 //! | `attributes_kept` | modes, owners and times set by programs outlive the mount, its crash and every move |
 //! | `calls` | how many calls, bytes and how much memory everything takes at most |
 //! | `changes` | each fault at each endpoint of moving, removing and making: nothing goes that nobody removed |
 //! | `command` | what cannot be mounted is told in one line; completions, manual page, demo |
+//! | `crash_folders` | `kill -9` at each step of changes of folders, of saves and of what is done in a row |
+//! | `crash_open` | `kill -9` while files are open, and just after they were closed in the background |
+//! | `crash_pictures` | `kill -9` at each step of changes of one picture |
 //! | `deletes` | deletes are acknowledged at once, sent in batches, and done across any end |
 //! | `doctor` | the report and the probe: what is wrong is told, what the service does is found out, nothing is left |
 //! | `downloads` | what is cut, stalled, corrupted or swapped is never served as good, nor published |
@@ -23,18 +26,20 @@
 //! | `options` | every mount option in its three spellings, the configuration file, the environment |
 //! | `outages` | each fault while reading and listing |
 //! | `saves` | how vim, rsync and others save: the bed sees each version once |
-//! | `semantics` | what a file holds: written anywhere, cut, mapped, appended to, read back |
 //! | `semantics_attributes` | extended attributes, modes and times, the control folder, what is not there |
 //! | `semantics_elsewhere` | what others do to the bed, and listings that fail |
 //! | `semantics_folders` | moves, renames, folders: IDs and links that live, nothing that goes unasked |
 //! | `semantics_names` | names that are refused, and hostile ones in listings |
 //! | `semantics_open` | open files: duplicates, children, names that go or change hands |
+//! | `semantics` | what a file holds: written anywhere, cut, mapped, appended to, read back |
 //! | `tidy` | the floors, and the only homes of reqwest, fuser and errno |
+//! | `torture` | random operations under faults and kills: what was acknowledged is so, and nothing else |
 //! | `unknowns` | whatever the service answers where the documents leave it open, the walk is the same |
 //! | `users` | an ordinary user mounts, others see what they may, secrets are for nobody |
 //!
 //! `harness` mounts the built binary on a real kernel mount, over a real socket; `bench` copies
-//! pictures under faults, and `compare` compares what is in the mount, the bed and a plain folder.
+//! pictures under faults, `crash` kills mounts at `crash_points`, `crash_verdict` holds what is there
+//! then to the law, and `compare` compares what is in the mount, the bed and a plain folder.
 
 mod api;
 mod api_retries;
@@ -46,6 +51,12 @@ mod calls;
 mod changes;
 mod command;
 mod compare;
+mod crash;
+mod crash_folders;
+mod crash_open;
+mod crash_pictures;
+mod crash_points;
+mod crash_verdict;
 mod deletes;
 mod doctor;
 mod downloads;
@@ -67,5 +78,6 @@ mod semantics_folders;
 mod semantics_names;
 mod semantics_open;
 mod tidy;
+mod torture;
 mod unknowns;
 mod users;

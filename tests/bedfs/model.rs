@@ -6,6 +6,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::IntoRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -22,10 +23,10 @@ const BATCH: usize = 40;
 const NAMES: &[&str] = &["a.jpg", "b.png", "c", "图.jpg", "with blank"];
 
 /// A generator of numbers: the same for the same seed.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -50,7 +51,7 @@ impl Dice {
 }
 
 #[derive(Clone, Debug)]
-enum Op {
+pub(crate) enum Op {
     Write(PathBuf, Vec<u8>),
     CreateNew(PathBuf, Vec<u8>),
     Append(PathBuf, Vec<u8>),
@@ -72,7 +73,7 @@ enum Op {
     RemoveOpen(PathBuf),
 }
 
-fn op(dice: &mut Dice) -> Op {
+pub(crate) fn op(dice: &mut Dice) -> Op {
     let path = dice.path();
     let offset = [0, 1, 4096, 9999, 30_000][dice.below(5)];
     match dice.below(40) {
@@ -97,7 +98,7 @@ fn op(dice: &mut Dice) -> Op {
 }
 
 /// What an operation gives that can be compared.
-fn apply(root: &Path, op: &Op) -> Result<Vec<u8>, i32> {
+pub(crate) fn apply(root: &Path, op: &Op) -> Result<Vec<u8>, i32> {
     run(root, op).map_err(|error| error.raw_os_error().unwrap_or(-1))
 }
 
@@ -105,22 +106,26 @@ fn run(root: &Path, op: &Op) -> io::Result<Vec<u8>> {
     let at = |path: &PathBuf| root.join(path);
     let nothing = |()| Vec::new();
     match op {
-        Op::Write(path, bytes) => fs::write(at(path), bytes).map(nothing),
+        Op::Write(path, bytes) => write(&at(path), bytes).map(nothing),
         Op::CreateNew(path, bytes) => {
             let mut file = OpenOptions::new().write(true).create_new(true).open(at(path))?;
-            file.write_all(bytes).map(nothing)
+            file.write_all(bytes)?;
+            close(file).map(nothing)
         }
         Op::Append(path, bytes) => {
             let mut file = OpenOptions::new().append(true).open(at(path))?;
-            file.write_all(bytes).map(nothing)
+            file.write_all(bytes)?;
+            close(file).map(nothing)
         }
         Op::WriteAt(path, offset, bytes) => {
             let file = OpenOptions::new().write(true).open(at(path))?;
-            file.write_all_at(bytes, *offset).map(nothing)
+            file.write_all_at(bytes, *offset)?;
+            close(file).map(nothing)
         }
         Op::Truncate(path, len) => {
             let file = OpenOptions::new().write(true).open(at(path))?;
-            file.set_len(*len).map(nothing)
+            file.set_len(*len)?;
+            close(file).map(nothing)
         }
         Op::Edit(path, offset, bytes) => edit(&at(path), *offset, bytes),
         Op::Read(path) => fs::read(at(path)),
@@ -148,7 +153,7 @@ fn run(root: &Path, op: &Op) -> io::Result<Vec<u8>> {
         Op::RemoveAll(path) => fs::remove_dir_all(at(path)).map(nothing),
         Op::Rename(from, to) => fs::rename(at(from), at(to)).map(nothing),
         Op::Copy(from, to) => {
-            fs::read(at(from)).and_then(|bytes| fs::write(at(to), bytes)).map(nothing)
+            fs::read(at(from)).and_then(|bytes| write(&at(to), &bytes)).map(nothing)
         }
         Op::RemoveOpen(path) => {
             let mut file = fs::File::open(at(path))?;
@@ -158,6 +163,21 @@ fn run(root: &Path, op: &Op) -> io::Result<Vec<u8>> {
             Ok(bytes)
         }
     }
+}
+
+/// Closes a file and gives what the close gave, which a drop would not.
+fn close(file: fs::File) -> io::Result<()> {
+    // SAFETY: the descriptor is owned, and given up here.
+    match unsafe { libc::close(file.into_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = fs::File::create(path)?;
+    file.write_all(bytes)?;
+    close(file)
 }
 
 fn edit(path: &Path, offset: u64, bytes: &[u8]) -> io::Result<Vec<u8>> {
@@ -223,7 +243,8 @@ fn compare_for(seed: u64, batches: usize, answers: Answers) {
     assert!(mount.emulator.violations().is_empty(), "{:?}", mount.emulator.violations());
 }
 
-fn number(name: &str) -> Option<u64> {
+/// A number from the environment.
+pub(crate) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 

@@ -77,11 +77,10 @@ fn a_hanging_request_is_never_answered() {
         let answer = connection.ask("POST", MKDIR, &headers, body.as_bytes());
         let kind = answer.expect_err("no answer").kind();
         assert!(matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut), "{kind:?}");
-        if done {
-            wait_until(|| emulator.row(name).is_some());
-        } else {
-            assert!(emulator.row(name).is_none());
-        }
+        wait_until(|| emulator.hanging() == 1);
+        assert_eq!(emulator.row(name).is_some(), done);
+        drop(connection);
+        wait_until(|| emulator.hanging() == 0);
     }
 }
 

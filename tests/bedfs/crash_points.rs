@@ -1,0 +1,106 @@
+//! The kill points of a program: each request that it makes, before it is done and after, and the
+//! moment after each command.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Mutex;
+use std::thread;
+
+use crate::crash::{Case, Scenario, Stop};
+
+/// Cases at a time: they spend their time waiting.
+const AT_ONCE: usize = 4;
+
+/// More requests than any program here makes.
+const MOST: usize = 120;
+
+/// Runs the work on each item, some at a time, and gives what it gave.
+pub(crate) fn some_at_once<T: Send, R: Send>(
+    items: Vec<T>, work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let (queue, results) = (Mutex::new(items.into_iter()), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().expect("no thread panics here").next();
+                    let Some(item) = next else { return };
+                    let result = work(item);
+                    results.lock().expect("no thread panics here").push(result);
+                }
+            });
+        }
+    });
+    results.into_inner().expect("no thread panicked")
+}
+
+/// What became of one kill point.
+struct Point {
+    /// Whether the program came so far.
+    is_reached: bool,
+    wrong: Option<String>,
+}
+
+fn kill_at(scenario: &Scenario, stop: Stop) -> Point {
+    let mut is_reached = false;
+    let mut log = String::new();
+    let judged = catch_unwind(AssertUnwindSafe(|| {
+        let case = Case::new(scenario);
+        let judged = catch_unwind(AssertUnwindSafe(|| case.judge(stop, &mut is_reached)));
+        log = case.mount.log();
+        case.abandon();
+        judged.unwrap_or_else(|why| resume_unwind(why));
+    }));
+    let label = format!("{} ({:?}), killed at {stop:?}", scenario.name, scenario.upload);
+    let wrong = judged.err().map(|why| format!("{label}: {}\n{log}", reason(&*why)));
+    Point { is_reached, wrong }
+}
+
+/// What a panic said.
+fn reason(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+}
+
+/// Kills the mount at each point of a kind in turn, until the program ends before it. Gives how many
+/// points there were, and what was wrong.
+fn sweep(scenario: &Scenario, stops: impl Iterator<Item = Stop>) -> (usize, Vec<String>) {
+    let (mut points, mut wrong) = (0, Vec::new());
+    for stop in stops {
+        let point = kill_at(scenario, stop);
+        wrong.extend(point.wrong);
+        if !point.is_reached {
+            break;
+        }
+        points += 1;
+    }
+    (points, wrong)
+}
+
+/// Kills the mount at every step of every program.
+pub(crate) fn kill_everywhere(scenarios: &[Scenario]) {
+    let kinds = 0..4;
+    let items =
+        scenarios.iter().flat_map(|scenario| kinds.clone().map(move |kind| (scenario, kind)));
+    let done = some_at_once(items.collect(), |(scenario, kind)| {
+        let commands = scenario.commands.len();
+        let (points, wrong) = match kind {
+            0 => sweep(scenario, (0..MOST).map(Stop::Before)),
+            1 => sweep(scenario, (0..MOST).map(Stop::After)),
+            2 => sweep(scenario, (1..=commands).map(Stop::Done)),
+            _ => sweep(scenario, (1..commands).map(Stop::Away)),
+        };
+        ((scenario.name, scenario.upload), points, wrong)
+    });
+    let mut wrong = Vec::new();
+    for scenario in scenarios {
+        let mine = || done.iter().filter(|(which, ..)| *which == (scenario.name, scenario.upload));
+        let points: usize = mine().map(|(_, points, _)| points).sum();
+        println!("{points:4} kill points: {} ({:?})", scenario.name, scenario.upload);
+        wrong.extend(mine().flat_map(|(.., wrong)| wrong.clone()));
+        if points < scenario.points() {
+            wrong.push(format!("{}: only {points} kill points", scenario.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{} kill points are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
