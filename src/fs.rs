@@ -156,7 +156,7 @@ impl Fs {
         options: Options, state: Arc<State>, tree: Arc<Tree>, bed: Arc<Bed>, reader: Arc<Reader>,
         account: Arc<AccountCache>,
     ) -> Result<Self> {
-        pending::take_over(&state, &options.staging, &options.local_names)?;
+        pending::take_over(&state, &options.staging)?;
         let fs = Self {
             options,
             state,

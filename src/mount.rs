@@ -133,7 +133,7 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Pending>, Error> {
     let runtime = Runtime::new().map_err(machine("starting threads"))?;
     let _lock = take_lock(plan)?;
     let client = Client::new(plan.api.clone())?;
-    let Parts { fs, state, local_names } = runtime.block_on(assemble(plan, &client))?;
+    let Parts { fs, state } = runtime.block_on(assemble(plan, &client))?;
     let mut ended =
         runtime.block_on(async { Ends::new() }).map_err(machine("waiting for signals"))?;
     let session = start_session(plan, fs.clone(), &client, &runtime)?;
@@ -171,7 +171,7 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Pending>, Error> {
     });
     behind.abort();
     runtime.shutdown_timeout(SESSION_END);
-    let mut left = pending::list(&state, &plan.state.join(STAGING), &local_names)?;
+    let mut left = pending::list(&state, &plan.state.join(STAGING))?;
     // What was interrupted before this mount is not its to tell.
     left.retain(|pending| pending.stage != Stage::Interrupted);
     Ok(left)
@@ -183,14 +183,14 @@ pub fn catch_up(plan: &Plan) -> Result<Vec<Pending>, Error> {
     let runtime = Runtime::new().map_err(machine("starting threads"))?;
     let _lock = state::Lock::take(&plan.state, "bedfs pending retry")?;
     let client = Client::new(plan.api.clone())?;
-    let Parts { fs, state, local_names } = runtime.block_on(assemble(plan, &client))?;
+    let Parts { fs, state } = runtime.block_on(assemble(plan, &client))?;
     runtime.block_on(fs.catch_up())?;
     runtime.shutdown_timeout(SESSION_END);
-    Ok(pending::list(&state, &plan.state.join(STAGING), &local_names)?)
+    Ok(pending::list(&state, &plan.state.join(STAGING))?)
 }
 
 /// The names that stay on this machine.
-pub fn local_names(wishes: &Wishes) -> Result<LocalNames, names::NotAPattern> {
+fn local_names(wishes: &Wishes) -> Result<LocalNames, names::NotAPattern> {
     match wishes.local_names() {
         Some(patterns) => LocalNames::new(patterns),
         None => LocalNames::new(names::LOCAL_NAMES.iter().copied()),
@@ -215,7 +215,6 @@ fn take_lock(plan: &Plan) -> Result<state::Lock, state::Error> {
 struct Parts {
     fs: Arc<Fs>,
     state: Arc<State>,
-    local_names: LocalNames,
 }
 
 /// Checks the account and the bed, and builds the file system over them.
@@ -232,7 +231,6 @@ async fn assemble(plan: &Plan, client: &Client) -> Result<Parts, Error> {
     let reader = Arc::new(Reader::new(client.clone(), cache));
     let bed =
         Bed::new(client.clone(), state.clone(), tree.clone(), reader.clone(), staging.clone())?;
-    let local_names = local_names(wishes)?;
     let account = Arc::new(AccountCache::new(client.background(), known));
     // SAFETY: both calls only tell a number and cannot fail.
     let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
@@ -242,13 +240,13 @@ async fn assemble(plan: &Plan, client: &Client) -> Result<Parts, Error> {
         gid: wishes.gid.unwrap_or(gid),
         umask: wishes.umask.unwrap_or(DEFAULT_UMASK),
         upload: wishes.upload.unwrap_or_default(),
-        local_names: local_names.clone(),
+        local_names: local_names(wishes)?,
         root: wishes.root.clone().unwrap_or_default(),
         control: wishes.control.unwrap_or_default(),
         staging,
     };
     let fs = Fs::new(options, state.clone(), tree, Arc::new(bed), reader, account)?;
-    Ok(Parts { fs: Arc::new(fs), state, local_names })
+    Ok(Parts { fs: Arc::new(fs), state })
 }
 
 /// Opens the state file; one that is damaged is set aside, which the user is told.

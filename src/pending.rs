@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::names::LocalNames;
 use crate::staging;
 use crate::state::{self, LocalRow, Phase, Result, RowId, State};
 use crate::types::{Attributes, FileId};
@@ -60,9 +59,9 @@ impl Stage {
 }
 
 /// Everything that is pending, the oldest first. `staging` is where staged bytes are.
-pub fn list(state: &State, staging: &Path, names: &LocalNames) -> Result<Vec<Pending>> {
+pub fn list(state: &State, staging: &Path) -> Result<Vec<Pending>> {
     let uploads = state.locals()?;
-    let uploads = uploads.into_iter().filter_map(|row| upload(row, staging, names));
+    let uploads = uploads.into_iter().filter_map(|row| upload(row, staging));
     let deletes = state.deletes()?.into_iter().map(|delete| Pending {
         row: None,
         path: delete.path,
@@ -77,8 +76,9 @@ pub fn list(state: &State, staging: &Path, names: &LocalNames) -> Result<Vec<Pen
 }
 
 /// A row as an upload; `None` if it is none: a name for here only, or nothing in it.
-fn upload(row: LocalRow, staging: &Path, names: &LocalNames) -> Option<Pending> {
-    if row.is_folder || names.has(&row.name) || row.folder.is_local() {
+fn upload(row: LocalRow, staging: &Path) -> Option<Pending> {
+    // What stays here is no upload; where its place is gone, it waits for the user all the same.
+    if row.is_folder || (row.is_local && row.phase != Phase::Failed) {
         return None;
     }
     let stage = match row.phase {
@@ -126,9 +126,9 @@ pub enum StrayError {
 /// Takes over what a mount left that ended without a word: files that were being written were
 /// interrupted, and staged files that no row names, as after a damaged state file, get one. For who
 /// has the account's lock: a mount that runs has files for which the row is about to come.
-pub fn take_over(state: &State, staging: &Path, names: &LocalNames) -> Result<(), StrayError> {
+pub fn take_over(state: &State, staging: &Path) -> Result<(), StrayError> {
     for row in state.locals()? {
-        if row.phase == Phase::Open && !names.has(&row.name) && !row.folder.is_local() {
+        if row.phase == Phase::Open && !row.is_local {
             state.interrupted(row.id)?;
         }
     }
@@ -162,6 +162,7 @@ fn adopt_strays(state: &State, staging: &Path) -> Result<(), StrayError> {
             folder_path: folder_path.to_owned(),
             name: plain.to_owned(),
             is_folder: false,
+            is_local: false,
             staged: Some(name.clone()),
             phase: Phase::Interrupted,
             error: None,

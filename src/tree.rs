@@ -340,6 +340,13 @@ impl Tree {
         }
     }
 
+    /// Tells whether the file stays here, so that an object of its name is not taken for its own.
+    pub fn set_local(&self, ino: Ino, local: bool) {
+        if let Ok(node) = self.table().get_mut(ino) {
+            node.local = local;
+        }
+    }
+
     /// Changes what the user set on the inode.
     pub fn set_attributes(&self, ino: Ino, change: impl FnOnce(&mut Attributes)) {
         if let Ok(node) = self.table().get_mut(ino) {

@@ -93,7 +93,8 @@ impl Bed {
             .map(|row| Item { is_folder: row.picture().is_none(), id: row.id, name: row.name })
             .collect();
         let listed: HashSet<FileId> = items.iter().map(|item| item.id.clone()).collect();
-        items.extend(known.recent.into_iter().filter(|item| !listed.contains(&item.id)));
+        let recent = known.recent.into_iter().filter(|item| !item.id.is_local());
+        items.extend(recent.filter(|item| !listed.contains(&item.id)));
         Ok(items)
     }
 

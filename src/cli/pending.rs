@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use super::{Failure, Log, mount, one_line, start_log};
 use crate::config::{Config, Wishes};
-use crate::mount::{Plan, STAGING, local_names};
+use crate::mount::{Plan, STAGING};
 use crate::pending::{self, Pending, Stage};
 use crate::staging::StagedFile;
 use crate::state::{self, Lock, RowId, State};
@@ -67,13 +67,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 
 impl Journal {
     fn pending(&self) -> Result<Vec<Pending>, Failure> {
-        let names = local_names(&self.plan.wishes)?;
         if self.staging.is_dir()
             && let Ok(_lock) = Lock::take(&self.plan.state, "bedfs pending")
         {
-            pending::take_over(&self.state, &self.staging, &names)?;
+            pending::take_over(&self.state, &self.staging)?;
         }
-        Ok(pending::list(&self.state, &self.staging, &names)?)
+        Ok(pending::list(&self.state, &self.staging)?)
     }
 
     /// The uploads that are meant: all, or those of these paths, each of which must be there.

@@ -108,7 +108,7 @@ impl Fs {
             let (open, uploading) = (state.opens > 0, state.uploading);
             under_way.extend(state.rows().into_iter().map(|row| (row, (open, uploading))));
         }
-        let all = pending::list(&self.state, &self.options.staging, &self.options.local_names)?;
+        let all = pending::list(&self.state, &self.options.staging)?;
         let tell = |pending: Pending| {
             let here = pending.row.and_then(|row| under_way.get(&row));
             let state = match (here, pending.stage) {

@@ -126,7 +126,7 @@ impl Fs {
     /// Makes a folder that stays on this machine.
     fn make_local_folder(&self, parent: Ino, name: &str, mode: u32) -> Result<Attr> {
         let mut row = self.new_row(Some(parent), name, Attributes::default())?;
-        (row.is_folder, row.phase) = (true, Phase::Closed);
+        (row.is_folder, row.is_local, row.phase) = (true, true, Phase::Closed);
         let row = self.state.begin(&row)?;
         let ino = self.tree.add_folder(parent, name, FileId::local(row.0))?;
         self.set_mode(ino, mode, 0o777)?;

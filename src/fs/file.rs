@@ -132,7 +132,10 @@ impl Fs {
     fn make_file(&self, parent: Ino, name: &str, mode: u32) -> Result<Ino> {
         let ino = self.tree.add_file(parent, name)?;
         // Dropped without staged bytes, the file goes again.
-        self.stage(&self.local(ino))?;
+        let local = self.local(ino);
+        local.state().is_local = self.is_local_place(Some(parent), name);
+        self.tree.set_local(ino, local.state().is_local);
+        self.stage(&local)?;
         self.touch(ino);
         self.set_mode(ino, mode, 0o666)?;
         Ok(ino)

@@ -43,6 +43,8 @@ pub(super) struct State {
     pub(super) kept: Option<Kept>,
     /// A promised version, whose successor is not promised yet.
     pub(super) earlier: Option<Kept>,
+    /// Its name or place is for this machine only.
+    pub(super) is_local: bool,
     /// The base lies in a scratch folder for this file alone.
     pub(super) is_aside: bool,
     /// The path it was taken aside from, from the bed's root.

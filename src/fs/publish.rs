@@ -26,10 +26,9 @@ impl Fs {
     /// What a close and an fsync do: the bytes are promised, and published now or soon.
     pub(super) async fn settle(&self, local: &Arc<LocalFile>) -> Result<()> {
         self.promise(local).await?;
-        let info = self.tree.info(local.ino)?;
         {
             let state = local.state();
-            if state.removed || state.dirty().is_none() || self.stays_here(&info, &state) {
+            if state.removed || state.dirty().is_none() || self.stays_here(&state) {
                 return Ok(());
             }
         }
@@ -73,8 +72,7 @@ impl Fs {
     /// is nothing to publish yet.
     pub(super) async fn publish(&self, local: &Arc<LocalFile>) -> Result<()> {
         let _turn = turn(&local.turn).await;
-        let info = self.tree.info(local.ino)?;
-        let stays = self.stays_here(&info, &local.state());
+        let stays = self.stays_here(&local.state());
         if stays { Ok(()) } else { self.publish_in_turn(local, None).await }
     }
 
@@ -214,10 +212,15 @@ impl Fs {
         let aside = state.aside().filter(|_| is_current && sum.is_some());
         let (old, new) = (stored.old.as_deref().or(aside.as_deref()), &stored.new);
         self.state.published(kept.row, &path, old, new, &info.attributes, is_done)?;
+        // Before the file counts as clean, or it would be let go as one that nobody has.
+        if let Some(place) = place {
+            self.tree.rename(local.ino, place.parent, &place.name)?;
+        }
+        self.tree.set_entry(local.ino, Arc::new(new.clone()));
         if let (true, Some(sum)) = (is_current, sum) {
             state.published = Some(sum.generation);
             state.error = None;
-            state.is_aside = false;
+            (state.is_aside, state.is_local) = (false, false);
             if let (true, Some(kept)) = (is_done, &mut state.kept) {
                 kept.phase = Phase::Done;
             }
@@ -230,13 +233,9 @@ impl Fs {
         }
         let is_clean = state.dirty().is_none();
         drop(state);
-        if let Some(place) = place {
-            self.tree.rename(local.ino, place.parent, &place.name)?;
-        }
         if is_clean {
             self.tree.set_staged(local.ino, false);
         }
-        self.tree.set_entry(local.ino, Arc::new(new.clone()));
         if let Some(old) = &stored.old {
             self.tree.bury(local.ino, &old.id);
             self.reader.close(&old.id);
@@ -270,7 +269,7 @@ impl Fs {
         } else if state.error.is_some() {
             "failed"
         } else if state.dirty().is_some() || state.is_aside {
-            match (self.stays_here(info, &state), state.has_unpromised()) {
+            match (self.stays_here(&state), state.has_unpromised()) {
                 (true, _) => "local",
                 (false, true) => "dirty",
                 (false, false) => "pending",

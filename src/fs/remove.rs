@@ -49,18 +49,7 @@ impl Fs {
     ) -> Result<()> {
         // An upload may have ended while its turn was waited for.
         let info = self.tree.info(local.ino)?;
-        let mut deletes: Vec<(Delete, Option<Instant>)> = Vec::new();
-        if let Some(entry) = info.entry() {
-            let folder = self.tree.folder_id(parent)?;
-            let delete = Delete::of(entry, folder, self.bed_path(info.ino));
-            deletes.push((delete, self.tree.seen(info.ino)));
-        }
-        let aside = local.state().aside();
-        if let Some(base) = aside {
-            let path = self.bed_path(info.ino);
-            self.record_end(local, &base)?;
-            deletes.push((Delete::of(&base, base.parent.clone(), path), None));
-        }
+        let deletes = self.deletes_of(local, parent)?;
         let held = deletes.first().map(|(delete, _)| delete.object.clone());
         let held = held.filter(|_| local.state().opens > 0);
         self.bed.remove(deletes, rows, phase, held.is_some())?;
@@ -80,6 +69,25 @@ impl Fs {
         // The last close may have come before it was held.
         self.release_held(local);
         Ok(())
+    }
+
+    /// The objects that go with a file of this folder, and when each was last seen in its place.
+    pub(super) fn deletes_of(
+        &self, local: &LocalFile, parent: Ino,
+    ) -> Result<Vec<(Delete, Option<Instant>)>> {
+        let info = self.tree.info(local.ino)?;
+        let path = self.bed_path(info.ino);
+        let mut deletes = Vec::new();
+        if let Some(entry) = info.entry() {
+            let folder = self.tree.folder_id(parent)?;
+            deletes.push((Delete::of(entry, folder, path.clone()), self.tree.seen(info.ino)));
+        }
+        let aside = local.state().aside();
+        if let Some(base) = aside {
+            self.record_end(local, &base)?;
+            deletes.push((Delete::of(&base, base.parent.clone(), path), None));
+        }
+        Ok(deletes)
     }
 
     /// What was taken aside ends: its link has a successor if another has its path.

@@ -8,7 +8,7 @@ use super::local::LocalFile;
 use super::{Error, Fs, Result, STRUCTURE, turn};
 use crate::bed::{Remade, Target};
 use crate::names::NameError;
-use crate::state::{Phase, RowId};
+use crate::state::{Phase, RowId, Whereabouts};
 use crate::tree::{CONTROL_NAME, Info, SCRATCH_PREFIX};
 use crate::types::{Attributes, Entry, FileId, Ino};
 
@@ -117,15 +117,18 @@ impl Fs {
         }
         drop(state);
         self.tree.set_entry(info.ino, renamed);
-        self.move_row(local, to, name)
+        self.move_row(local, to, name, false)
     }
 
     /// The file's rows say where it is now.
-    pub(super) fn move_row(&self, local: &LocalFile, to: Ino, name: &str) -> Result<()> {
-        let (folder, path) = (self.tree.folder_id(to)?, self.bed_path(to));
+    pub(super) fn move_row(
+        &self, local: &LocalFile, to: Ino, name: &str, is_local: bool,
+    ) -> Result<()> {
+        let (folder, folder_path) = (&self.tree.folder_id(to)?, &*self.bed_path(to));
+        let whereabouts = Whereabouts { folder, folder_path, name, is_local };
         let rows = local.state().rows();
         for row in rows {
-            self.state.renamed(row, &folder, &path, name)?;
+            self.state.renamed(row, &whereabouts)?;
         }
         Ok(())
     }
@@ -216,7 +219,9 @@ impl Fs {
         }
         let folder = self.tree.folder_id(to)?;
         if let Some(row) = id.local_row() {
-            self.state.renamed(RowId(row), &folder, &self.bed_path(to), name)?;
+            let folder_path = &*self.bed_path(to);
+            let whereabouts = Whereabouts { folder: &folder, folder_path, name, is_local: true };
+            self.state.renamed(RowId(row), &whereabouts)?;
         } else {
             self.bed.flush_deletes(&folder, Some(name)).await?;
             let target = Target { folder, name: name.to_owned(), old: None };

@@ -24,7 +24,8 @@ impl Fs {
         };
         let here = self.is_local_place(Some(to), name);
         if here {
-            self.move_row(local, to, name)?;
+            self.move_row(local, to, name, true)?;
+            self.set_local(local, true);
             return self.take_place(local, info, to, name, over, None);
         }
         let aside = {
@@ -50,7 +51,8 @@ impl Fs {
             return self.publish_as(local, info, place, over).await;
         }
         self.promise(local).await?;
-        self.move_row(local, to, name)?;
+        self.move_row(local, to, name, false)?;
+        self.set_local(local, false);
         self.take_place(local, info, to, name, over, old)?;
         if !is_written && !is_empty {
             self.uploads.add(local.ino);
@@ -64,16 +66,17 @@ impl Fs {
     ) -> Result<()> {
         self.promise(local).await?;
         // After a crash the upload goes on under the new name.
-        self.move_row(local, place.parent, &place.name)?;
+        self.move_row(local, place.parent, &place.name, false)?;
         let Err(error) = self.publish_in_turn(local, Some(&place)).await else {
             return self.forget_over_but(over, local.ino);
         };
         if local.state().replacing.is_some() {
             // What has the name may be gone already: the file stands there now, and waits.
+            self.set_local(local, false);
             self.take_place(local, info, place.parent, &place.name, over, place.old)?;
             self.give_up(local, &error);
         } else if let Some(parent) = info.parent {
-            self.move_row(local, parent, &info.name)?;
+            self.move_row(local, parent, &info.name, local.state().is_local)?;
         }
         Err(Error::Unpublished(Box::new(error)))
     }
@@ -86,17 +89,9 @@ impl Fs {
     ) -> Result<()> {
         let here = old.is_none();
         if let Some(over) = over {
-            let object = match here {
-                true => self.tree.info(over.ino)?.entry().cloned(),
-                false => None,
-            };
-            let deletes = match object {
-                Some(entry) => {
-                    let folder = self.tree.folder_id(to)?;
-                    let delete = Delete::of(&entry, folder, self.path_in(Some(to), name));
-                    vec![(delete, self.tree.seen(over.ino))]
-                }
-                None => Vec::new(),
+            let deletes = match here {
+                true => self.deletes_of(over, to)?,
+                false => Vec::new(),
             };
             let rows = over.state().rows();
             self.bed.remove(deletes, &rows, Phase::Done, false)?;
@@ -107,6 +102,12 @@ impl Fs {
             self.tree.set_entry(local.ino, old);
         }
         Ok(())
+    }
+
+    /// Whether the file stays here, by its name or place.
+    fn set_local(&self, local: &LocalFile, is_local: bool) {
+        local.state().is_local = is_local;
+        self.tree.set_local(local.ino, is_local);
     }
 
     /// An object is called by a name that is for here only, as editors do before they save: it is
@@ -138,11 +139,12 @@ impl Fs {
             let mut state = local.state();
             let generation = kept.staged.generation();
             (state.published, state.promised) = (Some(generation), Some(generation));
-            state.is_aside = true;
+            (state.is_aside, state.is_local) = (true, true);
             state.origin = Some(self.bed_path(info.ino));
             state.kept.replace(Kept { phase: Phase::Closed, base: Some(base), ..kept })
         };
         earlier.into_iter().for_each(|kept| self.drop_kept(&kept));
+        self.set_local(local, true);
         self.take_place(local, info, to, name, over, None)?;
         self.tree.set_aside(info.ino);
         Ok(())
@@ -159,13 +161,14 @@ impl Fs {
         self.tree.rename(info.ino, to, name)?;
         self.tree.set_entry(info.ino, renamed.clone());
         let mut state = local.state();
-        state.is_aside = false;
+        (state.is_aside, state.is_local) = (false, false);
         if let Some(kept) = &mut state.kept {
             kept.base = Some(renamed);
             self.state.unwanted(kept.row)?;
             kept.phase = Phase::Done;
         }
         drop(state);
+        self.tree.set_local(info.ino, false);
         self.tree.set_staged(info.ino, false);
         Ok(())
     }
@@ -177,6 +180,7 @@ impl Fs {
         let delete = Delete::of(old, self.tree.folder_id(parent)?, path);
         self.bed.remove(vec![(delete, self.tree.seen(over.ino))], &[], Phase::Done, true)?;
         over.state().held = Some(old.id.clone());
+        self.state.link_ends(&self.bed_path(over.ino), old, None)?;
         self.bed.set_aside(old).await?;
         self.release_held(over);
         Ok(())

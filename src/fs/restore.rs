@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::local::Kept;
 use super::{Error, Fs, Result, STRUCTURE, turn};
 use crate::staging::StagedFile;
-use crate::state::{self, Acknowledged, LocalRow, Phase};
+use crate::state::{self, Acknowledged, LocalRow, Phase, Whereabouts};
 use crate::tree::Error as TreeError;
 use crate::types::{Entry, FileId, Ino};
 
@@ -122,6 +122,8 @@ impl Fs {
         };
         let ino = match self.tree.child(folder, &row.name)? {
             Some(ino) if self.tree.info(ino)?.is_folder() => return Err(Error::IsAFolder),
+            // What others put there under such a name is another's, and not replaced.
+            Some(_) if row.is_local => self.tree.add_file(folder, &row.name)?,
             Some(ino) => ino,
             None => self.tree.add_file(folder, &row.name)?,
         };
@@ -137,6 +139,7 @@ impl Fs {
             || self.tree.hold(ino),
             |state| {
                 state.kept = Some(kept);
+                state.is_local = row.is_local;
                 state.is_aside = row.is_aside;
                 state.origin = row.origin.clone();
                 state.cut_off(row.replacing.clone());
@@ -153,6 +156,7 @@ impl Fs {
         );
         self.tree.set_attributes(ino, |set| *set = row.attributes.clone());
         self.tree.set_staged(ino, true);
+        self.tree.set_local(ino, row.is_local);
         if row.phase == Phase::Closed {
             self.uploads.add(ino);
         }
@@ -303,7 +307,10 @@ impl Fs {
         let Some(rows) = self.restorable.rows().remove(id) else { return };
         for row in rows {
             let moved = self.tree.folder_id(ino).map_err(Error::from).and_then(|folder| {
-                self.state.renamed(row.id, &folder, path, &row.name)?;
+                let name = &*row.name;
+                let (folder_path, is_local) = (path, row.is_local);
+                let whereabouts = Whereabouts { folder: &folder, folder_path, name, is_local };
+                self.state.renamed(row.id, &whereabouts)?;
                 self.restore_row(ino, &LocalRow { folder, ..row.clone() })
             });
             if let Err(error) = moved {

@@ -29,7 +29,7 @@ impl Fs {
             return Ok(staged);
         }
         let base = info.entry();
-        let kept = self.begin(&info, base)?;
+        let kept = self.begin(&info, base, state.is_local)?;
         let staged = kept.staged.clone();
         // Over a base nothing has changed yet; a file that is only here is dirty from the start.
         state.published = base.is_some().then_some(staged.generation());
@@ -48,14 +48,14 @@ impl Fs {
             let mut state = local.state();
             if state.kept.is_none() {
                 // Nothing of the object shows through.
-                state.kept = Some(self.begin(&info, None)?);
+                state.kept = Some(self.begin(&info, None, state.is_local)?);
                 (state.published, state.promised) = (None, None);
             }
             let is_promised = state.kept.as_ref().is_some_and(|kept| {
                 matches!(kept.phase, Phase::Closed | Phase::Failed) && kept.staged.size() > 0
             });
             if is_promised && state.dirty().is_some() && !state.is_aside {
-                let kept = self.begin(&info, None)?;
+                let kept = self.begin(&info, None, state.is_local)?;
                 let staged = kept.staged.clone();
                 let earlier = state.kept.replace(kept);
                 // One that another took the place of before: nobody can come back to it.
@@ -73,8 +73,9 @@ impl Fs {
     }
 
     /// New staged bytes over a base, and their row.
-    fn begin(&self, info: &Info, base: Option<&Arc<Entry>>) -> Result<Kept> {
-        self.keep(self.new_row(info.parent, &info.name, info.attributes.clone())?, base)
+    fn begin(&self, info: &Info, base: Option<&Arc<Entry>>, is_local: bool) -> Result<Kept> {
+        let row = self.new_row(info.parent, &info.name, info.attributes.clone())?;
+        self.keep(LocalRow { is_local, ..row }, base)
     }
 
     /// Staged bytes and a row for an object that is taken aside, which shows through whole.
@@ -117,6 +118,7 @@ impl Fs {
             folder_path,
             name: name.to_owned(),
             is_folder: false,
+            is_local: self.is_local_place(parent, name),
             staged: None,
             phase: Phase::Open,
             error: None,
@@ -186,8 +188,8 @@ impl Fs {
     }
 
     /// Whether the file stays here when it is closed: by its name or place, or since it is empty.
-    pub(super) fn stays_here(&self, info: &Info, state: &State) -> bool {
-        if info.entry().is_none() && self.is_local_place(info.parent, &info.name) {
+    pub(super) fn stays_here(&self, state: &State) -> bool {
+        if state.is_local {
             return true;
         }
         state.staged().is_some_and(|staged| staged.size() == 0) && !self.bed.takes_empty_files()

@@ -81,6 +81,8 @@ pub struct LocalRow {
     pub name: String,
     /// Whether it is a folder.
     pub is_folder: bool,
+    /// Whether its name or place is for this machine only.
+    pub is_local: bool,
     /// The name of its bytes in the folder of staged files.
     pub staged: Option<String>,
     /// How far it is.
@@ -109,6 +111,19 @@ impl LocalRow {
             false => format!("{}/{}", self.folder_path, self.name),
         }
     }
+}
+
+/// Where a file or folder is.
+#[derive(Clone, Debug)]
+pub struct Whereabouts<'a> {
+    /// The folder that names it.
+    pub folder: &'a FileId,
+    /// The folder's path from the bed's root.
+    pub folder_path: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Whether that is for this machine only.
+    pub is_local: bool,
 }
 
 /// What is promised to the one who closed a file.
@@ -149,6 +164,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<LocalRow> {
         folder_path: row.get("folder_path")?,
         name: row.get("name")?,
         is_folder: row.get("is_folder")?,
+        is_local: row.get("is_local")?,
         staged: row.get("staged")?,
         phase: if broken.is_some() { Phase::Failed } else { phase },
         error: row.get::<_, Option<String>>("error")?.or(broken),
@@ -166,15 +182,16 @@ impl State {
     pub fn begin(&self, row: &LocalRow) -> Result<RowId> {
         self.write("recording a new file", |db| {
             let sql = format!(
-                "INSERT INTO local (folder, folder_path, name, is_folder, staged, phase, base,
+                "INSERT INTO local (folder, folder_path, name, is_folder, is_local, staged, phase, base,
                      is_aside, origin, changed, {ATTRIBUTES})
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             );
             let mut values: Vec<Value> = vec![
                 row.folder.as_str().to_owned().into(),
                 row.folder_path.clone().into(),
                 row.name.clone().into(),
                 row.is_folder.into(),
+                row.is_local.into(),
                 row.staged.clone().into(),
                 row.phase.text().to_owned().into(),
                 row.base.as_ref().map(entry_text).into(),
@@ -280,12 +297,12 @@ impl State {
     }
 
     /// The file or folder has another place and name.
-    pub fn renamed(
-        &self, row: RowId, folder: &FileId, folder_path: &str, name: &str,
-    ) -> Result<()> {
+    pub fn renamed(&self, row: RowId, to: &Whereabouts<'_>) -> Result<()> {
         self.write("recording a rename", |db| {
-            let sql = "UPDATE local SET folder = ?, folder_path = ?, name = ? WHERE id = ?";
-            db.execute(sql, params![folder.as_str(), folder_path, name, row.0]).map(drop)
+            let sql = "UPDATE local SET folder = ?, folder_path = ?, name = ?, is_local = ?
+                       WHERE id = ?";
+            let Whereabouts { folder, folder_path, name, is_local } = to;
+            db.execute(sql, params![folder.as_str(), folder_path, name, is_local, row.0]).map(drop)
         })
     }
 

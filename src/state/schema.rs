@@ -22,6 +22,7 @@ const STEPS: &[&str] = &[
         folder_path TEXT NOT NULL,    -- from the bed's root, for people and for finding it again
         name TEXT NOT NULL,
         is_folder INTEGER NOT NULL,
+        is_local INTEGER NOT NULL,    -- its name or place is for this machine only
         staged TEXT,                  -- name in the folder of staged files
         phase TEXT NOT NULL,
         error TEXT,

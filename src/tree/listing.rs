@@ -207,11 +207,12 @@ fn update(
 
 /// A row of an unknown object. A file staged here under its name is about to replace it.
 fn adopt(table: &mut Table, ino: Ino, name: Arc<str>, row: Entry) {
-    let staged = table
-        .folder(ino)
-        .ok()
-        .and_then(|folder| folder.children.get(&name).copied())
-        .filter(|child| table.get(*child).is_ok_and(|node| node.staged));
+    let there = table.folder(ino).ok().and_then(|folder| folder.children.get(&name).copied());
+    if there.is_some_and(|child| table.get(child).is_ok_and(|node| node.local)) {
+        // A file that stays here hides what others gave its name.
+        return;
+    }
+    let staged = there.filter(|child| table.get(*child).is_ok_and(|node| node.staged));
     if let Some(child) = staged
         && row.kind != EntryKind::Folder
         && let Ok(node) = table.get_mut(child)

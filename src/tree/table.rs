@@ -27,6 +27,8 @@ pub(super) struct Node {
     pub(super) holds: u32,
     /// Whether bytes are staged for the file: it then outlives its object.
     pub(super) staged: bool,
+    /// Whether the file stays here: an object of its name is another's.
+    pub(super) local: bool,
     /// When this mount made or moved the object: a listing begun before cannot know of it, and one
     /// soon after may not.
     pub(super) since: Option<Instant>,
@@ -152,6 +154,7 @@ impl Table {
             lookups: 0,
             holds: 0,
             staged: false,
+            local: false,
             since: None,
             attributes: None,
             kind,
