@@ -23,7 +23,7 @@ use crate::api::{self, Client};
 use crate::probe;
 use crate::read::{self, Reader};
 use crate::staging::Sum;
-use crate::state::{self, State};
+use crate::state::{self, Delete, State};
 use crate::tree::Tree;
 use crate::types::{Entry, FileId, Picture};
 use crate::upload::{self};
@@ -63,6 +63,9 @@ pub enum Error {
         /// The name at the service.
         name: String,
     },
+    /// The last step of a change failed for now: it goes on by itself.
+    #[error("{0}; it is gone on with as soon as the service allows")]
+    Unfinished(Box<Error>),
     /// The folder has entries, so it is not deleted.
     #[error("the folder is not empty at the service")]
     NotEmpty,
@@ -110,6 +113,7 @@ impl Error {
     pub fn api(&self) -> Option<&api::Error> {
         match self {
             Self::Api(error) => Some(error),
+            Self::Unfinished(error) => error.api(),
             Self::Upload(error) => error.api(),
             Self::Probe(error) => error.api(),
             Self::Read(read::Error::Fetch { source, .. }) => Some(source),
@@ -123,10 +127,30 @@ impl Error {
 pub struct Target {
     /// The folder.
     pub folder: FileId,
+    /// Its path from the bed's root, for people.
+    pub folder_path: String,
     /// The name in it, as the service is to spell it.
     pub name: String,
     /// The object there that is to be replaced.
     pub old: Option<Arc<Entry>>,
+    /// Whether somebody has that open: it is taken aside then, and deleted later.
+    pub is_open: bool,
+}
+
+impl Target {
+    /// A name that nothing has.
+    pub fn free(folder: FileId, name: &str) -> Self {
+        let (name, folder_path) = (name.to_owned(), String::new());
+        Self { folder, folder_path, name, old: None, is_open: false }
+    }
+
+    /// The path from the bed's root, for people.
+    pub fn path(&self) -> String {
+        match self.folder_path.is_empty() {
+            true => self.name.clone(),
+            false => format!("{}/{}", self.folder_path, self.name),
+        }
+    }
 }
 
 /// The bed of one mount.
@@ -172,27 +196,46 @@ impl Bed {
         Ok(rows.into_iter().find(|row| *row.name == *name && holds(row, sum)))
     }
 
-    /// The scratch folder in which an object lies; `None` if it lies elsewhere, or is gone.
+    /// Whether the service has the folder, whatever it is called.
+    pub async fn has_folder(&self, id: &FileId) -> Result<bool, Error> {
+        match self.client.list_page(id, None).await {
+            Err(error) if error.is_not_found() => Ok(false),
+            page => page.map(|_| true).map_err(Error::from),
+        }
+    }
+
+    /// The scratch folder in which an object lies; `None` if it lies elsewhere, or is gone. `detail`
+    /// may lag, or tell no folder, so the scratch folders are listed too.
     pub async fn scratch_of(&self, entry: &Entry) -> Result<Option<FileId>, Error> {
         match self.client.detail(&entry.id).await {
-            Err(error) if error.is_not_found() => Ok(None),
-            found => Ok(Some(found?.parent).filter(|folder| self.scratch.has(folder))),
+            Err(error) if error.is_not_found() => {}
+            found => {
+                let parent = found?.parent;
+                if self.scratch.has(&parent) {
+                    return Ok(Some(parent));
+                }
+            }
         }
+        self.scratch.find(&entry.id).await
     }
 
     /// Whether the object still lies in the folder under its name: a view of it may be old. Where
     /// the service will not tell, the view has to do.
     pub async fn is_there(&self, entry: &Entry, folder: &FileId) -> Result<bool, Error> {
-        self.lies_in(&entry.id, &entry.name, folder).await
+        Ok(self.lies_in(&entry.id, &entry.name, folder).await?.unwrap_or(false))
     }
 
-    async fn lies_in(&self, id: &FileId, name: &str, folder: &FileId) -> Result<bool, Error> {
+    /// `None`: the service knows no such object, or not yet.
+    async fn lies_in(
+        &self, id: &FileId, name: &str, folder: &FileId,
+    ) -> Result<Option<bool>, Error> {
         match self.client.detail(id).await {
             Ok(found) => {
-                Ok(*found.name == *name && self.is_in(&found, folder).await?.unwrap_or(true))
+                let is_there = self.is_in(&found, folder).await?.unwrap_or(true);
+                Ok(Some(*found.name == *name && is_there))
             }
-            Err(error) if error.is_not_found() => Ok(false),
-            Err(error) if error.is_refused() => Ok(true),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) if error.is_refused() => Ok(Some(true)),
             Err(error) => Err(error.into()),
         }
     }
@@ -211,11 +254,16 @@ impl Bed {
         }
     }
 
+    /// Takes in a delete that the state file has, for when nobody has the object open any more.
+    pub fn hold(&self, delete: Delete) {
+        self.deletes.hold(delete);
+    }
+
     /// Takes an object out of its folder without deleting it, so that its name is free and its link
     /// goes on working; gives the scratch folder it is in. The state file must name it before: as
     /// the base of a file that is aside, or as a delete that is held.
-    pub async fn set_aside(&self, entry: &Entry) -> Result<FileId, Error> {
-        let folder = self.retire(entry).await?.folder().clone();
+    pub async fn set_aside(&self, entry: &Entry, from: &FileId) -> Result<FileId, Error> {
+        let folder = self.retire(entry, from).await?.folder().clone();
         self.deletes.relocate(&entry.id, &folder);
         Ok(folder)
     }

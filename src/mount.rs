@@ -37,7 +37,7 @@ const SESSION_END: Duration = Duration::from_secs(10);
 const KERNEL_TTL: Duration = Duration::from_secs(1);
 
 /// How long, and how often, a lock is asked for that somebody has.
-const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
 /// Session threads. Two let one fill a reply while the other takes a request.

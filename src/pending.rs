@@ -43,6 +43,8 @@ pub enum Stage {
     Interrupted,
     /// It is to be deleted.
     Deleting,
+    /// A rename of it is under way, or was cut off and will be gone on with.
+    Renaming,
 }
 
 impl Stage {
@@ -54,6 +56,7 @@ impl Stage {
             Self::Open => "dirty",
             Self::Interrupted => "interrupted",
             Self::Deleting => "deleting",
+            Self::Renaming => "renaming",
         }
     }
 }
@@ -62,17 +65,20 @@ impl Stage {
 pub fn list(state: &State, staging: &Path) -> Result<Vec<Pending>> {
     let uploads = state.locals()?;
     let uploads = uploads.into_iter().filter_map(|row| upload(row, staging));
-    let deletes = state.deletes()?.into_iter().map(|delete| Pending {
-        row: None,
-        path: delete.path,
-        stage: Stage::Deleting,
-        size: 0,
-        staged: None,
-        is_over_old: false,
-        error: None,
-        changed: Timestamp::from_second(delete.changed).unwrap_or_default(),
+    let deletes = state.deletes()?.into_iter().map(|delete| {
+        let changed = Timestamp::from_second(delete.changed).unwrap_or_default();
+        without_bytes(delete.path, Stage::Deleting, changed)
     });
-    Ok(uploads.chain(deletes).collect())
+    let now = Timestamp::now();
+    let renaming = |path| without_bytes(path, Stage::Renaming, now);
+    let renames = state.renames()?.into_iter().map(|rename| renaming(rename.path));
+    let pours = state.pours()?.into_iter().map(|pour| renaming(pour.name));
+    Ok(uploads.chain(deletes).chain(renames).chain(pours).collect())
+}
+
+fn without_bytes(path: String, stage: Stage, changed: Timestamp) -> Pending {
+    let (row, staged, error) = (None, None, None);
+    Pending { row, path, stage, size: 0, staged, is_over_old: false, error, changed }
 }
 
 /// A row as an upload; `None` if it is none: a name for here only, or nothing in it.

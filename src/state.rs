@@ -28,7 +28,7 @@ pub use changes::{ChangeId, FolderChange, Rename};
 pub use deletes::Delete;
 pub use error::Error;
 pub use known::Knowledge;
-pub use local::{Acknowledged, LocalRow, Phase, Replacing, RowId, Whereabouts};
+pub use local::{Acknowledged, LocalRow, Phase, Published, Replacing, RowId, Whereabouts};
 pub use lock::{Holder, Lock};
 pub use moved::Moved;
 pub use scratch::ScratchRow;

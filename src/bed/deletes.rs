@@ -100,10 +100,25 @@ impl Bed {
     ) -> Result<(), Error> {
         let all: Vec<Delete> = deletes.iter().map(|(delete, _)| delete.clone()).collect();
         self.state.remove(&all, rows, phase)?;
-        let waiting = |(delete, seen)| Waiting { delete, seen, is_held };
-        self.deletes.queue().extend(deletes.into_iter().map(waiting));
-        self.deletes.changed.notify_one();
+        self.take_in(deletes, is_held);
         Ok(())
+    }
+
+    /// Takes in deletes that the state file has.
+    pub fn take_in(&self, deletes: Vec<(Delete, Option<Instant>)>, is_held: bool) {
+        let mut queue = self.deletes.queue();
+        for (delete, seen) in deletes {
+            if queue.iter().all(|waiting| waiting.delete.object != delete.object) {
+                queue.push(Waiting { delete, seen, is_held });
+            }
+        }
+        drop(queue);
+        self.deletes.changed.notify_one();
+    }
+
+    /// The object came to stand again: some services give bytes that they know the ID of before.
+    pub fn undelete(&self, object: &FileId) {
+        self.deletes.end(&HashSet::from([object.clone()]));
     }
 
     /// Nobody has the object open any more.
@@ -232,7 +247,11 @@ impl Bed {
                 // A listing may lag behind: what it lacks is asked for.
                 let is_there = match listed.get(&delete.object) {
                     Some(row) => *row.name == *delete.name,
-                    None => self.lies_in(&delete.object, &delete.name, &folder).await?,
+                    // What is not known is not elsewhere either: its ID may be deleted.
+                    None => {
+                        let lies = self.lies_in(&delete.object, &delete.name, &folder).await?;
+                        lies.unwrap_or(true)
+                    }
                 };
                 match is_there {
                     true => there.push(delete),

@@ -84,7 +84,7 @@ impl Bed {
             staged.unfill();
             return Err(Error::Corrupted { name: base.name.to_string() });
         }
-        staged.settle();
+        staged.settle()?;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //! pictures kept.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::{Bed, Error, Target};
 use crate::api::{self, Client};
@@ -24,6 +25,9 @@ pub struct Remade {
     /// The ID it has.
     pub new: FileId,
 }
+
+/// How long a folder made before a crash is looked for, between looks.
+const LOOK_PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(3)];
 
 /// How a folder is poured into a new one.
 #[derive(Clone, Copy, Debug)]
@@ -151,7 +155,7 @@ impl Bed {
     /// Goes on with a folder that was being poured into a new one.
     pub(super) async fn resume_pour(&self, change: &FolderChange, pour: Pour) -> Result<(), Error> {
         let FolderChange { source, folder, name, .. } = change;
-        let to = Target { folder: folder.clone(), name: name.clone(), old: None };
+        let to = Target::free(folder.clone(), name);
         if self.client.list_page(source, None).await.is_err_and(|error| error.is_not_found()) {
             let new = self.find_folder(folder, name).await?;
             return Ok(self.state.pour_done(change.id, source, new.as_ref())?);
@@ -169,11 +173,22 @@ impl Bed {
         Ok(rows.into_iter().find(is_it).map(|row| row.id))
     }
 
+    /// The folder that was made before a crash, if it was. A listing may not show it yet.
+    async fn find_begun(&self, to: &Target) -> Result<Option<FileId>, Error> {
+        for pause in LOOK_PAUSES {
+            if let Some(found) = self.find_folder(&to.folder, &to.name).await? {
+                return Ok(Some(found));
+            }
+            tokio::time::sleep(pause).await;
+        }
+        self.find_folder(&to.folder, &to.name).await
+    }
+
     async fn pour_into_new(
         &self, id: &FileId, to: &Target, pour: Pour, remade: &mut Vec<Remade>,
     ) -> Result<(), Error> {
         let begun = match pour.is_resumed {
-            true => self.find_folder(&to.folder, &to.name).await?,
+            true => self.find_begun(to).await?,
             false => None,
         };
         let new = match begun {
@@ -206,6 +221,8 @@ impl Bed {
         &self, from: &FileId, to: &FileId, is_resumed: bool, remade: &mut Vec<Remade>,
         moved: &mut HashSet<FileId>,
     ) -> Result<(), Error> {
+        // What was removed from it goes first, or it would not be empty.
+        self.flush_deletes(from, None).await?;
         for _ in 0..REPEATS {
             let mut items = self.contents(from).await?;
             items.retain(|item| !moved.contains(&item.id));
@@ -220,7 +237,7 @@ impl Bed {
                 self.move_batch(batch, to).await?;
             }
             for Item { id, name, .. } in folders {
-                let to = Target { folder: to.clone(), name: name.to_string(), old: None };
+                let to = Target::free(to.clone(), &name);
                 Box::pin(self.rename_folder(&id, &name, &to, is_resumed, remade)).await?;
             }
         }

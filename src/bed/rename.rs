@@ -10,37 +10,41 @@ use super::scratch::Spot;
 use super::{Bed, Error, Target, holds, sum_of};
 use crate::api;
 use crate::staging::{StagedFile, Sum};
-use crate::state::{Delete, Rename};
+use crate::state::{Delete, Rename, RowId};
 use crate::types::{Attributes, Entry, FileId};
 use crate::upload::{self, Job};
 
 impl Bed {
     /// Gives a file another place or name, and its entry there. What is there already is taken
-    /// aside first and deleted last; `spare` leaves that to the queue of deletes.
+    /// aside first and deleted last; what is open of it waits in the queue of deletes.
     ///
     /// Within the name this is a move, which keeps the ID and so the link. Another name is another
-    /// object of the same bytes (there is no rename), made before the old one is deleted. `path` and
-    /// `attributes` are the file's own.
+    /// object of the same bytes (there is no rename), made before the old one is deleted. The
+    /// `attributes` are the file's own; the rows `ends` of the state file end with it.
     pub async fn rename(
-        &self, entry: &Entry, to: &Target, spare: bool, path: &str, attributes: &Attributes,
+        &self, entry: &Entry, to: &Target, attributes: &Attributes, ends: &[RowId],
     ) -> Result<Entry, Error> {
         let old = match &to.old {
             Some(old) => Some(self.with_link(old).await),
             None => None,
         };
-        let rename = self.state.rename_begins(entry, &to.folder, &to.name, old.as_ref(), path)?;
+        let path = to.path();
+        let (folder, old) = (&to.folder, old.as_ref());
+        let rename = self.state.rename_begins(entry, folder, &to.name, old, &path, ends)?;
         let spot = match &to.old {
             None => None,
-            Some(old) => match self.retire(old).await {
+            Some(old) => match self.retire(old, &to.folder).await {
                 Ok(spot) => Some(spot),
                 Err(error) => return Err(self.undo(&rename, None, error).await),
             },
         };
         match self.move_or_recreate(entry, to).await {
             Ok(new) => {
-                self.rename_ends(&rename, &new, attributes, spot, spare).await?;
+                self.rename_ends(&rename, &new, attributes, spot, to.is_open).await?;
                 Ok(new)
             }
+            // The new object stands: this goes on by itself, until it is done.
+            Err(error @ Error::Unfinished(_)) => Err(error),
             Err(error) => Err(self.undo(&rename, spot, error).await),
         }
     }
@@ -68,6 +72,7 @@ impl Bed {
             .filter(|_| spare)
             .map(|(over, folder)| Delete::of(over, folder, rename.path.clone()));
         self.state.rename_done(rename, new, attributes, later.as_ref())?;
+        self.undelete(&new.id);
         match (over, later) {
             (_, Some(delete)) => self.deletes.hold(delete),
             (Some(over), None) => self.discard(&over.id, spot).await,
@@ -135,9 +140,9 @@ impl Bed {
             return self.give_back(rename, over_in_place.is_some()).await;
         };
         if let Some(over) = over_in_place {
-            self.retire(over).await?;
+            self.retire(over, &rename.folder).await?;
         }
-        let target = Target { folder: rename.folder.clone(), name: rename.name.clone(), old: None };
+        let target = Target::free(rename.folder.clone(), &rename.name);
         let new = self.move_or_recreate(&source, &target).await?;
         self.rename_ends(rename, &new, &attributes, None, false).await
     }
@@ -163,10 +168,12 @@ impl Bed {
 
     /// The rename is not to be: what had the name comes back from the scratch folder.
     async fn give_back(&self, rename: &Rename, is_in_place: bool) -> Result<(), Error> {
-        if let Some(over) = rename.over.as_ref().filter(|_| !is_in_place) {
-            match self.bring(&over.id, &rename.folder).await {
-                Err(error) if error.is_not_found() => {}
-                brought => brought?,
+        if let Some(over) = rename.over.as_ref().filter(|_| !is_in_place)
+            && let Err(error) = self.bring(&over.id, &rename.folder).await
+        {
+            match self.client.detail(&over.id).await {
+                Err(gone) if gone.is_not_found() => {}
+                Ok(_) | Err(_) => return Err(error.into()),
             }
         }
         Ok(self.state.rename_undone(rename.id)?)
@@ -194,10 +201,12 @@ impl Bed {
         match self.delete(&entry.id).await {
             Ok(()) => Ok(found),
             Err(error) => {
-                // Two names where there was one: back to the old one, unless it may be gone.
-                if error.api().is_some_and(api::Error::is_refused)
-                    && let Err(stays) = self.delete(&id).await
-                {
+                // The old object may be gone.
+                if !error.api().is_some_and(api::Error::is_refused) {
+                    return Err(Error::Unfinished(Box::new(error)));
+                }
+                // Two names where there was one: back to the old one.
+                if let Err(stays) = self.delete(&id).await {
                     tracing::warn!("{:?} stays beside {:?}: {stays}", to.name, entry.name);
                 }
                 Err(error)

@@ -4,7 +4,6 @@ use super::folder::Pour;
 use super::{Bed, Error};
 use crate::api;
 use crate::probe;
-use crate::state::Rename;
 use std::time::Duration;
 
 /// How long a listing is given to show what was made before a crash, between looks.
@@ -18,33 +17,23 @@ const LOOKS_AGAIN: [Duration; 4] = [
 impl Bed {
     /// Brings every rename and every folder's rename to its end that was cut off. To be done before
     /// anything else is changed; what fails stays for the next time.
-    pub async fn replay_changes(&self) -> Result<(), Error> {
-        self.inherit().await?;
+    ///
+    /// Who is patient gives a refusal time to pass, as after a crash.
+    pub async fn replay_changes(&self, is_patient: bool) -> Result<(), Error> {
         for change in self.state.pours()? {
-            let pour = Pour { change: change.id, is_resumed: true };
-            let resumed = self.resume_pour(&change, pour).await;
+            let resume = || async {
+                let pour = Pour { change: change.id, is_resumed: true };
+                self.resume_pour(&change, pour).await
+            };
+            let resumed = patiently(&change.name, is_patient, resume).await;
             wait_or_skip(&change.name, resumed)?;
         }
         for rename in self.state.renames()? {
             tracing::info!("going on with the rename of {:?}", rename.path);
-            let resumed = self.resume_rename_patiently(&rename).await;
+            let resumed = patiently(&rename.path, is_patient, || self.resume_rename(&rename)).await;
             wait_or_skip(&rename.path, resumed)?;
         }
         Ok(())
-    }
-
-    /// A refusal may come of an object that was made before the crash, and that no listing shows yet.
-    async fn resume_rename_patiently(&self, rename: &Rename) -> Result<(), Error> {
-        let mut pauses = LOOKS_AGAIN.into_iter();
-        loop {
-            match (self.resume_rename(rename).await, pauses.next()) {
-                (Err(error), Some(pause)) if error.api().is_some_and(api::Error::is_refused) => {
-                    tracing::info!("{:?}, again in {} s: {error}", rename.path, pause.as_secs());
-                    tokio::time::sleep(pause).await;
-                }
-                (resumed, _) => return resumed,
-            }
-        }
     }
 
     /// Takes over the scratch folders that mounts before this one left.
@@ -67,6 +56,22 @@ impl Bed {
     /// Removes the scratch folders that mounts before this one left, but for what is wanted in them.
     pub async fn tidy_inherited(&self) {
         self.scratch.tidy(false).await;
+    }
+}
+
+/// A refusal may come of an object that was made before the crash, and that no listing shows yet.
+async fn patiently<R: Future<Output = Result<(), Error>>>(
+    what: &str, is_patient: bool, resume: impl Fn() -> R,
+) -> Result<(), Error> {
+    let mut pauses = LOOKS_AGAIN.into_iter().filter(|_| is_patient);
+    loop {
+        match (resume().await, pauses.next()) {
+            (Err(error), Some(pause)) if error.api().is_some_and(api::Error::is_refused) => {
+                tracing::info!("{what:?}, again in {} s: {error}", pause.as_secs());
+                tokio::time::sleep(pause).await;
+            }
+            (resumed, _) => return resumed,
+        }
     }
 }
 

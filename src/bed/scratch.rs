@@ -131,6 +131,22 @@ impl Scratch {
         lock(&self.slots).iter().any(|slot| slot.folder == *folder)
     }
 
+    /// The folder of these in which an object is listed.
+    pub(super) async fn find(&self, id: &FileId) -> Result<Option<FileId>, Error> {
+        let folders: Vec<FileId> =
+            lock(&self.slots).iter().map(|slot| slot.folder.clone()).collect();
+        for folder in folders {
+            let rows = match self.client.list_all(&folder).await {
+                Err(error) if error.is_not_found() => continue,
+                rows => rows?,
+            };
+            if rows.iter().any(|row| row.id == *id) {
+                return Ok(Some(folder));
+            }
+        }
+        Ok(None)
+    }
+
     /// Deletes what nobody wants, and the folders in which nothing lies then: those inherited, or
     /// all. Nothing may be on its way through these.
     pub(super) async fn tidy(&self, all: bool) {
@@ -182,14 +198,26 @@ impl Scratch {
                 }
             }
             for row in rows.iter().filter(|row| !wanted.contains(&row.id)) {
-                match self.client.delete(std::slice::from_ref(&row.id)).await {
-                    Err(error) if !error.is_not_found() => return Err(error.into()),
-                    Ok(()) | Err(_) => {}
-                }
+                self.clear(&row.id).await?;
             }
             tokio::time::sleep(LOOK).await;
         }
         Err(Error::NotEmpty)
+    }
+}
+
+impl Scratch {
+    /// Deletes an object that nobody wants. What came here from a folder, and was not to be deleted,
+    /// goes back there: a crash cut off why it came.
+    async fn clear(&self, id: &FileId) -> Result<(), Error> {
+        let cleared = match self.state.retired_from(id)? {
+            Some(folder) => self.client.move_to(std::slice::from_ref(id), &folder).await,
+            None => self.client.delete(std::slice::from_ref(id)).await,
+        };
+        match cleared {
+            Err(error) if !error.is_not_found() => Err(error.into()),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 }
 
@@ -225,10 +253,11 @@ fn lock(slots: &Mutex<Vec<Slot>>) -> MutexGuard<'_, Vec<Slot>> {
 
 /// Moves and deletes of what lies in a scratch folder, for the rooms beside this one.
 impl super::Bed {
-    /// Takes an object out of its folder into a scratch folder. Whoever wants it there has said so
+    /// Takes an object out of this folder into a scratch folder. Whoever wants it there has said so
     /// in the state file before.
-    pub(super) async fn retire(&self, entry: &Entry) -> Result<Spot, Error> {
+    pub(super) async fn retire(&self, entry: &Entry, folder: &FileId) -> Result<Spot, Error> {
         let spot = self.scratch.take(&entry.name).await?;
+        self.state.retires(&entry.id, folder)?;
         self.bring(&entry.id, spot.folder()).await?;
         Ok(spot)
     }
@@ -252,6 +281,7 @@ impl super::Bed {
     pub(super) async fn bring(&self, id: &FileId, folder: &FileId) -> Result<(), api::Error> {
         let mut repeats = super::REPEATS;
         let mut there = folder.clone();
+        let mut refusal = None;
         loop {
             let Err(error) = self.client.move_to(std::slice::from_ref(id), &there).await else {
                 return Ok(());
@@ -263,9 +293,13 @@ impl super::Bed {
             }
             match self.tree.real_root() {
                 // "moving to the root: "" in one document, refused in another": by its real ID.
-                Some(real) if there.is_root() && error.is_refused() => there = real,
+                Some(real) if there.is_root() && error.is_refused() => {
+                    there = real;
+                    refusal = Some(error);
+                }
                 _ if error.may_be_done() && repeats > 0 => repeats -= 1,
-                _ => return Err(error),
+                // What the other spelling of the root came to says nothing of the object.
+                _ => return Err(refusal.unwrap_or(error)),
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::{Bed, Error, Target, describe, holds, sum_of};
 use crate::api;
 use crate::staging::{StagedFile, Sum};
-use crate::state::{Replacing, RowId};
+use crate::state::{Replacing, RowId, Whereabouts};
 use crate::types::{Entry, EntryKind, FileId, Picture};
 use crate::upload::{self, Job};
 use std::sync::Arc;
@@ -22,6 +22,8 @@ pub struct Stored {
     pub new: Entry,
     /// The object whose place it took.
     pub old: Option<Arc<Entry>>,
+    /// The scratch folder in which that lies, if it was only taken aside.
+    pub aside: Option<FileId>,
 }
 
 /// Bytes on their way to a name.
@@ -44,7 +46,7 @@ impl Bed {
         let Some(old) = &target.old else {
             let uploaded = self.upload(&target.folder, &target.name, bytes).await;
             return match uploaded {
-                Ok(id) => Ok(Stored { new: made(id, target, bytes.sum), old: None }),
+                Ok(id) => Ok(Stored::alone(made(id, target, bytes.sum))),
                 Err(error) => self.store_over_stranger(target, bytes, error).await,
             };
         };
@@ -53,7 +55,7 @@ impl Bed {
         }
         // Nothing to send, if it is still there.
         match self.is_there(old, &target.folder).await? {
-            true => Ok(Stored { new: Entry::clone(old), old: None }),
+            true => Ok(Stored::alone(Entry::clone(old))),
             false => {
                 let target = Target { old: None, ..target.clone() };
                 Box::pin(self.store(&target, bytes)).await
@@ -88,41 +90,53 @@ impl Bed {
             return Err(upload::Error::Changed.into());
         }
         let replacing = Replacing { new: found, old: self.with_link(old).await };
-        if let Err(error) = self.state.set_replacing(bytes.row, Some(&replacing)) {
+        let whereabouts = Whereabouts {
+            folder: &target.folder,
+            folder_path: &target.folder_path,
+            name: &target.name,
+            is_local: false,
+        };
+        let recorded = self.state.set_replacing(bytes.row, Some((&replacing, &whereabouts)));
+        if let Err(error) = recorded {
             self.discard(&new, Some(spot)).await;
             return Err(error.into());
         }
-        if let Err(error) = self.exchange(target, &replacing, Some(spot), bytes.row).await? {
+        let (aside, brought) = self.exchange(target, &replacing, Some(spot), bytes.row).await?;
+        if let Err(error) = brought {
             // The same bytes again, in place: the service has them, so none is sent.
             tracing::warn!("{:?} cannot be moved into place: {error}", target.name);
             let id = self.upload(&target.folder, &target.name, bytes).await?;
             self.discard(&replacing.new.id, None).await;
             let old = Some(Arc::new(replacing.old));
-            return Ok(Stored { new: made(id, target, bytes.sum), old });
+            return Ok(Stored { new: made(id, target, bytes.sum), old, aside });
         }
-        Ok(replaced(target, &replacing))
+        Ok(Stored { aside, ..replaced(target, &replacing) })
     }
 
     /// The old version goes, and the new one takes its place; the inner error is that it cannot be
     /// moved there. The state file names both, so that this is gone on with after any end.
     async fn exchange(
         &self, target: &Target, replacing: &Replacing, spot: Option<Spot>, row: RowId,
-    ) -> Result<Result<(), api::Error>, Error> {
+    ) -> Result<(Option<FileId>, Result<(), api::Error>), Error> {
         let Replacing { new, old } = replacing;
-        match self.delete(&old.id).await {
+        let out = match target.is_open {
+            true => self.set_aside(old, &target.folder).await.map(Some),
+            false => self.delete(&old.id).await.map(|()| None),
+        };
+        let aside = match out {
             Err(error) if error.api().is_some_and(api::Error::is_refused) => {
                 self.state.set_replacing(row, None)?;
                 self.discard(&new.id, spot).await;
                 return Err(error);
             }
             // The old version may be gone: the new one must stay.
-            deleted => deleted?,
-        }
+            out => out?,
+        };
         let brought = self.bring(&new.id, &target.folder).await;
         if let (Ok(()), Some(spot)) = (&brought, spot) {
             spot.free();
         }
-        Ok(brought)
+        Ok((aside, brought))
     }
 
     /// Goes on with a replacement that was cut off, wherever that was. `None`: the old version is
@@ -131,7 +145,7 @@ impl Bed {
         &self, target: &Target, replacing: &Replacing, row: RowId,
     ) -> Result<Option<Stored>, Error> {
         let Replacing { new, old } = replacing;
-        let stored = |new: Entry| Stored { new, old: Some(Arc::new(old.clone())) };
+        let stored = |new| Stored { new, old: Some(Arc::new(old.clone())), aside: None };
         let rows = self.client.list_all(&target.folder).await?;
         let in_place = |row: &&Entry| row.id == new.id && row.id != old.id;
         if let Some(row) = rows.iter().find(in_place) {
@@ -157,8 +171,9 @@ impl Bed {
             }
             found => drop(found?),
         }
-        let Err(error) = self.exchange(target, replacing, None, row).await? else {
-            return Ok(Some(replaced(target, replacing)));
+        let (aside, brought) = self.exchange(target, replacing, None, row).await?;
+        let Err(error) = brought else {
+            return Ok(Some(Stored { aside, ..replaced(target, replacing) }));
         };
         let Some(sum) = sum_of(new) else { return Err(error.into()) };
         match upload::instant(&self.client, &target.folder, &target.name, sum).await? {
@@ -177,16 +192,28 @@ impl Bed {
         if !error.api().is_some_and(api::Error::is_refused) {
             return Err(error.into());
         }
-        let rows = self.client.list_all(&target.folder).await?;
-        let stranger =
-            rows.into_iter().find(|row| *row.name == *target.name && row.picture().is_some());
+        let stranger = self.named_soon(target).await?;
         match stranger {
-            Some(old) if holds(&old, bytes.sum) => Ok(Stored { new: old, old: None }),
+            Some(old) if holds(&old, bytes.sum) => Ok(Stored::alone(old)),
             Some(old) => {
                 let target = Target { old: Some(Arc::new(old)), ..target.clone() };
                 Box::pin(self.store(&target, bytes)).await
             }
             None => Err(error.into()),
+        }
+    }
+
+    /// The object that has the target's name. A listing may lag behind, so it is looked for a few
+    /// times.
+    async fn named_soon(&self, target: &Target) -> Result<Option<Entry>, Error> {
+        let mut pauses = LOOK_PAUSES.into_iter();
+        loop {
+            let rows = self.client.list_all(&target.folder).await?;
+            let is_it = |row: &Entry| *row.name == *target.name && row.picture().is_some();
+            match (rows.into_iter().find(is_it), pauses.next()) {
+                (None, Some(pause)) => tokio::time::sleep(pause).await,
+                (found, _) => return Ok(found),
+            }
         }
     }
 
@@ -246,7 +273,14 @@ impl Bed {
 /// What a replacement came to that moved the new version into place.
 fn replaced(target: &Target, replacing: &Replacing) -> Stored {
     let new = Entry { parent: target.folder.clone(), ..replacing.new.clone() };
-    Stored { new, old: Some(Arc::new(replacing.old.clone())) }
+    Stored { new, old: Some(Arc::new(replacing.old.clone())), aside: None }
+}
+
+impl Stored {
+    /// An object that took nobody's place.
+    fn alone(new: Entry) -> Self {
+        Self { new, old: None, aside: None }
+    }
 }
 
 /// The entry of an object just made. Its link is asked for when someone wants it.

@@ -51,10 +51,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     start_log(tracing::Level::WARN, Log::Stderr);
     let config = Config::load()?;
     let plan = mount::plan(&config, Wishes::default(), PathBuf::new())?;
-    let (state, damaged) = State::open(&plan.state)?;
-    if let Some(aside) = damaged {
-        eprintln!("bedfs: warning: the state file was damaged, and is kept as {}", aside.display());
-    }
+    let state = open(&plan.state)?;
     let staging = plan.state.join(STAGING);
     let journal = Journal { plan, state, staging };
     match args.action.as_ref().unwrap_or(&Action::List) {
@@ -63,6 +60,18 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         Action::Export { dir, paths } => journal.export(dir, paths),
         Action::Discard { paths } => journal.discard(paths),
     }
+}
+
+/// Opens the state file. A damaged one is set aside only where no mount has it open.
+fn open(dir: &Path) -> Result<State, Failure> {
+    let Ok(_lock) = Lock::take(dir, "bedfs pending") else {
+        return Ok(State::open_sound(dir)?);
+    };
+    let (state, damaged) = State::open(dir)?;
+    if let Some(aside) = damaged {
+        eprintln!("bedfs: warning: the state file was damaged, and is kept as {}", aside.display());
+    }
+    Ok(state)
 }
 
 impl Journal {

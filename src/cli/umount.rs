@@ -40,7 +40,7 @@ impl Pending {
     /// Whether the mount is at it, or will be.
     fn is_on_its_way(&self) -> bool {
         match &*self.state {
-            "uploading" | "pending" | "deleting" => true,
+            "uploading" | "pending" | "deleting" | "renaming" => true,
             "dirty" => !self.open,
             _ => false,
         }
@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         };
         let (path, why, size) = (one_line(&file.path), one_line(why), file.size);
         match &file.staged {
-            None => eprintln!("bedfs: {path} is not deleted yet"),
+            None => eprintln!("bedfs: {path}: {why}"),
             Some(staged) => {
                 eprintln!("bedfs: {path} ({size} bytes) is not uploaded: {why}");
                 let staged = staged.display();

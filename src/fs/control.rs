@@ -119,7 +119,7 @@ impl Fs {
             };
             json!({
                 "path": pending.path,
-                "operation": if pending.stage == Stage::Deleting { "delete" } else { "upload" },
+                "operation": operation(pending.stage),
                 "state": state,
                 "size": pending.size,
                 "open": here.is_some_and(|(open, _)| *open),
@@ -167,5 +167,14 @@ impl Fs {
             "cache_capacity": self.reader.cache().capacity(),
             "calls": self.bed.calls(),
         }))
+    }
+}
+
+/// What is done about something pending.
+fn operation(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Deleting => "delete",
+        Stage::Renaming => "rename",
+        Stage::Waiting | Stage::Failed | Stage::Open | Stage::Interrupted => "upload",
     }
 }

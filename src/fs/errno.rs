@@ -66,6 +66,7 @@ fn of_bed(error: &bed::Error) -> i32 {
         bed::Error::Upload(error) => of_upload(error),
         bed::Error::Read(error) => of_read(error),
         bed::Error::Staging(error) => error.raw_os_error().unwrap_or(libc::EIO),
+        bed::Error::Unfinished(error) => of_bed(error),
         bed::Error::State(error) => of_state(error),
         bed::Error::Probe(error) => error.api().map_or(libc::EIO, of_api),
         bed::Error::NotEmpty => libc::ENOTEMPTY,

@@ -8,7 +8,7 @@ use super::{Error, Fs, Result, turn};
 use crate::bed::{self, Bytes, Stored, Target};
 use crate::config::Upload;
 use crate::staging::{StagedFile, Sum};
-use crate::state::Phase;
+use crate::state::{Delete, Phase, Published, RowId};
 use crate::tree::{self, Info};
 use crate::types::{Entry, FileId, Ino, Md5};
 use crate::upload;
@@ -20,6 +20,8 @@ pub(super) struct Place {
     pub(super) name: String,
     /// The object there that it takes the place of.
     pub(super) old: Option<Arc<Entry>>,
+    /// Rows of what is here of that.
+    pub(super) ends: Vec<RowId>,
 }
 
 impl Fs {
@@ -156,9 +158,8 @@ impl Fs {
 
     /// Where the bytes are to go, and the object whose place they take there.
     async fn target(&self, local: &LocalFile, place: Option<&Place>) -> Result<(Ino, Target)> {
-        if let Some(Place { parent, name, old }) = place {
-            let folder = self.tree.folder_id(*parent)?;
-            return Ok((*parent, Target { folder, name: name.clone(), old: old.clone() }));
+        if let Some(Place { parent, name, old, .. }) = place {
+            return Ok((*parent, self.target_in(*parent, name, old.clone())?));
         }
         let info = self.tree.info(local.ino)?;
         // Its folder may have been removed elsewhere.
@@ -175,8 +176,48 @@ impl Fs {
                 old = None;
             }
         }
-        let folder = self.tree.folder_id(parent)?;
-        Ok((parent, Target { folder, name, old }))
+        Ok((parent, self.target_in(parent, &name, old)?))
+    }
+
+    /// A name in a folder as a target, and what has the name.
+    pub(super) fn target_in(
+        &self, parent: Ino, name: &str, old: Option<Arc<Entry>>,
+    ) -> Result<Target> {
+        let is_open = old.as_ref().is_some_and(|old| self.reader_of(&old.id).is_some());
+        let (folder, folder_path) = (self.tree.folder_id(parent)?, self.bed_path(parent));
+        Ok(Target { folder, folder_path, name: name.to_owned(), old, is_open })
+    }
+
+    /// A file that somebody reads from this object, and that has lost its name, or is about to.
+    fn reader_of(&self, object: &FileId) -> Option<Arc<LocalFile>> {
+        let is_it = |local: &Arc<LocalFile>| {
+            let is_read = {
+                let state = local.state();
+                state.opens > 0 && state.staged().is_none()
+            };
+            let entry = self.tree.info(local.ino).ok().and_then(|info| info.entry().cloned());
+            is_read && entry.is_some_and(|entry| entry.id == *object)
+        };
+        self.locals.all().into_iter().find(is_it)
+    }
+
+    /// An object that was taken aside goes when nobody has it open.
+    pub(super) fn hold_open(&self, delete: Delete) {
+        let object = delete.object.clone();
+        self.bed.hold(delete);
+        self.hold_for_reader(&object);
+    }
+
+    /// An object whose delete is held goes with the last close of who reads it.
+    pub(super) fn hold_for_reader(&self, object: &FileId) {
+        match self.reader_of(object) {
+            Some(reader) => {
+                reader.state().held = Some(object.clone());
+                // The last close may have come meanwhile.
+                self.release_held(&reader);
+            }
+            None => self.bed.release(object),
+        }
     }
 
     /// Nothing is put beside its own twin where the service would drop the older of the two.
@@ -196,22 +237,40 @@ impl Fs {
         sum: Option<Sum>,
     ) -> Result<()> {
         let info = self.tree.info(local.ino)?;
-        if local.state().removed {
-            return self.take_back(kept, &stored.new);
-        }
         let (parent, name) = match place {
             Some(place) => (Some(place.parent), place.name.clone()),
             None => (info.parent, info.name.to_string()),
         };
         let path = self.path_in(parent, &name);
+        // Held to the end: a removal comes before all of it, or after.
         let mut state = local.state();
+        if state.removed {
+            drop(state);
+            return self.take_back(kept, &stored.new);
+        }
         let is_current = state.kept.as_ref().is_some_and(|now| now.row == kept.row);
         let is_done =
             sum.is_some_and(|sum| !is_current || kept.staged.generation() == sum.generation);
         // What was taken aside ends here too: its bytes are in the new object.
         let aside = state.aside().filter(|_| is_current && sum.is_some());
         let (old, new) = (stored.old.as_deref().or(aside.as_deref()), &stored.new);
-        self.state.published(kept.row, &path, old, new, &info.attributes, is_done)?;
+        let mut ends = place.map(|place| place.ends.clone()).unwrap_or_default();
+        let superseded = state.earlier.take_if(|_| is_current && is_done);
+        ends.extend(superseded.as_ref().map(|kept| kept.row));
+        let later = stored.old.as_ref().zip(stored.aside.clone());
+        let later = later.map(|(old, folder)| Delete::of(old, folder, path.clone()));
+        self.state.published(
+            kept.row,
+            &Published {
+                path: &path,
+                old,
+                new,
+                attributes: &info.attributes,
+                is_done,
+                ends: &ends,
+                later: later.as_ref(),
+            },
+        )?;
         // Before the file counts as clean, or it would be let go as one that nobody has.
         if let Some(place) = place {
             self.tree.rename(local.ino, place.parent, &place.name)?;
@@ -232,10 +291,14 @@ impl Fs {
             earlier.phase = Phase::Done;
         }
         let is_clean = state.dirty().is_none();
+        state.uploading &= sum.is_none();
         drop(state);
+        self.bed.undelete(&new.id);
         if is_clean {
             self.tree.set_staged(local.ino, false);
         }
+        superseded.into_iter().for_each(|kept| self.drop_kept(&kept));
+        later.into_iter().for_each(|delete| self.hold_open(delete));
         if let Some(old) = &stored.old {
             self.tree.bury(local.ino, &old.id);
             self.reader.close(&old.id);

@@ -20,12 +20,13 @@ impl Fs {
         }
         let local = self.local(info.ino);
         // An upload under way ends at its next step; nobody wants what it sends.
-        let rows = {
+        let (rows, is_uploading) = {
             let mut state = local.state();
             state.removed = true;
-            state.rows()
+            (state.rows(), state.uploading)
         };
-        let removed = match self.is_only_uploading(&local) {
+        // Where a rename waits for the upload, it is waited for that.
+        let removed = match is_uploading && self.renaming.available_permits() > 0 {
             // The upload clears away behind itself what it makes.
             true => self.remove_file(&local, parent, &rows, Phase::Removed).await,
             false => {
@@ -37,11 +38,6 @@ impl Fs {
             local.state().removed = false;
         }
         removed
-    }
-
-    /// Whether the file's turn is an upload's, and no rename waits for that.
-    fn is_only_uploading(&self, local: &LocalFile) -> bool {
-        local.state().uploading && self.renaming.available_permits() > 0
     }
 
     async fn remove_file(
@@ -61,7 +57,8 @@ impl Fs {
         }
         if let (true, Some(entry)) = (is_open, info.entry()) {
             // Its name must be free; where it cannot be moved, whoever wants the name waits.
-            if let Err(error) = self.bed.set_aside(entry).await {
+            let from = self.tree.folder_id(parent)?;
+            if let Err(error) = self.bed.set_aside(entry, &from).await {
                 tracing::warn!("{:?} stays in place while it is open: {error}", info.name);
             }
         }

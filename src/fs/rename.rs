@@ -8,7 +8,7 @@ use super::local::LocalFile;
 use super::{Error, Fs, Result, STRUCTURE, turn};
 use crate::bed::{Remade, Target};
 use crate::names::NameError;
-use crate::state::{Phase, RowId, Whereabouts};
+use crate::state::{RowId, Whereabouts};
 use crate::tree::{CONTROL_NAME, Info, SCRATCH_PREFIX};
 use crate::types::{Attributes, Entry, FileId, Ino};
 
@@ -106,9 +106,9 @@ impl Fs {
             return Err(crate::tree::Error::NotFound.into());
         }
         let as_named = if kept_name { &*entry.name } else { name };
-        let over_both = over.zip(old.as_ref());
-        let renamed = self.rename_object(info, entry, to, as_named, over_both).await?;
-        self.forget_over(over)?;
+        let ends = over.map(|over| over.state().rows()).unwrap_or_default();
+        let renamed = self.rename_object(info, entry, (to, as_named), old, &ends).await?;
+        over.into_iter().for_each(|over| self.forget_name(over.ino));
         self.tree.rename(info.ino, to, name)?;
         let mut state = local.state();
         if state.base().is_some_and(|base| base.id == entry.id) {
@@ -126,24 +126,7 @@ impl Fs {
     ) -> Result<()> {
         let (folder, folder_path) = (&self.tree.folder_id(to)?, &*self.bed_path(to));
         let whereabouts = Whereabouts { folder, folder_path, name, is_local };
-        let rows = local.state().rows();
-        for row in rows {
-            self.state.renamed(row, &whereabouts)?;
-        }
-        Ok(())
-    }
-
-    /// What had the name is gone with all that was staged of it.
-    pub(super) fn forget_over(&self, over: Option<&Arc<LocalFile>>) -> Result<()> {
-        let Some(over) = over else { return Ok(()) };
-        let rows = over.state().rows();
-        self.bed.remove(Vec::new(), &rows, Phase::Done, false)?;
-        self.forget_name(over.ino);
-        Ok(())
-    }
-
-    pub(super) fn forget_over_but(&self, over: Option<&Arc<LocalFile>>, ino: Ino) -> Result<()> {
-        self.forget_over(over.filter(|over| over.ino != ino))
+        Ok(self.state.renamed(&local.state().rows(), &whereabouts, &[], &[])?)
     }
 
     /// The object behind a name, if it is still there: what was moved elsewhere is not replaced.
@@ -154,12 +137,12 @@ impl Fs {
         }
     }
 
-    /// Renames the object, over another one if there is one: that is deleted, unless it is open.
+    /// Renames the object, over another one if there is one: that is deleted, unless it is open. The
+    /// rows `ends` of the state file end with it.
     pub(super) async fn rename_object(
-        &self, info: &Info, entry: &Arc<Entry>, to: Ino, name: &str,
-        over: Option<(&Arc<LocalFile>, &Arc<Entry>)>,
+        &self, info: &Info, entry: &Arc<Entry>, (to, name): (Ino, &str), old: Option<Arc<Entry>>,
+        ends: &[RowId],
     ) -> Result<Arc<Entry>> {
-        let old = over.map(|(_, old)| old.clone());
         if let Some(old) = &old {
             if old.id == entry.id {
                 // It is there already, by a rename whose answer was lost.
@@ -169,27 +152,21 @@ impl Fs {
                 return Err(Error::Doubled);
             }
         }
-        let folder = self.tree.folder_id(to)?;
-        self.bed.flush_deletes(&folder, Some(name)).await?;
+        let target = self.target_in(to, name, old.clone())?;
+        self.bed.flush_deletes(&target.folder, Some(name)).await?;
         if let Some((md5, size)) = entry.picture().and_then(|p| Some((p.md5?, p.size))) {
-            let but: Vec<&FileId> =
-                [&entry.id].into_iter().chain(old.as_ref().map(|o| &o.id)).collect();
+            let but: Vec<&FileId> = old.iter().map(|old| &old.id).chain([&entry.id]).collect();
             self.spare_twin(to, name, &but, (md5, size)).await?;
         }
-        let target = Target { folder, name: name.to_owned(), old: old.clone() };
-        let open = over.filter(|(over, _)| over.state().opens > 0);
         // A new object has a new time; the content is as old as it was.
         let mtime = self.attr_of(info).mtime;
         self.tree.set_attributes(info.ino, |set| set.mtime = Some(mtime));
         let attributes = Attributes { mtime: Some(mtime), ..info.attributes.clone() };
-        let path = self.path_in(Some(to), name);
-        let renamed = self.bed.rename(entry, &target, open.is_some(), &path, &attributes).await;
+        let renamed = self.bed.rename(entry, &target, &attributes, ends).await;
         // Whatever was done of it shows at the next look.
         let renamed = renamed.inspect_err(|_| self.tree.expire(to))?;
-        if let Some((over, old)) = open {
-            over.state().held = Some(old.id.clone());
-            // The last close may have come meanwhile.
-            self.release_held(over);
+        if let (Some(old), true) = (&old, target.is_open) {
+            self.hold_for_reader(&old.id);
         }
         Ok(Arc::new(renamed))
     }
@@ -221,10 +198,10 @@ impl Fs {
         if let Some(row) = id.local_row() {
             let folder_path = &*self.bed_path(to);
             let whereabouts = Whereabouts { folder: &folder, folder_path, name, is_local: true };
-            self.state.renamed(RowId(row), &whereabouts)?;
+            self.state.renamed(&[RowId(row)], &whereabouts, &[], &[])?;
         } else {
             self.bed.flush_deletes(&folder, Some(name)).await?;
-            let target = Target { folder, name: name.to_owned(), old: None };
+            let target = Target::free(folder, name);
             let moved = self.rename_folder_object(&id, &what, &target).await;
             moved.inspect_err(|_| {
                 self.tree.expire(what.ino);

@@ -7,8 +7,8 @@ use super::local::{Kept, LocalFile};
 use super::publish::Place;
 use super::{Error, Fs, Result};
 use crate::config::Upload;
-use crate::state::{Acknowledged, Delete, Phase};
-use crate::tree::Info;
+use crate::state::{Acknowledged, Delete, Phase, Whereabouts};
+use crate::tree::{Error as TreeError, Info};
 use crate::types::{Entry, Ino};
 
 impl Fs {
@@ -22,38 +22,27 @@ impl Fs {
             Some(over) => self.object_there(over.ino).await?,
             None => None,
         };
-        let here = self.is_local_place(Some(to), name);
-        if here {
-            self.move_row(local, to, name, true)?;
-            self.set_local(local, true);
-            return self.take_place(local, info, to, name, over, None);
-        }
         let aside = {
             let state = local.state();
             state.aside().filter(|_| state.dirty().is_none())
         };
+        if self.is_local_place(Some(to), name) {
+            return self.take_place(local, (to, name), true, over, None);
+        }
         if let Some(base) = aside {
             return self.bring_back(local, info, &base, (to, name), over, old).await;
         }
-        let old = match over.zip(old) {
-            Some((over, old)) if over.state().opens > 0 => {
-                self.spare_open(over, &old).await?;
-                None
-            }
-            over => over.map(|(_, old)| old),
-        };
         let (is_written, is_empty) = {
             let state = local.state();
             (state.writers > 0, state.staged().is_none_or(|staged| staged.size() == 0))
         };
-        if !is_written && !is_empty && self.options.upload == Upload::Close {
-            let place = Place { parent: to, name: name.to_owned(), old };
-            return self.publish_as(local, info, place, over).await;
-        }
         self.promise(local).await?;
-        self.move_row(local, to, name, false)?;
-        self.set_local(local, false);
-        self.take_place(local, info, to, name, over, old)?;
+        if !is_written && !is_empty && self.options.upload == Upload::Close {
+            let ends = over.map(|over| over.state().rows()).unwrap_or_default();
+            let place = Place { parent: to, name: name.to_owned(), old, ends };
+            return self.publish_as(local, place, over).await;
+        }
+        self.take_place(local, (to, name), false, over, old)?;
         if !is_written && !is_empty {
             self.uploads.add(local.ino);
         }
@@ -62,42 +51,41 @@ impl Fs {
 
     /// Uploads a file under another name, and only then calls it so.
     async fn publish_as(
-        &self, local: &Arc<LocalFile>, info: &Info, place: Place, over: Option<&Arc<LocalFile>>,
+        &self, local: &Arc<LocalFile>, place: Place, over: Option<&Arc<LocalFile>>,
     ) -> Result<()> {
-        self.promise(local).await?;
-        // After a crash the upload goes on under the new name.
-        self.move_row(local, place.parent, &place.name, false)?;
         let Err(error) = self.publish_in_turn(local, Some(&place)).await else {
-            return self.forget_over_but(over, local.ino);
+            self.set_local(local, false);
+            over.into_iter().for_each(|over| self.forget_name(over.ino));
+            return Ok(());
         };
         if local.state().replacing.is_some() {
             // What has the name may be gone already: the file stands there now, and waits.
-            self.set_local(local, false);
-            self.take_place(local, info, place.parent, &place.name, over, place.old)?;
+            let Place { parent, name, old, .. } = place;
+            self.take_place(local, (parent, &name), false, over, old)?;
             self.give_up(local, &error);
-        } else if let Some(parent) = info.parent {
-            self.move_row(local, parent, &info.name, local.state().is_local)?;
         }
         Err(Error::Unpublished(Box::new(error)))
     }
 
-    /// The tree calls the file by its new name; it stands before the object there until its upload
-    /// takes that one's place.
+    /// The file is called by its new name. It stands before `old`, the object there, until its
+    /// upload takes that one's place; without one, what has the name goes.
     fn take_place(
-        &self, local: &LocalFile, info: &Info, to: Ino, name: &str, over: Option<&Arc<LocalFile>>,
-        old: Option<Arc<Entry>>,
+        &self, local: &LocalFile, (to, name): (Ino, &str), is_local: bool,
+        over: Option<&Arc<LocalFile>>, old: Option<Arc<Entry>>,
     ) -> Result<()> {
-        let here = old.is_none();
-        if let Some(over) = over {
-            let deletes = match here {
-                true => self.deletes_of(over, to)?,
-                false => Vec::new(),
-            };
-            let rows = over.state().rows();
-            self.bed.remove(deletes, &rows, Phase::Done, false)?;
-            self.forget_name(over.ino);
-        }
-        self.tree.rename(info.ino, to, name)?;
+        let (deletes, ends) = match over {
+            Some(over) if old.is_none() => (self.deletes_of(over, to)?, over.state().rows()),
+            Some(over) => (Vec::new(), over.state().rows()),
+            None => (Vec::new(), Vec::new()),
+        };
+        let (folder, folder_path) = (&self.tree.folder_id(to)?, &*self.bed_path(to));
+        let whereabouts = Whereabouts { folder, folder_path, name, is_local };
+        let recorded: Vec<Delete> = deletes.iter().map(|(delete, _)| delete.clone()).collect();
+        self.state.renamed(&local.state().rows(), &whereabouts, &ends, &recorded)?;
+        self.bed.take_in(deletes, false);
+        self.set_local(local, is_local);
+        over.into_iter().for_each(|over| self.forget_name(over.ino));
+        self.tree.rename(local.ino, to, name)?;
         if let Some(old) = old {
             self.tree.set_entry(local.ino, old);
         }
@@ -120,10 +108,11 @@ impl Fs {
             return Err(Error::Invalid("the file is being written"));
         }
         if !self.is_still_there(info.ino, entry).await? {
-            return Err(crate::tree::Error::NotFound.into());
+            return Err(TreeError::NotFound.into());
         }
         let kept = self.begin_aside(info, entry, to, name)?;
-        let folder = match self.bed.set_aside(entry).await {
+        let from = self.tree.folder_id(info.parent.ok_or(TreeError::NotFound)?)?;
+        let folder = match self.bed.set_aside(entry, &from).await {
             Ok(folder) => folder,
             Err(error) => {
                 self.drop_kept(&kept);
@@ -144,8 +133,7 @@ impl Fs {
             state.kept.replace(Kept { phase: Phase::Closed, base: Some(base), ..kept })
         };
         earlier.into_iter().for_each(|kept| self.drop_kept(&kept));
-        self.set_local(local, true);
-        self.take_place(local, info, to, name, over, None)?;
+        self.take_place(local, (to, name), true, over, None)?;
         self.tree.set_aside(info.ino);
         Ok(())
     }
@@ -155,34 +143,21 @@ impl Fs {
         &self, local: &Arc<LocalFile>, info: &Info, base: &Arc<Entry>, (to, name): (Ino, &str),
         over: Option<&Arc<LocalFile>>, old: Option<Arc<Entry>>,
     ) -> Result<()> {
-        let over_both = over.zip(old.as_ref());
-        let renamed = self.rename_object(info, base, to, name, over_both).await?;
-        self.forget_over(over)?;
+        let mut ends = local.state().rows();
+        ends.extend(over.into_iter().flat_map(|over| over.state().rows()));
+        let renamed = self.rename_object(info, base, (to, name), old, &ends).await?;
+        over.into_iter().for_each(|over| self.forget_name(over.ino));
         self.tree.rename(info.ino, to, name)?;
         self.tree.set_entry(info.ino, renamed.clone());
         let mut state = local.state();
         (state.is_aside, state.is_local) = (false, false);
         if let Some(kept) = &mut state.kept {
             kept.base = Some(renamed);
-            self.state.unwanted(kept.row)?;
             kept.phase = Phase::Done;
         }
         drop(state);
         self.tree.set_local(info.ino, false);
         self.tree.set_staged(info.ino, false);
-        Ok(())
-    }
-
-    /// An object that is open loses its name, and is deleted when nobody has it open.
-    async fn spare_open(&self, over: &LocalFile, old: &Arc<Entry>) -> Result<()> {
-        let parent = self.tree.info(over.ino)?.parent.ok_or(crate::tree::Error::NotFound)?;
-        let path = self.bed_path(over.ino);
-        let delete = Delete::of(old, self.tree.folder_id(parent)?, path);
-        self.bed.remove(vec![(delete, self.tree.seen(over.ino))], &[], Phase::Done, true)?;
-        over.state().held = Some(old.id.clone());
-        self.state.link_ends(&self.bed_path(over.ino), old, None)?;
-        self.bed.set_aside(old).await?;
-        self.release_held(over);
         Ok(())
     }
 }

@@ -15,6 +15,15 @@ use crate::types::{Entry, FileId, Ino};
 /// How often what cannot be taken up yet is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
 
+/// How old a mount must be before a listing's word is taken that a folder is gone.
+const SETTLED: Duration = Duration::from_secs(8);
+
+/// How often a command that does not wait for ever looks for the folders that something waits for.
+const ROUNDS: usize = 3;
+
+/// The longest that what is refused again and again is left alone.
+const LONGEST: Duration = Duration::from_secs(600);
+
 /// How often the state file is looked at for what a command wrote into it.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -97,7 +106,9 @@ impl Fs {
         let id = self.tree.folder_id(folder)?;
         // Held until all are there, or somebody would miss a name for a moment.
         let mut waiting = self.restorable.rows();
-        for row in waiting.remove(&id).unwrap_or_default() {
+        let mut rows = waiting.remove(&id).unwrap_or_default();
+        rows.sort_by_key(|row| (row.replacing.is_some(), row.id));
+        for row in rows {
             if let Err(error) = self.restore_row(folder, &row) {
                 tracing::error!("{:?} cannot be taken up: {error}", row.path());
             }
@@ -127,7 +138,10 @@ impl Fs {
             Some(ino) => ino,
             None => self.tree.add_file(folder, &row.name)?,
         };
-        if self.locals.get(ino).is_some_and(|local| local.state().kept.is_some()) {
+        let there = self.locals.get(ino);
+        let is_taken = there.is_some_and(|local| local.state().kept.is_some());
+        // A version that is about to take the place stands before one that waited for it.
+        if is_taken && row.replacing.is_none() {
             return Err(Error::Exists);
         }
         let generation = staged.generation();
@@ -138,7 +152,7 @@ impl Fs {
             ino,
             || self.tree.hold(ino),
             |state| {
-                state.kept = Some(kept);
+                state.earlier = state.kept.replace(kept);
                 state.is_local = row.is_local;
                 state.is_aside = row.is_aside;
                 state.origin = row.origin.clone();
@@ -166,33 +180,45 @@ impl Fs {
     /// Goes on with everything that a mount before this one left; then watches the state file for
     /// what commands write into it.
     pub async fn run_replay(self: Arc<Self>) {
-        while let Err(error) = self.replay_changes().await {
+        while let Err(error) = self.begin_replay().await {
             tracing::warn!(
                 "going on with what was cut off, again in {} s: {error}",
                 AGAIN.as_secs()
             );
             tokio::time::sleep(AGAIN).await;
         }
-        self.walk_to_waiting().await;
+        self.walk_to_waiting(usize::MAX).await;
         self.bed.tidy_inherited().await;
         let mut version = self.state.version().ok();
-        loop {
+        let (mut pause, mut due) = (AGAIN, AGAIN.as_secs());
+        for round in 1u64.. {
             tokio::time::sleep(LOOK).await;
             let now = self.state.version().ok();
             if now != version {
                 version = now;
                 self.take_up_retries();
             }
-            self.learn_links().await;
+            if round.is_multiple_of(AGAIN.as_secs()) {
+                self.learn_links().await;
+            }
+            if round >= due {
+                if let Err(error) = self.replay_changes(false).await {
+                    tracing::warn!("going on with what was cut off: {error}");
+                }
+                // What is refused again and again is asked for less and less.
+                pause = match self.bed.has_changes() {
+                    Ok(false) => AGAIN,
+                    Ok(true) | Err(_) => (pause * 2).min(LONGEST),
+                };
+                due = round + pause.as_secs();
+            }
         }
     }
 
     /// Goes on with everything that a mount before this one left, once, and finishes it.
     pub async fn catch_up(&self) -> Result<()> {
-        self.replay_changes().await?;
-        for (id, path) in self.restorable.folders() {
-            self.take_up(&id, &path).await?;
-        }
+        self.begin_replay().await?;
+        self.walk_to_waiting(ROUNDS).await;
         self.drain().await;
         for local in self.locals.all() {
             self.drop_local(local.ino);
@@ -200,23 +226,24 @@ impl Fs {
         Ok(())
     }
 
+    async fn begin_replay(&self) -> Result<()> {
+        self.bed.inherit().await?;
+        self.replay_changes(true).await
+    }
+
     /// Renames that were cut off come first: nothing else is changed meanwhile.
-    async fn replay_changes(&self) -> Result<()> {
-        let rows = self.state.locals()?;
-        let is_unsettled = |row: &LocalRow| {
-            row.phase == Phase::Removed || (row.is_aside && row.phase == Phase::Open)
-        };
-        let unsettled: Vec<LocalRow> = rows.into_iter().filter(is_unsettled).collect();
-        if unsettled.is_empty() && !self.bed.has_changes()? {
-            return Ok(self.bed.inherit().await?);
+    async fn replay_changes(&self, is_patient: bool) -> Result<()> {
+        if self.unsettled()?.is_empty() && !self.bed.has_changes()? {
+            return Ok(());
         }
         let _renaming = turn(&self.renaming).await;
         let all = self.structure.acquire_many(STRUCTURE).await;
         let _all = all.expect("the semaphores are never closed");
-        let replayed = self.bed.replay_changes().await;
+        let replayed = self.bed.replay_changes(is_patient).await;
         self.tree.expire_all();
         replayed?;
-        for row in unsettled {
+        // Asked only now: what was under way has ended since.
+        for row in self.unsettled()? {
             match row.phase {
                 Phase::Removed => {
                     self.clear_removed_row(&row).await?;
@@ -226,6 +253,15 @@ impl Fs {
             }
         }
         Ok(())
+    }
+
+    /// Rows of which it has to be asked what became of them.
+    fn unsettled(&self) -> Result<Vec<LocalRow>> {
+        let mut rows = self.state.locals()?;
+        rows.retain(|row| {
+            row.phase == Phase::Removed || (row.is_aside && row.phase == Phase::Open)
+        });
+        Ok(rows)
     }
 
     /// A file was being taken aside: it was, or its name is still the one before.
@@ -247,8 +283,8 @@ impl Fs {
     }
 
     /// Looks at each folder that something waits for, so that it is taken up.
-    async fn walk_to_waiting(&self) {
-        loop {
+    async fn walk_to_waiting(&self, rounds: usize) {
+        for _ in 0..rounds {
             let mut failed = false;
             for (id, path) in self.restorable.folders() {
                 if let Err(error) = self.take_up(&id, &path).await {
@@ -270,7 +306,10 @@ impl Fs {
             Ok(None) => {
                 tracing::warn!("{path:?} is not in this mount: what waits there waits for another")
             }
-            Err(Error::Tree(TreeError::NotFound | TreeError::NotAFolder)) => {
+            Err(Error::Tree(TreeError::NotFound | TreeError::NotAFolder))
+                if self.born.elapsed().is_ok_and(|age| age > SETTLED)
+                    && !self.bed.has_folder(id).await? =>
+            {
                 self.fail_folder(id, path);
             }
             Err(error) => return Err(error),
@@ -310,7 +349,7 @@ impl Fs {
                 let name = &*row.name;
                 let (folder_path, is_local) = (path, row.is_local);
                 let whereabouts = Whereabouts { folder: &folder, folder_path, name, is_local };
-                self.state.renamed(row.id, &whereabouts)?;
+                self.state.renamed(&[row.id], &whereabouts, &[], &[])?;
                 self.restore_row(ino, &LocalRow { folder, ..row.clone() })
             });
             if let Err(error) = moved {
@@ -354,7 +393,7 @@ impl Fs {
             }
             if waiting {
                 let fs = self.clone();
-                tokio::spawn(async move { fs.walk_to_waiting().await });
+                tokio::spawn(async move { fs.walk_to_waiting(usize::MAX).await });
             }
             Ok(())
         };
@@ -366,8 +405,15 @@ impl Fs {
     /// Asks for the links of objects that took another's place, where the service did not tell them.
     async fn learn_links(&self) {
         for object in self.state.without_link().unwrap_or_default() {
-            let Ok(entry) = self.bed.detail_later(&object).await else { return };
-            if let Err(error) = self.state.learn_link(&entry) {
+            let learned = match self.bed.detail_later(&object).await {
+                Ok(entry) => self.state.learn_link(&entry),
+                // It went before its link was told.
+                Err(error) if error.api().is_some_and(|error| error.is_not_found()) => {
+                    self.state.has_no_link(&object)
+                }
+                Err(_) => return,
+            };
+            if let Err(error) = learned {
                 tracing::warn!("{error}");
             }
         }

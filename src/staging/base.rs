@@ -75,8 +75,14 @@ impl StagedFile {
     }
 
     /// What was filled in so far is proven to be the base's.
-    pub fn settle(&self) {
-        self.extents().filled.clear();
+    pub fn settle(&self) -> io::Result<()> {
+        let mut extents = self.extents();
+        if let Some(log) = &self.log {
+            // Nothing that lies over them later would be new to the log.
+            extents.filled.iter().try_for_each(|filled| log.wrote(filled))?;
+        }
+        extents.filled.clear();
+        Ok(())
     }
 
     /// Whether nothing was written over the base, nor cut off it.
@@ -129,7 +135,7 @@ mod tests {
         file.unfill();
         assert_eq!(file.missing(), Some(0..2));
         file.fill(0, b"01..456789").expect("filled");
-        file.settle();
+        file.settle().expect("settled");
         assert!(!file.leans_on_base());
         file.unfill();
         assert_eq!(file.read_at(0, 99).expect("read"), Staged::Bytes(b"01xy45678".to_vec()));

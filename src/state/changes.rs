@@ -4,7 +4,7 @@
 use rusqlite::{Connection, params};
 
 use super::row::{entry_column, entry_text, id_column, put_attributes};
-use super::{Delete, Result, State, deletes, moved};
+use super::{Delete, Result, RowId, State, deletes, local, moved, scratch};
 use crate::types::{Attributes, Entry, FileId};
 
 /// The number of a change in the state file.
@@ -26,6 +26,8 @@ pub struct Rename {
     pub over: Option<Entry>,
     /// The path it is to have, for people.
     pub path: String,
+    /// Rows of local files that end with it.
+    pub ends: Vec<RowId>,
     /// It failed: what had the name is only to come back.
     pub is_undone: bool,
 }
@@ -47,12 +49,14 @@ impl State {
     /// A rename is about to begin.
     pub fn rename_begins(
         &self, source: &Entry, folder: &FileId, name: &str, over: Option<&Entry>, path: &str,
+        ends: &[RowId],
     ) -> Result<Rename> {
         let id = self.write("recording a rename", |db| {
-            let sql = "INSERT INTO renames (source, folder, name, over, path, is_undone)
-                       VALUES (?, ?, ?, ?, ?, 0)";
+            let sql = "INSERT INTO renames (source, folder, name, over, path, ends, is_undone)
+                       VALUES (?, ?, ?, ?, ?, ?, 0)";
+            let ends: Vec<String> = ends.iter().map(|row| row.0.to_string()).collect();
             let (source, over) = (entry_text(source), over.map(entry_text));
-            db.execute(sql, params![source, folder.as_str(), name, over, path])?;
+            db.execute(sql, params![source, folder.as_str(), name, over, path, ends.join(",")])?;
             Ok(ChangeId(db.last_insert_rowid()))
         })?;
         Ok(Rename {
@@ -62,6 +66,7 @@ impl State {
             name: name.to_owned(),
             over: over.cloned(),
             path: path.to_owned(),
+            ends: ends.to_vec(),
             is_undone: false,
         })
     }
@@ -83,6 +88,11 @@ impl State {
                 drop_attributes(db, &rename.source.id)?;
             }
             put_attributes(db, &new.id, attributes)?;
+            moved::succeed(db, &rename.path, new)?;
+            deletes::end(db, &new.id)?;
+            scratch::release(db, &rename.source.id)?;
+            rename.over.as_ref().map_or(Ok(()), |over| scratch::release(db, &over.id))?;
+            rename.ends.iter().try_for_each(|row| local::set_done(db, *row))?;
             db.execute("DELETE FROM renames WHERE id = ?", [rename.id.0]).map(drop)
         })
     }
@@ -114,6 +124,7 @@ impl State {
                         name: row.get("name")?,
                         over: entry_column(row, "over")?,
                         path: row.get("path")?,
+                        ends: ends(&row.get::<_, String>("ends")?),
                         is_undone: row.get("is_undone")?,
                     })
                 })?
@@ -161,6 +172,10 @@ impl State {
                 .collect()
         })
     }
+}
+
+fn ends(text: &str) -> Vec<RowId> {
+    text.split(',').filter_map(|row| row.parse().ok().map(RowId)).collect()
 }
 
 fn drop_attributes(db: &Connection, object: &FileId) -> rusqlite::Result<()> {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, params};
 
 use super::row::{id_column, now};
-use super::{Phase, Result, RowId, State};
+use super::{Phase, Result, RowId, State, scratch};
 use crate::types::{Entry, FileId};
 
 /// An object that is to be deleted.
@@ -31,7 +31,13 @@ pub(super) fn insert(db: &Connection, delete: &Delete) -> rusqlite::Result<()> {
     let (object, folder) = (object.as_str(), folder.as_str());
     db.prepare_cached(sql)?.execute(params![object, folder, name, path, changed])?;
     db.prepare_cached("DELETE FROM attributes WHERE object = ?")?.execute([object])?;
+    scratch::release(db, &delete.object)?;
     Ok(())
+}
+
+/// An object is not to be deleted.
+pub(super) fn end(db: &Connection, object: &FileId) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM deletes WHERE object = ?")?.execute([object.as_str()]).map(drop)
 }
 
 impl Delete {
@@ -59,10 +65,7 @@ impl State {
 
     /// These are gone, or are not to be deleted after all.
     pub fn delete_ends(&self, objects: &[FileId]) -> Result<()> {
-        self.write("recording deletes", |db| {
-            let mut statement = db.prepare("DELETE FROM deletes WHERE object = ?")?;
-            objects.iter().try_for_each(|object| statement.execute([object.as_str()]).map(drop))
-        })
+        self.write("recording deletes", |db| objects.iter().try_for_each(|object| end(db, object)))
     }
 
     /// All that are not done, the oldest first.

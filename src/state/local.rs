@@ -10,7 +10,7 @@ use super::row::{
     ATTRIBUTES, attribute_values, attributes, entry_column, entry_text, id_column, now,
     put_attributes,
 };
-use super::{Result, State, moved};
+use super::{Delete, Result, State, deletes, moved};
 use crate::types::{Attributes, Entry, FileId};
 
 /// The number of a local row.
@@ -137,6 +137,32 @@ pub struct Acknowledged<'a> {
     pub supersedes: Option<RowId>,
 }
 
+/// What is recorded together when the service has a file's bytes.
+#[derive(Clone, Debug)]
+pub struct Published<'a> {
+    /// The file's path from the bed's root.
+    pub path: &'a str,
+    /// The object whose place it took.
+    pub old: Option<&'a Entry>,
+    /// The object.
+    pub new: &'a Entry,
+    /// What the user set.
+    pub attributes: &'a Attributes,
+    /// Whether nothing else of the file is only here.
+    pub is_done: bool,
+    /// Rows of files whose place it took.
+    pub ends: &'a [RowId],
+    /// The old object, where somebody has it open.
+    pub later: Option<&'a Delete>,
+}
+
+fn place(db: &Connection, row: RowId, to: &Whereabouts<'_>) -> rusqlite::Result<()> {
+    let sql = "UPDATE local SET folder = ?, folder_path = ?, name = ?, is_local = ? WHERE id = ?";
+    let Whereabouts { folder, folder_path, name, is_local } = to;
+    let values = params![folder.as_str(), folder_path, name, is_local, row.0];
+    db.prepare_cached(sql)?.execute(values).map(drop)
+}
+
 pub(super) fn set_done(db: &Connection, row: RowId) -> rusqlite::Result<()> {
     set_phase(db, row, Phase::Done)
 }
@@ -225,23 +251,25 @@ impl State {
         })
     }
 
-    /// The service has the file's bytes as `new`, in the place of `old` if there was one. `is_done`:
-    /// nothing else of it is only here.
-    pub fn published(
-        &self, row: RowId, path: &str, old: Option<&Entry>, new: &Entry, attributes: &Attributes,
-        is_done: bool,
-    ) -> Result<()> {
+    /// The service has the bytes that a row keeps.
+    pub fn published(&self, row: RowId, published: &Published<'_>) -> Result<()> {
         self.write("recording an upload", |db| {
+            let Published { path, old, new, attributes, is_done, ends, later } = published;
             if let Some(old) = old {
                 moved::record(db, path, old, new)?;
             }
+            moved::succeed(db, path, new)?;
+            deletes::end(db, &new.id)?;
             put_attributes(db, &new.id, attributes)?;
             let sql =
                 "UPDATE local SET new = NULL, old = NULL, error = NULL, is_aside = 0, base = ?
                        WHERE id = ?";
             db.prepare_cached(sql)?.execute(params![entry_text(new), row.0])?;
-            moved::succeed(db, path, new)?;
-            if is_done { set_done(db, row) } else { Ok(()) }
+            if let Some(delete) = later {
+                deletes::insert(db, delete)?;
+            }
+            ends.iter().try_for_each(|row| set_done(db, *row))?;
+            if *is_done { set_done(db, row) } else { Ok(()) }
         })
     }
 
@@ -271,13 +299,17 @@ impl State {
         })
     }
 
-    /// A replacement comes to the step that cannot be undone, or has ended.
-    pub fn set_replacing(&self, row: RowId, replacing: Option<&Replacing>) -> Result<()> {
-        let new = replacing.map(|replacing| entry_text(&replacing.new));
-        let old = replacing.map(|replacing| entry_text(&replacing.old));
+    /// A replacement comes to the step that cannot be undone: from now on the file stands where it
+    /// is to be. Or it has ended.
+    pub fn set_replacing(
+        &self, row: RowId, replacing: Option<(&Replacing, &Whereabouts<'_>)>,
+    ) -> Result<()> {
+        let new = replacing.map(|(replacing, _)| entry_text(&replacing.new));
+        let old = replacing.map(|(replacing, _)| entry_text(&replacing.old));
         self.write("recording a replacement", |db| {
             let sql = "UPDATE local SET new = ?, old = ? WHERE id = ?";
-            db.execute(sql, params![new, old, row.0]).map(drop)
+            db.execute(sql, params![new, old, row.0])?;
+            replacing.map_or(Ok(()), |(_, to)| place(db, row, to))
         })
     }
 
@@ -296,13 +328,15 @@ impl State {
         })
     }
 
-    /// The file or folder has another place and name.
-    pub fn renamed(&self, row: RowId, to: &Whereabouts<'_>) -> Result<()> {
+    /// Files or folders have another place and name, in which others end: rows, and objects that are
+    /// to be deleted.
+    pub fn renamed(
+        &self, rows: &[RowId], to: &Whereabouts<'_>, ends: &[RowId], deletes: &[Delete],
+    ) -> Result<()> {
         self.write("recording a rename", |db| {
-            let sql = "UPDATE local SET folder = ?, folder_path = ?, name = ?, is_local = ?
-                       WHERE id = ?";
-            let Whereabouts { folder, folder_path, name, is_local } = to;
-            db.execute(sql, params![folder.as_str(), folder_path, name, is_local, row.0]).map(drop)
+            rows.iter().try_for_each(|row| place(db, *row, to))?;
+            ends.iter().try_for_each(|row| set_done(db, *row))?;
+            deletes.iter().try_for_each(|delete| deletes::insert(db, delete))
         })
     }
 

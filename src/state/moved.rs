@@ -93,6 +93,14 @@ impl State {
         })
     }
 
+    /// The object is gone, and its link will not be told any more.
+    pub fn has_no_link(&self, object: &FileId) -> Result<()> {
+        self.write("completing the moved links", |db| {
+            let sql = "UPDATE moved SET new_link = '' WHERE new_object = ? AND new_link IS NULL";
+            db.execute(sql, [object.as_str()]).map(drop)
+        })
+    }
+
     /// The service told the link of an object.
     pub fn learn_link(&self, entry: &Entry) -> Result<()> {
         let Some(link) = link(entry) else { return Ok(()) };

@@ -50,6 +50,7 @@ const STEPS: &[&str] = &[
         name TEXT NOT NULL,
         over TEXT,                    -- the object that had the name, as JSON
         path TEXT NOT NULL,           -- for messages and for moved
+        ends TEXT NOT NULL,           -- rows of local that end with it: id,...
         is_undone INTEGER NOT NULL    -- what had the name is only to come back
     );
     -- Folders that are poured into new ones.
@@ -61,6 +62,8 @@ const STEPS: &[&str] = &[
     );
     -- Scratch folders of this machine; without an ID while they are being made.
     CREATE TABLE scratch (name TEXT PRIMARY KEY, folder TEXT) WITHOUT ROWID;
+    -- Objects that were moved into a scratch folder, and where from: not to be deleted there.
+    CREATE TABLE retired (object TEXT PRIMARY KEY, folder TEXT NOT NULL) WITHOUT ROWID;
     -- What the user set, by file ID. Times in nanoseconds since the epoch.
     CREATE TABLE attributes (
         object TEXT PRIMARY KEY,

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::row::id_column;
 use super::{Result, State};
@@ -15,6 +15,11 @@ pub struct ScratchRow {
     pub name: String,
     /// Its ID; `None` if the answer to its making was not recorded.
     pub folder: Option<FileId>,
+}
+
+/// An object may be deleted wherever it lies.
+pub(super) fn release(db: &Connection, object: &FileId) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM retired WHERE object = ?")?.execute([object.as_str()]).map(drop)
 }
 
 impl State {
@@ -71,6 +76,25 @@ impl State {
     /// All that probes have in the root, or may have.
     pub fn probes(&self) -> Result<Vec<ScratchRow>> {
         self.read("reading the probes", |db| rows(db, "SELECT name, folder FROM probes"))
+    }
+
+    /// An object is about to be moved into a scratch folder, and is not to be deleted there. One
+    /// that is to be deleted is not recorded.
+    pub fn retires(&self, object: &FileId, folder: &FileId) -> Result<()> {
+        self.write("recording what is taken aside", |db| {
+            let sql = "INSERT OR REPLACE INTO retired (object, folder)
+                       SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM deletes WHERE object = ?1)";
+            db.execute(sql, params![object.as_str(), folder.as_str()]).map(drop)
+        })
+    }
+
+    /// Where an object was that was moved into a scratch folder, and is not to be deleted there.
+    pub fn retired_from(&self, object: &FileId) -> Result<Option<FileId>> {
+        self.read("reading what was taken aside", |db| {
+            db.prepare_cached("SELECT folder FROM retired WHERE object = ?")?
+                .query_row([object.as_str()], |row| id_column(row, "folder"))
+                .optional()
+        })
     }
 
     /// The objects that something unfinished needs. What lies in a scratch folder and is not among
