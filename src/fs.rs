@@ -14,6 +14,7 @@ mod publish;
 mod remove;
 mod rename;
 mod rename_local;
+mod replay;
 mod restore;
 mod staged;
 mod take_back;

@@ -6,26 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::local::Kept;
-use super::{Error, Fs, Result, STRUCTURE, turn};
+use super::{Error, Fs, Result};
 use crate::staging::StagedFile;
-use crate::state::{self, Acknowledged, LocalRow, Phase, Whereabouts};
+use crate::state::{self, LocalRow, Phase, Whereabouts};
 use crate::tree::Error as TreeError;
-use crate::types::{Entry, FileId, Ino};
+use crate::types::{FileId, Ino};
 
 /// How often what cannot be taken up yet is tried again.
-const AGAIN: Duration = Duration::from_secs(10);
+pub(super) const AGAIN: Duration = Duration::from_secs(10);
 
 /// How old a mount must be before a listing's word is taken that a folder is gone.
 const SETTLED: Duration = Duration::from_secs(8);
-
-/// How often a command that does not wait for ever looks for the folders that something waits for.
-const ROUNDS: usize = 3;
-
-/// The longest that what is refused again and again is left alone.
-const LONGEST: Duration = Duration::from_secs(600);
-
-/// How often the state file is looked at for what a command wrote into it.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Rows of the state file that are not in the tree yet, by their folder.
 #[derive(Debug, Default)]
@@ -38,7 +29,7 @@ impl Restorable {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, row: LocalRow) {
+    pub(super) fn add(&self, row: LocalRow) {
         self.rows().entry(row.folder.clone()).or_default().push(row);
     }
 
@@ -86,7 +77,7 @@ impl Fs {
         row.base.is_none() && std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0)
     }
 
-    fn clear_away(&self, row: &LocalRow) {
+    pub(super) fn clear_away(&self, row: &LocalRow) {
         let removed = match &row.staged {
             Some(name) => StagedFile::remove_from(&self.staged_path(name)),
             None => Ok(()),
@@ -177,113 +168,8 @@ impl Fs {
         Ok(())
     }
 
-    /// Goes on with everything that a mount before this one left; then watches the state file for
-    /// what commands write into it.
-    pub async fn run_replay(self: Arc<Self>) {
-        while let Err(error) = self.begin_replay().await {
-            tracing::warn!(
-                "going on with what was cut off, again in {} s: {error}",
-                AGAIN.as_secs()
-            );
-            tokio::time::sleep(AGAIN).await;
-        }
-        self.walk_to_waiting(usize::MAX).await;
-        self.bed.tidy_inherited().await;
-        let mut version = self.state.version().ok();
-        let (mut pause, mut due) = (AGAIN, AGAIN.as_secs());
-        for round in 1u64.. {
-            tokio::time::sleep(LOOK).await;
-            let now = self.state.version().ok();
-            if now != version {
-                version = now;
-                self.take_up_retries();
-            }
-            if round.is_multiple_of(AGAIN.as_secs()) {
-                self.learn_links().await;
-            }
-            if round >= due {
-                if let Err(error) = self.replay_changes(false).await {
-                    tracing::warn!("going on with what was cut off: {error}");
-                }
-                // What is refused again and again is asked for less and less.
-                pause = match self.bed.has_changes() {
-                    Ok(false) => AGAIN,
-                    Ok(true) | Err(_) => (pause * 2).min(LONGEST),
-                };
-                due = round + pause.as_secs();
-            }
-        }
-    }
-
-    /// Goes on with everything that a mount before this one left, once, and finishes it.
-    pub async fn catch_up(&self) -> Result<()> {
-        self.begin_replay().await?;
-        self.walk_to_waiting(ROUNDS).await;
-        self.drain().await;
-        for local in self.locals.all() {
-            self.drop_local(local.ino);
-        }
-        Ok(())
-    }
-
-    async fn begin_replay(&self) -> Result<()> {
-        self.bed.inherit().await?;
-        self.replay_changes(true).await
-    }
-
-    /// Renames that were cut off come first: nothing else is changed meanwhile.
-    async fn replay_changes(&self, is_patient: bool) -> Result<()> {
-        if self.unsettled()?.is_empty() && !self.bed.has_changes()? {
-            return Ok(());
-        }
-        let _renaming = turn(&self.renaming).await;
-        let all = self.structure.acquire_many(STRUCTURE).await;
-        let _all = all.expect("the semaphores are never closed");
-        let replayed = self.bed.replay_changes(is_patient).await;
-        self.tree.expire_all();
-        replayed?;
-        // Asked only now: what was under way has ended since.
-        for row in self.unsettled()? {
-            match row.phase {
-                Phase::Removed => {
-                    self.clear_removed_row(&row).await?;
-                    self.clear_away(&row);
-                }
-                _ => self.settle_aside(row).await?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Rows of which it has to be asked what became of them.
-    fn unsettled(&self) -> Result<Vec<LocalRow>> {
-        let mut rows = self.state.locals()?;
-        rows.retain(|row| {
-            row.phase == Phase::Removed || (row.is_aside && row.phase == Phase::Open)
-        });
-        Ok(rows)
-    }
-
-    /// A file was being taken aside: it was, or its name is still the one before.
-    async fn settle_aside(&self, mut row: LocalRow) -> Result<()> {
-        let Some(base) = &row.base else { return Ok(()) };
-        let Some(folder) = self.bed.scratch_of(base).await? else {
-            self.state.unwanted(row.id)?;
-            self.clear_away(&row);
-            return Ok(());
-        };
-        let base = Entry { parent: folder, ..base.clone() };
-        self.state.acknowledge(
-            row.id,
-            &Acknowledged { base: Some(&base), attributes: &row.attributes, supersedes: None },
-        )?;
-        (row.base, row.phase) = (Some(base), Phase::Closed);
-        self.restorable.add(row);
-        Ok(())
-    }
-
     /// Looks at each folder that something waits for, so that it is taken up.
-    async fn walk_to_waiting(&self, rounds: usize) {
+    pub(super) async fn walk_to_waiting(&self, rounds: usize) {
         for _ in 0..rounds {
             let mut failed = false;
             for (id, path) in self.restorable.folders() {
@@ -370,7 +256,7 @@ impl Fs {
     }
 
     /// Takes up what the user wants to have tried again.
-    fn take_up_retries(self: &Arc<Self>) {
+    pub(super) fn take_up_retries(self: &Arc<Self>) {
         let taken = || -> Result<(), state::Error> {
             let mut waiting = false;
             for row in self.state.locals()?.into_iter().filter(|row| row.phase == Phase::Closed) {
@@ -399,23 +285,6 @@ impl Fs {
         };
         if let Err(error) = taken() {
             tracing::warn!("{error}");
-        }
-    }
-
-    /// Asks for the links of objects that took another's place, where the service did not tell them.
-    async fn learn_links(&self) {
-        for object in self.state.without_link().unwrap_or_default() {
-            let learned = match self.bed.detail_later(&object).await {
-                Ok(entry) => self.state.learn_link(&entry),
-                // It went before its link was told.
-                Err(error) if error.api().is_some_and(|error| error.is_not_found()) => {
-                    self.state.has_no_link(&object)
-                }
-                Err(_) => return,
-            };
-            if let Err(error) = learned {
-                tracing::warn!("{error}");
-            }
         }
     }
 }
