@@ -245,19 +245,23 @@ fn a_listing_that_lags_deletes_no_folder_with_something_in_it() {
 }
 
 #[test]
-fn bytes_that_replace_their_twin_are_still_there_once() {
+fn no_bytes_are_put_beside_their_twin_where_the_older_of_the_two_would_vanish() {
     let walker = Walker::new("twins replace", but(|a| a.same_bytes = SameBytes::ReplaceOlder));
     for command in WALK {
         match *command {
-            // The service takes the older one away: nothing a client can do, but to show it.
-            "cp f/renamed.jpg f/same.jpg" => {
-                let copied = walker.sh(&walker.mount.path, command);
-                assert!(copied.status.success(), "{}", text(&copied.stderr));
-                fs::rename(walker.plain.join("f/renamed.jpg"), walker.plain.join("f/same.jpg"))
-                    .expect("renamed");
-                walker.refresh("f");
+            "mv d/b2.jpg d/sub/" | "cp f/renamed.jpg f/same.jpg" => {
+                let refused = walker.sh(&walker.mount.path, command);
+                let said = text(&refused.stderr);
+                assert!(!refused.status.success() && said.contains("File exists"), "{said}");
+                // What `cp` wrote is still here, and waits for the user.
+                walker.sh(&walker.mount.path, "rm -f f/same.jpg");
                 walker.compare(command);
             }
+            // Done to what was refused.
+            "mv d/sub/b2.jpg ."
+            | "mv b2.jpg d/"
+            | "printf tail >> f/same.jpg"
+            | "rm f/same.jpg" => {}
             command => walker.step(command),
         }
     }
