@@ -7,6 +7,8 @@
 //! | `api_transfer` | downloads, redirects and slices |
 //! | `api` | the client against the emulator: every endpoint, and how answers are read |
 //! | `attributes_kept` | modes, owners and times set by programs outlive the mount, its crash and every move |
+//! | `background` | a close that returns at once: what it took is kept, and gets there |
+//! | `background_model` | random changes in the background, and kills, come to what was acknowledged |
 //! | `calls` | how many calls, bytes and how much memory everything takes at most |
 //! | `changes` | each fault at each endpoint of moving, removing and making: nothing goes that nobody removed |
 //! | `command` | what cannot be mounted is told in one line; completions, manual page, demo |
@@ -16,15 +18,18 @@
 //! | `deletes` | deletes are acknowledged at once, sent in batches, and done across any end |
 //! | `doctor` | the report and the probe: what is wrong is told, what the service does is found out, nothing is left |
 //! | `downloads` | what is cut, stalled, corrupted or swapped is never served as good, nor published |
+//! | `draining` | the end of a mount that uploads in the background |
 //! | `ends` | umount and signals: uploads are finished, what cannot be uploaded is kept |
 //! | `faults` | each fault at each endpoint of a copy, once and for ever: nothing is lost, nothing is there twice |
 //! | `interruption` | who is killed while it waits is gone, a silent service is given up, what moves is not cut |
+//! | `journal` | who has the journal, and what outlives a kill, damage and missing files |
 //! | `local_names` | what programs write beside a picture stays here, and is uploaded once when it gets a proper name |
 //! | `local_places` | local files in places that change: not lost, and never in another's place |
 //! | `model` | random operations on a mount and on a plain folder, compared |
 //! | `moved` | each link that takes the place of another is recorded, and nothing else |
 //! | `options` | every mount option in its three spellings, the configuration file, the environment |
 //! | `outages` | each fault while reading and listing |
+//! | `pending` | what is not at the service is listed, exported, tried again and given up |
 //! | `saves` | how vim, rsync and others save: the bed sees each version once |
 //! | `semantics_attributes` | extended attributes, modes and times, the control folder, what is not there |
 //! | `semantics_elsewhere` | what others do to the bed, and listings that fail |
@@ -39,13 +44,16 @@
 //!
 //! `harness` mounts the built binary on a real kernel mount, over a real socket; `bench` copies
 //! pictures under faults, `crash` kills mounts at `crash_points`, `crash_verdict` holds what is there
-//! then to the law, and `compare` compares what is in the mount, the bed and a plain folder.
+//! then to the law, `journaled` mounts in the background and looks at what a kill left, and `compare`
+//! compares what is in the mount, the bed and a plain folder.
 
 mod api;
 mod api_retries;
 mod api_token;
 mod api_transfer;
 mod attributes_kept;
+mod background;
+mod background_model;
 mod bench;
 mod calls;
 mod changes;
@@ -60,16 +68,20 @@ mod crash_verdict;
 mod deletes;
 mod doctor;
 mod downloads;
+mod draining;
 mod ends;
 mod faults;
 mod harness;
 mod interruption;
+mod journal;
+mod journaled;
 mod local_names;
 mod local_places;
 mod model;
 mod moved;
 mod options;
 mod outages;
+mod pending;
 mod saves;
 mod semantics;
 mod semantics_attributes;

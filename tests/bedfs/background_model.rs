@@ -1,0 +1,153 @@
+//! Random changes of a mount that uploads in the background, with kills in between: after each kill
+//! the mount shows what was acknowledged, and in the end the bed has that and nothing else.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+use bedfs_emulator::Options;
+
+use crate::bench::all_at_once;
+use crate::compare::{assert_same, bed, content};
+use crate::harness::{Mount, fast, noise};
+use crate::journaled::{BACKGROUND, all_done, crash, listed, mount_again, staged};
+
+/// Changes in a walk.
+const STEPS: usize = 60;
+
+const NAMES: &[&str] = &["a.jpg", "b.jpg", "c.jpg", "d/a.jpg", "d/b.jpg"];
+
+/// A walk by a seed.
+struct Walk {
+    mount: Mount,
+    /// What was acknowledged, by path.
+    model: BTreeMap<String, Option<Vec<u8>>>,
+    /// What the seed gives, from the end.
+    chances: Vec<u8>,
+    seed: u64,
+    steps: Vec<String>,
+}
+
+impl Walk {
+    fn new(seed: u64, async_polls: u32) -> Self {
+        let options = Options {
+            latency: Duration::from_millis(15),
+            async_polls,
+            slice_size: 64 << 10,
+            ..fast()
+        };
+        let mount = Mount::with(options, BACKGROUND);
+        fs::create_dir(mount.at("d")).expect("a folder");
+        let model = BTreeMap::from([("d".to_owned(), None)]);
+        Self { mount, model, chances: noise(seed, STEPS * 16), seed, steps: Vec::new() }
+    }
+
+    fn chance(&mut self, of: usize) -> usize {
+        usize::from(self.chances.pop().expect("enough chances")) % of
+    }
+
+    fn name(&mut self) -> String {
+        let index = self.chance(NAMES.len());
+        NAMES[index].to_owned()
+    }
+
+    fn fresh(&mut self) -> Vec<u8> {
+        let (seed, len) = (self.chance(256), self.chance(200));
+        noise(self.seed * 1000 + (seed * STEPS + self.steps.len()) as u64, 1 + len * 700)
+    }
+
+    /// One change, which must succeed, here and in the model.
+    fn step(&mut self) {
+        let (name, kind) = (self.name(), self.chance(6));
+        let path = self.mount.at(&name);
+        let bytes = self.fresh();
+        let known = self.model.get(&name).cloned().flatten();
+        self.steps.push(format!("{kind} {name} {}", bytes.len()));
+        match (kind, known) {
+            (1, Some(mut all)) => {
+                let mut file = self.must(fs::File::options().append(true).open(&path));
+                self.must(file.write_all(&bytes));
+                all.extend(bytes);
+                self.model.insert(name, Some(all));
+            }
+            (2, Some(mut all)) => {
+                let file = self.must(fs::File::options().write(true).open(&path));
+                let at = self.chance(256) * all.len() / 256;
+                self.must(file.write_all_at(&bytes[..1], at as u64));
+                self.must(file.sync_all());
+                all[at] = bytes[0];
+                self.model.insert(name, Some(all));
+            }
+            (3, Some(all)) => {
+                let to = self.name();
+                self.steps.push(format!("to {to}"));
+                self.must(fs::rename(&path, self.mount.at(&to)));
+                self.model.remove(&name);
+                self.model.insert(to, Some(all));
+            }
+            (4, Some(_)) => {
+                self.must(fs::remove_file(&path));
+                self.model.remove(&name);
+            }
+            _ => {
+                self.must(fs::write(&path, &bytes));
+                self.model.insert(name, Some(bytes));
+            }
+        }
+    }
+
+    fn must<T>(&self, result: std::io::Result<T>) -> T {
+        result.unwrap_or_else(|error| panic!("seed {}: {:?}: {error}", self.seed, self.steps))
+    }
+
+    fn is_as_acknowledged(&self) {
+        let what = format!("seed {}: {:?}", self.seed, self.steps);
+        assert_same(&content(&self.mount.path), &self.model, &what);
+    }
+
+    fn crash(&mut self) {
+        self.steps.push("crash".to_owned());
+        crash(&self.mount);
+        mount_again(&self.mount, BACKGROUND);
+        self.is_as_acknowledged();
+    }
+
+    fn end(self) {
+        all_done(&self.mount);
+        self.is_as_acknowledged();
+        self.mount.unmount();
+        let what = format!("the bed, seed {}: {:?}", self.seed, self.steps);
+        assert_same(&bed(&self.mount.emulator), &self.model, &what);
+        let paths: Vec<_> = self.mount.emulator.tree().into_iter().map(|(path, _)| path).collect();
+        assert_eq!(paths.len(), self.model.len(), "{paths:?}, {what}");
+        assert_eq!(listed(&self.mount), "", "{what}");
+        assert_eq!(staged(&self.mount), Vec::<std::path::PathBuf>::new(), "{what}");
+        let violations = self.mount.emulator.violations();
+        assert!(violations.is_empty(), "{violations:?}, {what}");
+    }
+}
+
+fn walk(seeds: std::ops::Range<u64>, async_polls: u32) {
+    all_at_once(seeds, |seed| {
+        let mut walk = Walk::new(seed, async_polls);
+        for _ in 0..STEPS {
+            walk.step();
+            if walk.chance(6) == 0 {
+                walk.crash();
+            }
+        }
+        walk.end();
+    });
+}
+
+#[test]
+fn what_was_acknowledged_outlives_any_kill_and_ends_at_the_bed() {
+    walk(0..6, 0);
+}
+
+#[test]
+fn what_the_service_was_still_checking_at_a_kill_does_not_come_back_later() {
+    walk(6..8, 1);
+}
