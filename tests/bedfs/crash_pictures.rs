@@ -64,6 +64,9 @@ fn elsewhere() -> Vec<Scenario> {
         Scenario::new("an overwrite that is polled", 8, over).polled(1),
         Scenario::new("a rename without instant upload", 5, rename)
             .answering(|answers| answers.instant_upload = InstantUpload::Never),
+        Scenario::new("a rename without instant upload that is polled", 6, rename)
+            .polled(1)
+            .answering(|answers| answers.instant_upload = InstantUpload::Never),
         Scenario::new("a rename over without instant upload", 5, rename_over)
             .answering(|answers| answers.instant_upload = InstantUpload::Never),
         Scenario::new("a new picture under a lag", 4, copy)

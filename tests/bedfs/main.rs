@@ -2,10 +2,10 @@
 //!
 //! | module | what it holds the program to |
 //! |---|---|
+//! | `api` | the client against the emulator: every endpoint, and how answers are read |
 //! | `api_retries` | what the client repeats and what not, how fast and how long |
 //! | `api_token` | the token is got once, shared, renewed, and never asked for in a loop |
 //! | `api_transfer` | downloads, redirects and slices |
-//! | `api` | the client against the emulator: every endpoint, and how answers are read |
 //! | `attributes_kept` | modes, owners and times set by programs outlive the mount, its crash and every move |
 //! | `calls` | how many calls, bytes and how much memory everything takes at most |
 //! | `changes` | each fault at each endpoint of moving, removing and making: nothing goes that nobody removed |
@@ -14,6 +14,7 @@
 //! | `crash_open` | `kill -9` while files are open, and just after they were closed in the background |
 //! | `crash_pictures` | `kill -9` at each step of changes of one picture |
 //! | `deletes` | deletes are acknowledged at once, sent in batches, and done across any end |
+//! | `disk` | the local disk is full, read-only, emptied or damaged: nothing is acknowledged that is not so |
 //! | `doctor` | the report and the probe: what is wrong is told, what the service does is found out, nothing is left |
 //! | `downloads` | what is cut, stalled, corrupted or swapped is never served as good, nor published |
 //! | `ends` | umount and signals: uploads are finished, what cannot be uploaded is kept |
@@ -26,12 +27,12 @@
 //! | `options` | every mount option in its three spellings, the configuration file, the environment |
 //! | `outages` | each fault while reading and listing |
 //! | `saves` | how vim, rsync and others save: the bed sees each version once |
+//! | `semantics` | what a file holds: written anywhere, cut, mapped, appended to, read back |
 //! | `semantics_attributes` | extended attributes, modes and times, the control folder, what is not there |
 //! | `semantics_elsewhere` | what others do to the bed, and listings that fail |
 //! | `semantics_folders` | moves, renames, folders: IDs and links that live, nothing that goes unasked |
 //! | `semantics_names` | names that are refused, and hostile ones in listings |
 //! | `semantics_open` | open files: duplicates, children, names that go or change hands |
-//! | `semantics` | what a file holds: written anywhere, cut, mapped, appended to, read back |
 //! | `tidy` | the floors, and the only homes of reqwest, fuser and errno |
 //! | `torture` | random operations under faults and kills: what was acknowledged is so, and nothing else |
 //! | `unknowns` | whatever the service answers where the documents leave it open, the walk is the same |
@@ -58,6 +59,7 @@ mod crash_pictures;
 mod crash_points;
 mod crash_verdict;
 mod deletes;
+mod disk;
 mod doctor;
 mod downloads;
 mod ends;
