@@ -14,7 +14,7 @@ fn new() -> Vec<Scenario> {
     in_both_ways(all)
 }
 
-fn over() -> Vec<Scenario> {
+pub(crate) fn over() -> Vec<Scenario> {
     let all = vec![
         Scenario::new("an overwrite", 8, &["cp $S/one.jpg d/a.jpg"]),
         Scenario::new("an overwrite where nothing moves", 8, &["cp $S/one.jpg d/a.jpg"])
@@ -29,7 +29,7 @@ fn over() -> Vec<Scenario> {
     in_both_ways(all)
 }
 
-fn renamed() -> Vec<Scenario> {
+pub(crate) fn renamed() -> Vec<Scenario> {
     vec![
         Scenario::new("a rename", 2, &["mv d/a.jpg d/n.jpg"]),
         Scenario::new("a rename over another", 4, &["mv d/a.jpg d/b.jpg"]),

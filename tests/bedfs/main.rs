@@ -19,6 +19,7 @@
 //! | `downloads` | what is cut, stalled, corrupted or swapped is never served as good, nor published |
 //! | `ends` | umount and signals: uploads are finished, what cannot be uploaded is kept |
 //! | `faults` | each fault at each endpoint of a copy, once and for ever: nothing is lost, nothing is there twice |
+//! | `faults_programs` | faults under whole programs: what passes is not noticed, what stays costs no version |
 //! | `interruption` | who is killed while it waits is gone, a silent service is given up, what moves is not cut |
 //! | `local_names` | what programs write beside a picture stays here, and is uploaded once when it gets a proper name |
 //! | `local_places` | local files in places that change: not lost, and never in another's place |
@@ -64,6 +65,7 @@ mod doctor;
 mod downloads;
 mod ends;
 mod faults;
+mod faults_programs;
 mod harness;
 mod interruption;
 mod local_names;
