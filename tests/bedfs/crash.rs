@@ -235,7 +235,7 @@ impl<'a> Case<'a> {
     }
 
     /// Runs so many commands, and gives how many succeeded.
-    fn run(&self, commands: usize) -> usize {
+    pub(crate) fn run(&self, commands: usize) -> usize {
         let mut line = format!("{}cd mnt", self.variables());
         for command in &self.scenario.commands[..commands] {
             line.push_str(&format!(" && {{ {command}\n}} && echo done"));
@@ -288,7 +288,8 @@ impl<'a> Case<'a> {
         true
     }
 
-    fn refuse(&self) {
+    /// Refuses what the scenario has refused.
+    pub(crate) fn refuse(&self) {
         if let Some(endpoint) = self.scenario.refused {
             self.mount.emulator.inject(Fault::new(endpoint, refusal(1, "not today")).always());
         }
@@ -368,7 +369,7 @@ fn going_on(mount: &Mount) -> Option<Vec<serde_json::Value>> {
 }
 
 /// Whether nothing is pending and nothing is asked of the service.
-fn is_quiet(mount: &Mount) -> bool {
+pub(crate) fn is_quiet(mount: &Mount) -> bool {
     let requests = mount.emulator.requests().len();
     if !going_on(mount).unwrap_or_default().is_empty() {
         return false;

@@ -25,7 +25,7 @@ fn folders() -> Vec<Scenario> {
     ]
 }
 
-fn trees() -> Vec<Scenario> {
+pub(crate) fn trees() -> Vec<Scenario> {
     vec![
         Scenario::new("rm -r", 3, &["rm -r five"]).piecewise(),
         Scenario::new(
@@ -38,7 +38,7 @@ fn trees() -> Vec<Scenario> {
     ]
 }
 
-fn savers() -> Vec<Scenario> {
+pub(crate) fn savers() -> Vec<Scenario> {
     let all = vec![
         Scenario::new("rsync of a changed picture", 8, &["rsync $S/one.jpg d/a.jpg"]),
         Scenario::new("rsync of a new picture", 4, &["rsync $S/one.jpg d/n.jpg"]),
@@ -51,7 +51,7 @@ fn savers() -> Vec<Scenario> {
     crash_pictures::in_both_ways(all)
 }
 
-fn in_a_row() -> Vec<Scenario> {
+pub(crate) fn in_a_row() -> Vec<Scenario> {
     let all = vec![
         Scenario::new(
             "a copy that is renamed",

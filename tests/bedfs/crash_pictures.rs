@@ -14,7 +14,7 @@ fn new() -> Vec<Scenario> {
     in_both_ways(all)
 }
 
-fn over() -> Vec<Scenario> {
+pub(crate) fn over() -> Vec<Scenario> {
     let all = vec![
         Scenario::new("an overwrite", 8, &["cp $S/one.jpg d/a.jpg"]),
         Scenario::new("an overwrite where nothing moves", 8, &["cp $S/one.jpg d/a.jpg"])
@@ -29,7 +29,7 @@ fn over() -> Vec<Scenario> {
     in_both_ways(all)
 }
 
-fn renamed() -> Vec<Scenario> {
+pub(crate) fn renamed() -> Vec<Scenario> {
     vec![
         Scenario::new("a rename", 2, &["mv d/a.jpg d/n.jpg"]),
         Scenario::new("a rename over another", 4, &["mv d/a.jpg d/b.jpg"]),
@@ -63,6 +63,9 @@ fn elsewhere() -> Vec<Scenario> {
         Scenario::new("an upload that is polled", 5, copy).polled(2),
         Scenario::new("an overwrite that is polled", 8, over).polled(1),
         Scenario::new("a rename without instant upload", 5, rename)
+            .answering(|answers| answers.instant_upload = InstantUpload::Never),
+        Scenario::new("a rename without instant upload that is polled", 6, rename)
+            .polled(1)
             .answering(|answers| answers.instant_upload = InstantUpload::Never),
         Scenario::new("a rename over without instant upload", 5, rename_over)
             .answering(|answers| answers.instant_upload = InstantUpload::Never),

@@ -9,7 +9,7 @@ use std::thread;
 use crate::crash::{Case, Scenario, Stop};
 
 /// Cases at a time: they spend their time waiting.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 6;
 
 /// More requests than any program here makes.
 const MOST: usize = 120;
@@ -57,7 +57,7 @@ fn kill_at(scenario: &Scenario, stop: Stop) -> Point {
 }
 
 /// What a panic said.
-fn reason(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn reason(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }

@@ -2,10 +2,10 @@
 //!
 //! | module | what it holds the program to |
 //! |---|---|
+//! | `api` | the client against the emulator: every endpoint, and how answers are read |
 //! | `api_retries` | what the client repeats and what not, how fast and how long |
 //! | `api_token` | the token is got once, shared, renewed, and never asked for in a loop |
 //! | `api_transfer` | downloads, redirects and slices |
-//! | `api` | the client against the emulator: every endpoint, and how answers are read |
 //! | `attributes_kept` | modes, owners and times set by programs outlive the mount, its crash and every move |
 //! | `background` | a close that returns at once: what it took is kept, and gets there |
 //! | `background_model` | random changes in the background, and kills, come to what was acknowledged |
@@ -16,11 +16,13 @@
 //! | `crash_open` | `kill -9` while files are open, and just after they were closed in the background |
 //! | `crash_pictures` | `kill -9` at each step of changes of one picture |
 //! | `deletes` | deletes are acknowledged at once, sent in batches, and done across any end |
+//! | `disk` | the local disk is full, read-only, emptied or damaged: nothing is acknowledged that is not so |
 //! | `doctor` | the report and the probe: what is wrong is told, what the service does is found out, nothing is left |
 //! | `downloads` | what is cut, stalled, corrupted or swapped is never served as good, nor published |
 //! | `draining` | the end of a mount that uploads in the background |
 //! | `ends` | umount and signals: uploads are finished, what cannot be uploaded is kept |
 //! | `faults` | each fault at each endpoint of a copy, once and for ever: nothing is lost, nothing is there twice |
+//! | `faults_programs` | faults under whole programs: what passes is not noticed, what stays costs no version |
 //! | `interruption` | who is killed while it waits is gone, a silent service is given up, what moves is not cut |
 //! | `journal` | who has the journal, and what outlives a kill, damage and missing files |
 //! | `local_names` | what programs write beside a picture stays here, and is uploaded once when it gets a proper name |
@@ -31,12 +33,12 @@
 //! | `outages` | each fault while reading and listing |
 //! | `pending` | what is not at the service is listed, exported, tried again and given up |
 //! | `saves` | how vim, rsync and others save: the bed sees each version once |
+//! | `semantics` | what a file holds: written anywhere, cut, mapped, appended to, read back |
 //! | `semantics_attributes` | extended attributes, modes and times, the control folder, what is not there |
 //! | `semantics_elsewhere` | what others do to the bed, and listings that fail |
 //! | `semantics_folders` | moves, renames, folders: IDs and links that live, nothing that goes unasked |
 //! | `semantics_names` | names that are refused, and hostile ones in listings |
 //! | `semantics_open` | open files: duplicates, children, names that go or change hands |
-//! | `semantics` | what a file holds: written anywhere, cut, mapped, appended to, read back |
 //! | `tidy` | the floors, and the only homes of reqwest, fuser and errno |
 //! | `torture` | random operations under faults and kills: what was acknowledged is so, and nothing else |
 //! | `unknowns` | whatever the service answers where the documents leave it open, the walk is the same |
@@ -66,11 +68,13 @@ mod crash_pictures;
 mod crash_points;
 mod crash_verdict;
 mod deletes;
+mod disk;
 mod doctor;
 mod downloads;
 mod draining;
 mod ends;
 mod faults;
+mod faults_programs;
 mod harness;
 mod interruption;
 mod journal;
