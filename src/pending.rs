@@ -24,6 +24,8 @@ pub struct Pending {
     pub staged: Option<PathBuf>,
     /// Whether it was begun over an old version, part of which may be at the service only.
     pub is_over_old: bool,
+    /// Whether a new version stands in a scratch folder, and the old one may be gone.
+    pub is_replacing: bool,
     /// Why it failed.
     pub error: Option<String>,
     /// When it last changed.
@@ -78,7 +80,8 @@ pub fn list(state: &State, staging: &Path) -> Result<Vec<Pending>> {
 
 fn without_bytes(path: String, stage: Stage, changed: Timestamp) -> Pending {
     let (row, staged, error) = (None, None, None);
-    Pending { row, path, stage, size: 0, staged, is_over_old: false, error, changed }
+    let (is_over_old, is_replacing) = (false, false);
+    Pending { row, path, stage, size: 0, staged, is_over_old, is_replacing, error, changed }
 }
 
 /// A row as an upload; `None` if it is none: a name for here only, or nothing in it.
@@ -108,6 +111,7 @@ fn upload(row: LocalRow, staging: &Path) -> Option<Pending> {
         size: metadata.map_or(0, |metadata| metadata.len()),
         staged,
         is_over_old: row.base.is_some(),
+        is_replacing: row.replacing.is_some(),
         error: row.error,
         changed: Timestamp::from_second(row.changed).unwrap_or_default(),
     })

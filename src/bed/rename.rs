@@ -206,10 +206,12 @@ impl Bed {
                     return Err(Error::Unfinished(Box::new(error)));
                 }
                 // Two names where there was one: back to the old one.
-                if let Err(stays) = self.delete(&id).await {
-                    tracing::warn!("{:?} stays beside {:?}: {stays}", to.name, entry.name);
+                let Err(stays) = self.delete(&id).await else { return Err(error) };
+                tracing::warn!("{:?} stays beside {:?}: {stays}", to.name, entry.name);
+                match to.old {
+                    Some(_) => Err(error),
+                    None => Err(Error::Unfinished(Box::new(error))),
                 }
-                Err(error)
             }
         }
     }

@@ -154,6 +154,14 @@ impl Journal {
 
     fn discard(&self, paths: &[String]) -> Result<ExitCode, Failure> {
         let chosen = self.chosen(paths)?;
+        if let Some(last) = chosen.iter().find(|pending| pending.is_replacing) {
+            let path = one_line(&last.path);
+            return Err(format!(
+                "{path} was taking its old version's place, which may be gone: \
+                 run bedfs pending retry first"
+            )
+            .into());
+        }
         let is_of_the_user = |pending: &Pending| pending.stage == Stage::Interrupted;
         // What a mount has at hand is removed there.
         let _lock = match chosen.iter().all(is_of_the_user) {

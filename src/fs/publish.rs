@@ -104,6 +104,13 @@ impl Fs {
                 state.removed
             };
             let Err(error) = result else { return Ok(()) };
+            let is_changed =
+                matches!(error, Error::Bed(bed::Error::Upload(upload::Error::Changed)));
+            if removed && is_changed {
+                // Never completed, so never an object.
+                self.state.unwanted(kept.row)?;
+                return Ok(());
+            }
             if removed {
                 if let Err(error) = self.clear_removed(kept.row).await {
                     tracing::warn!("what an upload left is looked for by the next mount: {error}");
@@ -111,8 +118,7 @@ impl Fs {
                 }
                 return Ok(());
             }
-            let changed = matches!(error, Error::Bed(bed::Error::Upload(upload::Error::Changed)))
-                || kept.staged.generation() != generation;
+            let changed = is_changed || kept.staged.generation() != generation;
             if copy || !changed {
                 // What it was in the middle of is gone on with at the next try.
                 local.state().cut_off(self.state.replacing(kept.row)?);
@@ -145,7 +151,7 @@ impl Fs {
         let source = if copy { self.snapshot(&kept.staged).await? } else { kept.staged.clone() };
         let sum = source.clone().sum_aside().await?;
         local.state().bound_for = Some((target.folder.clone(), target.name.clone()));
-        self.wait_for_removed(local, &target).await;
+        self.wait_for_removed(local, &target).await?;
         self.bed.flush_deletes(&target.folder, Some(&target.name)).await?;
         let old: Vec<&FileId> = target.old.iter().map(|old| &old.id).collect();
         self.spare_twin(parent, &target.name, &old, (sum.md5, sum.size)).await?;
@@ -224,9 +230,15 @@ impl Fs {
     pub(super) async fn spare_twin(
         &self, folder: Ino, name: &str, but: &[&FileId], (md5, size): (Md5, u64),
     ) -> Result<()> {
-        match self.tree.twin(folder, but, name, md5, size)? {
-            Some(twin) if self.bed.twins_vanish().await? => Err(Error::Twin(twin.to_string())),
-            Some(_) | None => Ok(()),
+        let Some(twin) = self.tree.twin(folder, but, name, md5, size)? else { return Ok(()) };
+        match self.bed.twins_vanish().await {
+            Ok(false) => Ok(()),
+            // What could not be found out is not risked either.
+            Err(bed::Error::Probe(error)) if error.api().is_none() => {
+                tracing::warn!("how the service treats the same bytes twice is not known: {error}");
+                Err(Error::Twin(twin.to_string()))
+            }
+            vanish => vanish.map_err(Error::from).and(Err(Error::Twin(twin.to_string()))),
         }
     }
 

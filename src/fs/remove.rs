@@ -1,6 +1,6 @@
 //! Removals: names that go, and what happens to the objects behind them.
 
-use super::local::LocalFile;
+use super::local::{Kept, LocalFile};
 use super::{Error, Fs, Result, control, turn};
 use crate::bed::SURE;
 use crate::state::{Delete, Phase, RowId};
@@ -23,6 +23,11 @@ impl Fs {
         let (rows, is_uploading) = {
             let mut state = local.state();
             state.removed = true;
+            let is_void = |kept: &&Kept| kept.phase == Phase::Open;
+            if let Some(kept) = state.kept.as_ref().filter(is_void).filter(|_| state.opens == 0) {
+                // Promised to nobody. On a full disk this makes the room for recording the removal.
+                kept.staged.truncate(0)?;
+            }
             (state.rows(), state.uploading)
         };
         // Where a rename waits for the upload, it is waited for that.

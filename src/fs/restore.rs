@@ -100,8 +100,11 @@ impl Fs {
         let mut rows = waiting.remove(&id).unwrap_or_default();
         rows.sort_by_key(|row| (row.replacing.is_some(), row.id));
         for row in rows {
-            if let Err(error) = self.restore_row(folder, &row) {
-                tracing::error!("{:?} cannot be taken up: {error}", row.path());
+            match self.restore_row(folder, &row) {
+                Ok(()) => {}
+                // It waits until what has its name is done.
+                Err(Error::Exists) => waiting.entry(id.clone()).or_default().push(row),
+                Err(error) => tracing::error!("{:?} cannot be taken up: {error}", row.path()),
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Taking back: a file that was removed while its upload was under way leaves nothing at the service.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::local::{Kept, LocalFile};
 use super::{Fs, Result, turn};
@@ -8,6 +8,10 @@ use crate::bed::Target;
 use crate::staging::StagedFile;
 use crate::state::{Delete, LocalRow, Phase, RowId};
 use crate::types::Entry;
+
+/// How long an object is waited for that an upload may have made, between looks.
+const LOOKS: [Duration; 4] =
+    [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(6)];
 
 impl Fs {
     /// The upload ended: what it made goes with the next deletes.
@@ -17,8 +21,8 @@ impl Fs {
         Ok(self.bed.remove(deletes, &[kept.row], Phase::Done, false)?)
     }
 
-    /// Uploads of removed files to this name end before another one begins.
-    pub(super) async fn wait_for_removed(&self, but: &LocalFile, target: &Target) {
+    /// Uploads of removed files to this name end, with what they made, before another one begins.
+    pub(super) async fn wait_for_removed(&self, but: &LocalFile, target: &Target) -> Result<()> {
         for local in self.locals.all() {
             let is_meant = local.ino != but.ino && {
                 let state = local.state();
@@ -30,6 +34,14 @@ impl Fs {
                 drop(turn(&local.turn).await);
             }
         }
+        let is_meant = |row: &LocalRow| {
+            row.phase == Phase::Removed && row.folder == target.folder && row.name == target.name
+        };
+        for row in self.state.locals()?.iter().filter(|row| is_meant(row)) {
+            self.clear_removed_row(row).await?;
+            self.clear_away(row);
+        }
+        Ok(())
     }
 
     /// The upload of a removed file failed, or was cut off: whether it made something is looked for.
@@ -46,7 +58,8 @@ impl Fs {
         self.bed.clear_probes().await;
     }
 
-    /// It is told by its name and its bytes. Nothing else is put there meanwhile.
+    /// It is told by its name and its bytes; nothing else is put there before this has ended. An
+    /// upload that was told to complete may do so by itself some seconds later.
     pub(super) async fn clear_removed_row(&self, row: &LocalRow) -> Result<()> {
         let path = self.staged_path(row.staged.as_deref().unwrap_or_default());
         let mut deletes = Vec::new();
@@ -54,8 +67,12 @@ impl Fs {
             && staged.missing().is_none()
         {
             let sum = std::sync::Arc::new(staged).sum_aside().await?;
-            if let Some(made) = self.bed.find(&row.folder, &row.name, sum).await? {
-                deletes.push((Delete::of(&made, row.folder.clone(), row.path()), None));
+            for pause in LOOKS {
+                tokio::time::sleep(pause).await;
+                if let Some(made) = self.bed.find(&row.folder, &row.name, sum).await? {
+                    deletes.push((Delete::of(&made, row.folder.clone(), row.path()), None));
+                    break;
+                }
             }
         }
         Ok(self.bed.remove(deletes, &[row.id], Phase::Done, false)?)
