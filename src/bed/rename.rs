@@ -84,15 +84,14 @@ impl Bed {
     /// Brings back what had the name, and gives the error that the rename ends with.
     async fn undo(&self, rename: &Rename, spot: Option<Spot>, error: impl Into<Error>) -> Error {
         let undone = match &rename.over {
-            Some(over) => match self.bring(&over.id, &rename.folder).await {
-                // Of the same bytes as what stands in its place now, nobody will miss it.
-                Err(_) if sum_of(&rename.source).is_some_and(|sum| holds(over, sum)) => Ok(()),
-                brought => brought,
-            },
+            Some(over) => self.bring(&over.id, &rename.folder).await,
             None => Ok(()),
         };
+        // Of the same bytes as what stands in its place now, nobody will miss it.
+        let is_twin = |over: &Entry| sum_of(&rename.source).is_some_and(|sum| holds(over, sum));
         let recorded = match &undone {
             Ok(()) => self.state.rename_undone(rename.id),
+            Err(_) if rename.over.as_ref().is_some_and(is_twin) => self.state.rename_drops(rename),
             Err(_) => self.state.rename_fails(rename.id),
         };
         if let Err(unrecorded) = recorded {

@@ -97,6 +97,14 @@ impl State {
         })
     }
 
+    /// A rename failed; what had the name stays aside, where nobody will miss it.
+    pub fn rename_drops(&self, rename: &Rename) -> Result<()> {
+        self.write("recording a rename", |db| {
+            rename.over.as_ref().map_or(Ok(()), |over| scratch::release(db, &over.id))?;
+            db.execute("DELETE FROM renames WHERE id = ?", [rename.id.0]).map(drop)
+        })
+    }
+
     /// A rename failed, and what had the name could not be brought back yet.
     pub fn rename_fails(&self, id: ChangeId) -> Result<()> {
         self.write("recording a rename", |db| {
