@@ -189,6 +189,14 @@ impl Fs {
 
     /// The inode that a complete and fresh listing of the folder calls `name`.
     async fn find(&self, parent: Ino, name: &str) -> Result<Option<Ino>> {
+        // What is journaled is there whatever the service says, and before it says anything.
+        self.restore(parent)?;
+        let known = self.tree.child(parent, name)?;
+        let is_journaled =
+            |ino: &Ino| self.locals.get(*ino).is_some_and(|local| local.state().is_journaled());
+        if let Some(ino) = known.filter(is_journaled) {
+            return Ok(Some(ino));
+        }
         self.list(parent).await?;
         Ok(self.tree.child(parent, name)?)
     }

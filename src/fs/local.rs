@@ -56,6 +56,8 @@ pub(super) struct State {
     /// A replacement that was cut off half way.
     pub(super) replacing: Option<Replacing>,
     pub(super) uploading: bool,
+    /// A mount before this one may have begun its upload, which may complete by itself.
+    pub(super) is_restored: bool,
     /// Where the upload under way goes to: a folder and a name in it.
     pub(super) bound_for: Option<(FileId, String)>,
     /// The user removed the file: its bytes are not wanted any more.
@@ -120,6 +122,11 @@ impl State {
             (Some((generation, _)), Some(staged)) => *generation == staged.generation(),
             _ => false,
         }
+    }
+
+    /// Whether it is here and not, or not so, at the service.
+    pub(super) fn is_journaled(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.phase != Phase::Done)
     }
 
     /// Whether the service would not have it, and it waits for the user.

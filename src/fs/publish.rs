@@ -170,6 +170,8 @@ impl Fs {
         let info = self.tree.info(local.ino)?;
         // Its folder may have been removed elsewhere.
         let parent = info.parent.ok_or(tree::Error::NotFound)?;
+        self.list(parent).await?;
+        let info = self.tree.info(local.ino)?;
         let name =
             info.entry().map_or_else(|| info.name.to_string(), |entry| entry.name.to_string());
         let mut old = info.entry().cloned();

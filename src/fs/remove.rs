@@ -20,7 +20,7 @@ impl Fs {
         }
         let local = self.local(info.ino);
         // An upload under way ends at its next step; nobody wants what it sends.
-        let (rows, is_uploading) = {
+        let (rows, is_uploading, is_restored) = {
             let mut state = local.state();
             state.removed = true;
             let is_void = |kept: &&Kept| kept.phase == Phase::Open;
@@ -28,7 +28,7 @@ impl Fs {
                 // Promised to nobody. On a full disk this makes the room for recording the removal.
                 kept.staged.truncate(0)?;
             }
-            (state.rows(), state.uploading)
+            (state.rows(), state.uploading, state.is_restored && state.dirty().is_some())
         };
         // Where a rename waits for the upload, it is waited for that.
         let removed = match is_uploading && self.renaming.available_permits() > 0 {
@@ -36,7 +36,13 @@ impl Fs {
             true => self.remove_file(&local, parent, &rows, Phase::Removed).await,
             false => {
                 let _turn = turn(&local.turn).await;
-                self.remove_file(&local, parent, &rows, Phase::Done).await
+                // What an upload of before may still make is looked for by the replay.
+                let phase = if is_restored { Phase::Removed } else { Phase::Done };
+                let removed = self.remove_file(&local, parent, &rows, phase).await;
+                if removed.is_ok() && is_restored {
+                    local.state().kept = None;
+                }
+                removed
             }
         };
         if removed.is_err() {

@@ -148,6 +148,7 @@ impl Fs {
             |state| {
                 state.earlier = state.kept.replace(kept);
                 state.is_local = row.is_local;
+                state.is_restored = row.phase == Phase::Closed && !row.is_local;
                 state.is_aside = row.is_aside;
                 state.origin = row.origin.clone();
                 state.cut_off(row.replacing.clone());
