@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bedfs_emulator::Options;
+use bedfs_emulator::{FaultKind, Options};
 
 use crate::bench::all_at_once;
 use crate::compare::{assert_same, bed, content};
 use crate::harness::{Mount, fast, noise};
-use crate::journaled::{BACKGROUND, all_done, crash, listed, mount_again, staged};
+use crate::journaled::{
+    BACKGROUND, all_done, crash, eventually, listed, mount_again, staged, stays,
+};
 
 /// Changes in a walk.
 const STEPS: usize = 60;
@@ -150,4 +152,24 @@ fn what_was_acknowledged_outlives_any_kill_and_ends_at_the_bed() {
 #[test]
 fn what_the_service_was_still_checking_at_a_kill_does_not_come_back_later() {
     walk(6..8, 1);
+}
+
+#[test]
+fn a_removed_file_that_was_being_checked_at_a_kill_does_not_come_back() {
+    let mount = Mount::with(Options { async_polls: 1, ..fast() }, BACKGROUND);
+    mount.emulator.inject(stays("upload_async_result", FaultKind::Hang));
+    fs::write(mount.at("a.jpg"), b"first").expect("written and closed");
+    eventually("it is being checked", || mount.emulator.count("upload_async_result") > 0);
+    let began = Instant::now();
+    crash(&mount);
+    mount.emulator.inject(stays("create", FaultKind::Hang));
+    mount_again(&mount, BACKGROUND);
+    fs::remove_file(mount.at("a.jpg")).expect("removed");
+    crash(&mount);
+    mount.emulator.clear_faults();
+    mount_again(&mount, BACKGROUND);
+    // An upload that nobody polls is complete after three seconds.
+    eventually("it is gone for good", || {
+        began.elapsed() > Duration::from_secs(6) && mount.emulator.tree().is_empty()
+    });
 }
