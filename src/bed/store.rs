@@ -219,7 +219,7 @@ impl Bed {
 
     /// The entry with its link, where the service tells it: it is asked for before the object goes,
     /// since a published link that dies must be known.
-    pub(super) async fn with_link(&self, entry: &Arc<Entry>) -> Entry {
+    pub async fn with_link(&self, entry: &Arc<Entry>) -> Entry {
         let has_link = entry.picture().is_none_or(|picture| picture.link.is_some());
         if has_link {
             return Entry::clone(entry);

@@ -34,7 +34,9 @@ impl Fs {
         }
         let (is_written, is_empty) = {
             let state = local.state();
-            (state.writers > 0, state.staged().is_none_or(|staged| staged.size() == 0))
+            // The kernel tells of a last close some time after it: all was promised by then.
+            let is_written = state.writers > 0 && state.has_unpromised();
+            (is_written, state.staged().is_none_or(|staged| staged.size() == 0))
         };
         self.promise(local).await?;
         if !is_written && !is_empty && self.options.upload == Upload::Close {
@@ -110,6 +112,8 @@ impl Fs {
         if !self.is_still_there(info.ino, entry).await? {
             return Err(TreeError::NotFound.into());
         }
+        // Its link must be known before it can end.
+        let entry = &Arc::new(self.bed.with_link(entry).await);
         let kept = self.begin_aside(info, entry, to, name)?;
         let from = self.tree.folder_id(info.parent.ok_or(TreeError::NotFound)?)?;
         let folder = match self.bed.set_aside(entry, &from).await {

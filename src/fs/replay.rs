@@ -69,8 +69,10 @@ impl Fs {
     }
 
     async fn begin_replay(&self) -> Result<()> {
+        let ending = self.ending()?;
         self.bed.inherit().await?;
-        self.replay_changes(true).await
+        self.replay_changes(true).await?;
+        self.take_over_rest(&ending)
     }
 
     /// Renames that were cut off come first: nothing else is changed meanwhile.

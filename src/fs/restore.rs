@@ -1,14 +1,14 @@
 //! Restoring: what a mount before this one left in the state file comes into the tree as soon as its
 //! folder is looked at, and gets on its way again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::local::Kept;
 use super::{Error, Fs, Result};
 use crate::staging::StagedFile;
-use crate::state::{self, LocalRow, Phase, Whereabouts};
+use crate::state::{self, LocalRow, Phase, RowId, Whereabouts};
 use crate::tree::Error as TreeError;
 use crate::types::{FileId, Ino};
 
@@ -56,8 +56,11 @@ impl Fs {
         if let Some(kept) = self.state.attributes(&[&root])?.remove(&root) {
             self.tree.set_attributes(Ino::ROOT, |set| *set = kept);
         }
+        let ending = self.ending()?;
         for row in self.state.locals()? {
             match row.phase {
+                // A rename that was cut off is to end it: that comes first.
+                Phase::Closed | Phase::Failed if ending.contains(&row.id) => {}
                 Phase::Done => self.clear_away(&row),
                 Phase::Interrupted if self.is_void(&row) => self.clear_away(&row),
                 // Never closed: its bytes are kept for the user, and the name has what it had.
@@ -68,6 +71,22 @@ impl Fs {
                 _ => self.restorable.add(row),
             }
         }
+        Ok(())
+    }
+
+    /// Rows that a rename ends which was cut off.
+    pub(super) fn ending(&self) -> Result<HashSet<RowId>> {
+        let renames = self.state.renames()?;
+        Ok(renames.into_iter().flat_map(|rename| rename.ends).collect())
+    }
+
+    /// Takes over what renames were to end that were undone.
+    pub(super) fn take_over_rest(&self, ended: &HashSet<RowId>) -> Result<()> {
+        let rows = self.state.locals()?.into_iter();
+        let is_left = |row: &LocalRow| {
+            ended.contains(&row.id) && matches!(row.phase, Phase::Closed | Phase::Failed)
+        };
+        rows.filter(is_left).for_each(|row| self.restorable.add(row));
         Ok(())
     }
 
