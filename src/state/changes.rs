@@ -55,6 +55,10 @@ impl State {
             let sql = "INSERT INTO renames (source, folder, name, over, path, ends, is_undone)
                        VALUES (?, ?, ?, ?, ?, ?, 0)";
             let ends: Vec<String> = ends.iter().map(|row| row.0.to_string()).collect();
+            // One of the same object that was to go on by itself is overtaken by this one.
+            let overtaken = "DELETE FROM renames
+                             WHERE over IS NULL AND json_extract(source, '$.id') = ?";
+            db.execute(overtaken, [source.id.as_str()])?;
             let (source, over) = (entry_text(source), over.map(entry_text));
             db.execute(sql, params![source, folder.as_str(), name, over, path, ends.join(",")])?;
             Ok(ChangeId(db.last_insert_rowid()))
