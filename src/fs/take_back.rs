@@ -10,8 +10,7 @@ use crate::state::{Delete, LocalRow, Phase, RowId};
 use crate::types::Entry;
 
 /// How long an object is waited for that an upload may have made, between looks.
-const LOOKS: [Duration; 4] =
-    [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(6)];
+const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(3)];
 
 impl Fs {
     /// The upload ended: what it made goes with the next deletes.
