@@ -35,6 +35,8 @@ pub struct Bytes<'a> {
     pub staged: &'a StagedFile,
     /// Of the bytes.
     pub sum: Sum,
+    /// Whether a mount before this one may have uploaded them: a listing may not show that yet.
+    pub is_restored: bool,
     /// Whether the bytes are still wanted, as they were summed.
     pub unchanged: &'a (dyn Fn() -> bool + Send + Sync),
 }
@@ -192,7 +194,7 @@ impl Bed {
         if !error.api().is_some_and(api::Error::is_refused) {
             return Err(error.into());
         }
-        let stranger = self.named_soon(target).await?;
+        let stranger = self.named_soon(target, bytes.is_restored).await?;
         match stranger {
             Some(old) if holds(&old, bytes.sum) => Ok(Stored::alone(old)),
             Some(old) => {
@@ -203,10 +205,10 @@ impl Bed {
         }
     }
 
-    /// The object that has the target's name. A listing may lag behind, so it is looked for a few
-    /// times.
-    async fn named_soon(&self, target: &Target) -> Result<Option<Entry>, Error> {
-        let mut pauses = LOOK_PAUSES.into_iter();
+    /// The object that has the target's name. A listing may lag behind: who is patient looks for it a
+    /// few times.
+    async fn named_soon(&self, target: &Target, is_patient: bool) -> Result<Option<Entry>, Error> {
+        let mut pauses = LOOK_PAUSES.into_iter().filter(|_| is_patient);
         loop {
             let rows = self.client.list_all(&target.folder).await?;
             let is_it = |row: &Entry| *row.name == *target.name && row.picture().is_some();

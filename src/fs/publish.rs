@@ -156,7 +156,8 @@ impl Fs {
         let old: Vec<&FileId> = target.old.iter().map(|old| &old.id).collect();
         self.spare_twin(parent, &target.name, &old, (sum.md5, sum.size)).await?;
         let unchanged = || source.generation() == sum.generation && !local.state().removed;
-        let bytes = Bytes { row: kept.row, staged: &source, sum, unchanged: &unchanged };
+        let (row, is_restored) = (kept.row, local.state().is_restored);
+        let bytes = Bytes { row, staged: &source, sum, is_restored, unchanged: &unchanged };
         let stored = self.bed.store(&target, bytes).await?;
         self.tree.doubt_twins(parent, local.ino, sum.md5, sum.size)?;
         self.take_in(local, kept, place, &stored, Some(sum))
@@ -165,12 +166,16 @@ impl Fs {
     /// Where the bytes are to go, and the object whose place they take there.
     async fn target(&self, local: &LocalFile, place: Option<&Place>) -> Result<(Ino, Target)> {
         if let Some(Place { parent, name, old, .. }) = place {
-            return Ok((*parent, self.target_in(*parent, name, old.clone())?));
+            return Ok((*parent, self.target_in(local.ino, *parent, name, old.clone())?));
         }
         let info = self.tree.info(local.ino)?;
         // Its folder may have been removed elsewhere.
         let parent = info.parent.ok_or(tree::Error::NotFound)?;
-        self.list(parent).await?;
+        let is_restored = local.state().is_restored;
+        if is_restored {
+            // What has the name now was not asked yet.
+            self.list(parent).await?;
+        }
         let info = self.tree.info(local.ino)?;
         let name =
             info.entry().map_or_else(|| info.name.to_string(), |entry| entry.name.to_string());
@@ -184,24 +189,25 @@ impl Fs {
                 old = None;
             }
         }
-        Ok((parent, self.target_in(parent, &name, old)?))
+        Ok((parent, self.target_in(local.ino, parent, &name, old)?))
     }
 
-    /// A name in a folder as a target, and what has the name.
+    /// A name in a folder as a target for `ino`, and what has the name.
     pub(super) fn target_in(
-        &self, parent: Ino, name: &str, old: Option<Arc<Entry>>,
+        &self, ino: Ino, parent: Ino, name: &str, old: Option<Arc<Entry>>,
     ) -> Result<Target> {
-        let is_open = old.as_ref().is_some_and(|old| self.reader_of(&old.id).is_some());
+        let is_open = old.as_ref().is_some_and(|old| self.reader_of(&old.id, ino).is_some());
         let (folder, folder_path) = (self.tree.folder_id(parent)?, self.bed_path(parent));
         Ok(Target { folder, folder_path, name: name.to_owned(), old, is_open })
     }
 
-    /// A file that somebody reads from this object, and that has lost its name, or is about to.
-    fn reader_of(&self, object: &FileId) -> Option<Arc<LocalFile>> {
+    /// A file other than this one that somebody reads from the object, and that loses its name.
+    fn reader_of(&self, object: &FileId, but: Ino) -> Option<Arc<LocalFile>> {
         let is_it = |local: &Arc<LocalFile>| {
             let is_read = {
                 let state = local.state();
-                state.opens > 0 && state.staged().is_none()
+                let leans = state.staged().is_none_or(|staged| staged.missing().is_some());
+                state.opens > 0 && leans && local.ino != but
             };
             let entry = self.tree.info(local.ino).ok().and_then(|info| info.entry().cloned());
             is_read && entry.is_some_and(|entry| entry.id == *object)
@@ -210,15 +216,15 @@ impl Fs {
     }
 
     /// An object that was taken aside goes when nobody has it open.
-    pub(super) fn hold_open(&self, delete: Delete) {
+    fn hold_open(&self, delete: Delete, but: Ino) {
         let object = delete.object.clone();
         self.bed.hold(delete);
-        self.hold_for_reader(&object);
+        self.hold_for_reader(&object, but);
     }
 
     /// An object whose delete is held goes with the last close of who reads it.
-    pub(super) fn hold_for_reader(&self, object: &FileId) {
-        match self.reader_of(object) {
+    pub(super) fn hold_for_reader(&self, object: &FileId, but: Ino) {
+        match self.reader_of(object, but) {
             Some(reader) => {
                 reader.state().held = Some(object.clone());
                 // The last close may have come meanwhile.
@@ -273,6 +279,8 @@ impl Fs {
         ends.extend(superseded.as_ref().map(|kept| kept.row));
         let later = stored.old.as_ref().zip(stored.aside.clone());
         let later = later.map(|(old, folder)| Delete::of(old, folder, path.clone()));
+        let ended = aside.as_ref().map(|base| Delete::of(base, base.parent.clone(), path.clone()));
+        let deletes: Vec<Delete> = later.iter().chain(&ended).cloned().collect();
         self.state.published(
             kept.row,
             &Published {
@@ -282,7 +290,7 @@ impl Fs {
                 attributes: &info.attributes,
                 is_done,
                 ends: &ends,
-                later: later.as_ref(),
+                deletes: &deletes,
             },
         )?;
         // Before the file counts as clean, or it would be let go as one that nobody has.
@@ -312,7 +320,8 @@ impl Fs {
             self.tree.set_staged(local.ino, false);
         }
         superseded.into_iter().for_each(|kept| self.drop_kept(&kept));
-        later.into_iter().for_each(|delete| self.hold_open(delete));
+        later.into_iter().for_each(|delete| self.hold_open(delete, local.ino));
+        self.bed.take_in(ended.into_iter().map(|delete| (delete, None)).collect(), false);
         if let Some(old) = &stored.old {
             self.tree.bury(local.ino, &old.id);
             self.reader.close(&old.id);

@@ -152,7 +152,7 @@ impl Fs {
                 return Err(Error::Doubled);
             }
         }
-        let target = self.target_in(to, name, old.clone())?;
+        let target = self.target_in(info.ino, to, name, old.clone())?;
         self.bed.flush_deletes(&target.folder, Some(name)).await?;
         if let Some((md5, size)) = entry.picture().and_then(|p| Some((p.md5?, p.size))) {
             let but: Vec<&FileId> = old.iter().map(|old| &old.id).chain([&entry.id]).collect();
@@ -166,7 +166,7 @@ impl Fs {
         // Whatever was done of it shows at the next look.
         let renamed = renamed.inspect_err(|_| self.tree.expire(to))?;
         if let (Some(old), true) = (&old, target.is_open) {
-            self.hold_for_reader(&old.id);
+            self.hold_for_reader(&old.id, info.ino);
         }
         Ok(Arc::new(renamed))
     }

@@ -152,8 +152,8 @@ pub struct Published<'a> {
     pub is_done: bool,
     /// Rows of files whose place it took.
     pub ends: &'a [RowId],
-    /// The old object, where somebody has it open.
-    pub later: Option<&'a Delete>,
+    /// Objects that go: the old one where somebody has it open, and what was aside.
+    pub deletes: &'a [Delete],
 }
 
 fn place(db: &Connection, row: RowId, to: &Whereabouts<'_>) -> rusqlite::Result<()> {
@@ -254,7 +254,7 @@ impl State {
     /// The service has the bytes that a row keeps.
     pub fn published(&self, row: RowId, published: &Published<'_>) -> Result<()> {
         self.write("recording an upload", |db| {
-            let Published { path, old, new, attributes, is_done, ends, later } = published;
+            let Published { path, old, new, attributes, is_done, ends, deletes } = published;
             if let Some(old) = old {
                 moved::record(db, path, old, new)?;
             }
@@ -265,9 +265,7 @@ impl State {
                 "UPDATE local SET new = NULL, old = NULL, error = NULL, is_aside = 0, base = ?
                        WHERE id = ?";
             db.prepare_cached(sql)?.execute(params![entry_text(new), row.0])?;
-            if let Some(delete) = later {
-                deletes::insert(db, delete)?;
-            }
+            deletes.iter().try_for_each(|delete| deletes::insert(db, delete))?;
             ends.iter().try_for_each(|row| set_done(db, *row))?;
             if *is_done { set_done(db, row) } else { Ok(()) }
         })

@@ -251,6 +251,12 @@ fn a_service_that_never_answers_is_given_up_after_the_timeout() {
     });
     let copied = attempt("cp", [mount.dir.path().join("new.jpg"), at("copied.jpg")]);
     assert!(text(&copied.stderr).contains("timed out"), "cp: {}", text(&copied.stderr));
+    // What could not be uploaded is tried again by the next sync.
+    mount.emulator.clear_faults();
+    for name in ["new.jpg", "written.jpg", "copied.jpg"] {
+        let file = fs::File::options().append(true).open(at(name)).expect("opened");
+        file.sync_all().unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
     goes_on(&mount);
 }
 
