@@ -7,7 +7,7 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 pub const DEFAULT: &[&str] = &[
     // Editors: backups, swap and lock files.
     "*~",
-    "*.sw[a-px]",
+    "*.sw[k-px]",
     "*.swpx",
     "4913",
     "#*#",
