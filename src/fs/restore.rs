@@ -16,7 +16,7 @@ use crate::types::{FileId, Ino};
 pub(super) const AGAIN: Duration = Duration::from_secs(10);
 
 /// How old a mount must be before a listing's word is taken that a folder is gone.
-const SETTLED: Duration = Duration::from_secs(8);
+const SETTLED: Duration = Duration::from_secs(4);
 
 /// Rows of the state file that are not in the tree yet, by their folder.
 #[derive(Debug, Default)]
@@ -204,7 +204,7 @@ impl Fs {
             if !failed {
                 return;
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(SETTLED).await;
         }
     }
 
