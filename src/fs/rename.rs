@@ -153,6 +153,7 @@ impl Fs {
             }
         }
         let target = self.target_in(info.ino, to, name, old.clone())?;
+        self.wait_for_removed(info.ino, &target).await?;
         self.bed.flush_deletes(&target.folder, Some(name)).await?;
         if let Some((md5, size)) = entry.picture().and_then(|p| Some((p.md5?, p.size))) {
             let but: Vec<&FileId> = old.iter().map(|old| &old.id).chain([&entry.id]).collect();

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::local::{Kept, LocalFile};
+use super::local::Kept;
 use super::{Fs, Result, turn};
 use crate::bed::Target;
 use crate::staging::StagedFile;
 use crate::state::{Delete, LocalRow, Phase, RowId};
-use crate::types::Entry;
+use crate::types::{Entry, Ino};
 
 /// How long an object is waited for that an upload may have made, between looks.
 const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(3)];
@@ -20,10 +20,11 @@ impl Fs {
         Ok(self.bed.remove(deletes, &[kept.row], Phase::Done, false)?)
     }
 
-    /// Uploads of removed files to this name end, with what they made, before another one begins.
-    pub(super) async fn wait_for_removed(&self, but: &LocalFile, target: &Target) -> Result<()> {
+    /// Uploads of removed files to this name end, with what they made, before anything else gets it:
+    /// what they made is told by its name and its bytes.
+    pub(super) async fn wait_for_removed(&self, but: Ino, target: &Target) -> Result<()> {
         for local in self.locals.all() {
-            let is_meant = local.ino != but.ino && {
+            let is_meant = local.ino != but && {
                 let state = local.state();
                 let (folder, name) = (&target.folder, &target.name);
                 let bound_for = state.bound_for.as_ref();
