@@ -129,11 +129,6 @@ impl Bed {
         self.deletes.changed.notify_one();
     }
 
-    /// Deletes that are not done.
-    pub fn deletes_left(&self) -> usize {
-        self.deletes.queue().len()
-    }
-
     /// Sends deletes in batches, for as long as the mount lives.
     pub async fn run_deletes(&self) {
         let mut pause = FIRST_PAUSE;

@@ -24,9 +24,11 @@ impl Fs {
             let mut state = local.state();
             state.removed = true;
             let is_void = |kept: &&Kept| kept.phase == Phase::Open;
-            if let Some(kept) = state.kept.as_ref().filter(is_void).filter(|_| state.opens == 0) {
+            if let Some(kept) = state.kept.as_ref().filter(is_void).filter(|_| state.opens == 0)
                 // Promised to nobody. On a full disk this makes the room for recording the removal.
-                kept.staged.truncate(0)?;
+                && let Err(error) = kept.staged.truncate(0)
+            {
+                tracing::warn!("the staged bytes of {:?} stay for now: {error}", info.name);
             }
             (state.rows(), state.uploading, state.is_restored && state.dirty().is_some())
         };
