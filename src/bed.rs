@@ -219,6 +219,11 @@ impl Bed {
         self.scratch.find(&entry.id).await
     }
 
+    /// Has an object that may have been taken aside back where it was.
+    pub async fn return_home(&self, entry: &Entry) -> Result<(), Error> {
+        self.scratch.return_home(&entry.id).await
+    }
+
     /// Whether the object still lies in the folder under its name: a view of it may be old. Where
     /// the service will not tell, the view has to do.
     pub async fn is_there(&self, entry: &Entry, folder: &FileId) -> Result<bool, Error> {

@@ -11,7 +11,7 @@ use super::{Bed, Error, Target, holds, sum_of};
 use crate::api;
 use crate::staging::{StagedFile, Sum};
 use crate::state::{Delete, Rename, RowId};
-use crate::types::{Attributes, Entry, FileId};
+use crate::types::{Attributes, Entry, EntryKind, FileId};
 use crate::upload::{self, Job};
 
 impl Bed {
@@ -38,7 +38,7 @@ impl Bed {
                 Err(error) => return Err(self.undo(&rename, None, error).await),
             },
         };
-        match self.move_or_recreate(entry, to).await {
+        match self.move_or_recreate(&rename, entry, to).await {
             Ok(new) => {
                 self.rename_ends(&rename, &new, attributes, spot, to.is_open).await?;
                 Ok(new)
@@ -49,13 +49,15 @@ impl Bed {
         }
     }
 
-    async fn move_or_recreate(&self, entry: &Entry, to: &Target) -> Result<Entry, Error> {
+    async fn move_or_recreate(
+        &self, rename: &Rename, entry: &Entry, to: &Target,
+    ) -> Result<Entry, Error> {
         if *entry.name != *to.name {
-            return self.recreate(entry, to).await;
+            return self.recreate(rename, entry, to).await;
         }
         match self.bring(&entry.id, &to.folder).await {
             Ok(()) => Ok(Entry { parent: to.folder.clone(), ..entry.clone() }),
-            Err(error) if error.is_refused() => self.recreate(entry, to).await,
+            Err(error) if error.is_refused() => self.recreate(rename, entry, to).await,
             Err(error) => Err(error.into()),
         }
     }
@@ -90,8 +92,8 @@ impl Bed {
         // Of the same bytes as what stands in its place now, nobody will miss it.
         let is_twin = |over: &Entry| sum_of(&rename.source).is_some_and(|sum| holds(over, sum));
         let recorded = match &undone {
-            Ok(()) => self.state.rename_undone(rename.id),
-            Err(_) if rename.over.as_ref().is_some_and(is_twin) => self.state.rename_drops(rename),
+            Ok(()) => self.state.rename_undone(rename),
+            Err(_) if rename.over.as_ref().is_some_and(is_twin) => self.state.rename_undone(rename),
             Err(_) => self.state.rename_fails(rename.id),
         };
         if let Err(unrecorded) = recorded {
@@ -142,7 +144,7 @@ impl Bed {
             self.retire(over, &rename.folder).await?;
         }
         let target = Target::free(rename.folder.clone(), &rename.name);
-        let new = self.move_or_recreate(&source, &target).await?;
+        let new = self.move_or_recreate(rename, &source, &target).await?;
         self.rename_ends(rename, &new, &attributes, None, false).await
     }
 
@@ -157,12 +159,46 @@ impl Bed {
             return Ok(Some(source.clone()));
         }
         let over = rename.over.as_ref().map(|over| &over.id);
-        let is_it = |row: &&Entry| {
-            *row.name == *rename.name
-                && Some(&row.id) != over
-                && sum_of(&rename.source).is_some_and(|sum| holds(row, sum))
+        let named = |row: &&Entry| *row.name == *rename.name && Some(&row.id) != over;
+        let Some(row) = rows.iter().find(named) else {
+            return self.made_unseen(rename, source).await;
         };
-        Ok(rows.iter().find(is_it).cloned())
+        let is_it = match (sum_of(&rename.source), source) {
+            _ if rename.made.as_ref() == Some(&row.id) => may_be(row, &rename.source),
+            (Some(sum), _) => holds(row, sum),
+            // Made, perhaps, but its ID was not recorded any more: only the bytes can tell.
+            (None, Some(source)) if row.size() == source.size() => {
+                self.fetch(row).await?.1.md5 == self.fetch(source).await?.1.md5
+            }
+            (None, _) => false,
+        };
+        Ok(is_it.then(|| row.clone()))
+    }
+
+    /// The object that a rename made, where no listing shows it. Its source was deleted for it alone,
+    /// so that without one it must be there.
+    async fn made_unseen(
+        &self, rename: &Rename, source: Option<&Entry>,
+    ) -> Result<Option<Entry>, Error> {
+        let Some(made) = &rename.made else { return Ok(None) };
+        match self.client.detail(made).await {
+            Ok(found) if *found.name == *rename.name && may_be(&found, &rename.source) => {
+                let is_there = self.is_in(&found, &rename.folder).await?.unwrap_or(true);
+                Ok(is_there.then_some(found))
+            }
+            Ok(_) => Ok(None),
+            Err(error) if !error.is_not_found() => Err(error.into()),
+            Err(_) if source.is_some() => Ok(None),
+            Err(_) => {
+                let (id, parent) = (made.clone(), rename.folder.clone());
+                let name = rename.name.as_str().into();
+                let mut kind = rename.source.kind.clone();
+                if let EntryKind::File(picture) = &mut kind {
+                    picture.link = None;
+                }
+                Ok(Some(Entry { id, parent, name, kind, ..rename.source.clone() }))
+            }
+        }
     }
 
     /// The rename is not to be: what had the name comes back from the scratch folder.
@@ -175,53 +211,56 @@ impl Bed {
                 Ok(_) | Err(_) => return Err(error.into()),
             }
         }
-        Ok(self.state.rename_undone(rename.id)?)
+        Ok(self.state.rename_undone(rename)?)
     }
 
     /// The same bytes as another object, by instant upload; then the first one goes.
-    async fn recreate(&self, entry: &Entry, to: &Target) -> Result<Entry, Error> {
+    async fn recreate(&self, rename: &Rename, entry: &Entry, to: &Target) -> Result<Entry, Error> {
         let Some(sum) = sum_of(entry) else {
-            return self.copy_through(entry, to).await;
+            return self.copy_through(rename, entry, to).await;
         };
         match upload::instant(&self.client, &to.folder, &to.name, sum).await? {
-            Some(id) => self.replace_by(entry, id, to, sum).await,
-            None => self.copy_through(entry, to).await,
+            Some(id) => self.replace_by(rename, entry, id, to, sum).await,
+            None => self.copy_through(rename, entry, to).await,
         }
     }
 
-    /// Confirms that `id` stands under the new name with the right bytes, and deletes `entry`.
+    /// Confirms that `id` stands under the new name with the right bytes, and deletes `entry`. What
+    /// fails leaves neither or both: then the rename only goes forward.
     async fn replace_by(
-        &self, entry: &Entry, id: FileId, to: &Target, sum: Sum,
+        &self, rename: &Rename, entry: &Entry, id: FileId, to: &Target, sum: Sum,
     ) -> Result<Entry, Error> {
-        let found = self.confirm(&id, &to.folder, &to.name, sum).await?;
-        if id == entry.id {
-            return Ok(found);
+        self.state.rename_makes(rename.id, &id)?;
+        let error = match self.confirm(&id, &to.folder, &to.name, sum).await {
+            Ok(found) if id == entry.id => return Ok(found),
+            Ok(found) => match self.delete(&entry.id).await {
+                Ok(()) => return Ok(found),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        // Only who was refused has the old object for certain.
+        let is_there = matches!(error, Error::Unconfirmed { .. })
+            || error.api().is_some_and(api::Error::is_refused);
+        if !is_there || id == entry.id {
+            return Err(Error::Unfinished(Box::new(error)));
         }
-        match self.delete(&entry.id).await {
-            Ok(()) => Ok(found),
-            Err(error) => {
-                // The old object may be gone.
-                if !error.api().is_some_and(api::Error::is_refused) {
-                    return Err(Error::Unfinished(Box::new(error)));
-                }
-                // Two names where there was one: back to the old one.
-                let Err(stays) = self.delete(&id).await else { return Err(error) };
+        // Two names where there was one: back to the old one.
+        match self.delete(&id).await {
+            Ok(()) => Err(error),
+            Err(stays) => {
                 tracing::warn!("{:?} stays beside {:?}: {stays}", to.name, entry.name);
-                match to.old {
-                    Some(_) => Err(error),
-                    None => Err(Error::Unfinished(Box::new(error))),
-                }
+                Err(Error::Unfinished(Box::new(error)))
             }
         }
     }
 
     /// The bytes by way of here: where the service does not know them by their md5.
-    async fn copy_through(&self, entry: &Entry, to: &Target) -> Result<Entry, Error> {
-        let entry = Arc::new(entry.clone());
-        let staged = Arc::new(StagedFile::nameless(&self.staging, entry.size())?);
-        self.fill(&staged, &entry).await?;
-        let sum = staged.clone().sum_aside().await?;
-        if sum_of(&entry).is_some_and(|listed| listed.md5 != sum.md5) {
+    async fn copy_through(
+        &self, rename: &Rename, entry: &Entry, to: &Target,
+    ) -> Result<Entry, Error> {
+        let (staged, sum) = self.fetch(entry).await?;
+        if sum_of(entry).is_some_and(|listed| listed.md5 != sum.md5) {
             // What came is not what the entry is: it must not take its place.
             return Err(Error::Corrupted { name: entry.name.to_string() });
         }
@@ -229,6 +268,20 @@ impl Bed {
         let job =
             Job { folder: &to.folder, name: &to.name, sum, bytes: &bytes, unchanged: &|| true };
         let id = upload::upload(&self.client, &job).await?;
-        self.replace_by(&entry, id, to, sum).await
+        self.replace_by(rename, entry, id, to, sum).await
     }
+
+    /// All bytes of an object, on the local disk, and their sum.
+    async fn fetch(&self, entry: &Entry) -> Result<(Arc<StagedFile>, Sum), Error> {
+        let staged = Arc::new(StagedFile::nameless(&self.staging, entry.size())?);
+        self.fill(&staged, &Arc::new(entry.clone())).await?;
+        let sum = staged.clone().sum_aside().await?;
+        Ok((staged, sum))
+    }
+}
+
+/// Whether nothing that the rows tell speaks against their being of the same bytes.
+fn may_be(one: &Entry, other: &Entry) -> bool {
+    let sums = (sum_of(one), sum_of(other));
+    one.size() == other.size() && !matches!(sums, (Some(one), Some(other)) if one.md5 != other.md5)
 }

@@ -165,6 +165,9 @@ impl Scratch {
     /// A listing may lag, so what is known to lie there is asked for by its ID as well.
     async fn empty_out(&self, slot: &Slot) -> Result<(), Error> {
         let wanted = self.state.wanted()?;
+        for id in self.state.retired()?.iter().filter(|id| !wanted.contains(*id)) {
+            self.return_home(id).await?;
+        }
         for id in slot.junk.iter().filter(|id| !wanted.contains(*id)) {
             // Whether it is gone is asked below.
             let _asked = self.client.delete(std::slice::from_ref(id)).await;
@@ -211,13 +214,42 @@ impl Scratch {
     /// goes back there: a crash cut off why it came.
     async fn clear(&self, id: &FileId) -> Result<(), Error> {
         let cleared = match self.state.retired_from(id)? {
-            Some(folder) => self.client.move_to(std::slice::from_ref(id), &folder).await,
+            Some(_) => return self.return_home(id).await,
             None => self.client.delete(std::slice::from_ref(id)).await,
         };
         match cleared {
             Err(error) if !error.is_not_found() => Err(error.into()),
             Ok(()) | Err(_) => Ok(()),
         }
+    }
+}
+
+impl Scratch {
+    /// Has an object that may have been taken aside back where it was. Listings and details may both
+    /// lag behind, so that only a move tells for certain where it is then.
+    pub(super) async fn return_home(&self, id: &FileId) -> Result<(), Error> {
+        let Some(home) = self.state.retired_from(id)? else { return Ok(()) };
+        let folders = self.state.scratch()?;
+        let is_here =
+            |entry: &Entry| folders.iter().any(|row| row.folder.as_ref() == Some(&entry.parent));
+        let is_movable = match self.client.detail(id).await {
+            Err(error) if error.is_not_found() => false,
+            // Who moved it elsewhere wants it there. The root's ID is not that in the rows.
+            found => {
+                let found = found?;
+                let is_home = found.parent == home || home.is_root();
+                is_home || found.tells_no_parent() || is_here(&found)
+            }
+        };
+        if is_movable && let Err(error) = self.client.move_to(std::slice::from_ref(id), &home).await
+        {
+            // It may be refused for being there.
+            let is_there = error.is_refused() && !is_here(&self.client.detail(id).await?);
+            if !is_there && !error.is_not_found() {
+                return Err(error.into());
+            }
+        }
+        Ok(self.state.returned(id)?)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::control::is_control;
 use super::local::LocalFile;
 use super::{Error, Fs, Result, STRUCTURE, turn};
-use crate::bed::{Remade, Target};
+use crate::bed::{self, Remade, Target};
 use crate::names::NameError;
 use crate::state::{RowId, Whereabouts};
 use crate::tree::{CONTROL_NAME, Info, SCRATCH_PREFIX};
@@ -84,11 +84,16 @@ impl Fs {
     ) -> Result<()> {
         let info = self.tree.info(local.ino)?;
         let here = self.is_local_place(Some(to), name);
-        match info.entry() {
+        let renamed = match info.entry() {
             None => self.rename_local(local, &info, to, name, over).await,
             Some(entry) if here => self.take_here(local, &info, entry, (to, name), over).await,
             Some(entry) => self.rename_remote(local, &info, entry, (to, name), over).await,
+        };
+        // It goes on by itself: what had the name has lost it.
+        if let (Err(Error::Bed(bed::Error::Unfinished(_))), Some(over)) = (&renamed, over) {
+            self.forget_name(over.ino);
         }
+        renamed
     }
 
     /// An object gets another place or name.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::local::{Kept, LocalFile};
 use super::publish::Place;
 use super::{Error, Fs, Result};
+use crate::bed;
 use crate::config::Upload;
 use crate::state::{Acknowledged, Delete, Phase, Whereabouts};
 use crate::tree::{Error as TreeError, Info};
@@ -149,7 +150,13 @@ impl Fs {
     ) -> Result<()> {
         let mut ends = local.state().rows();
         ends.extend(over.into_iter().flat_map(|over| over.state().rows()));
-        let renamed = self.rename_object(info, base, (to, name), old, &ends).await?;
+        let renamed = self.rename_object(info, base, (to, name), old, &ends).await;
+        let renamed = renamed.inspect_err(|error| {
+            // It goes on by itself, to the new name.
+            if matches!(error, Error::Bed(bed::Error::Unfinished(_))) {
+                self.forget_name(info.ino);
+            }
+        })?;
         over.into_iter().for_each(|over| self.forget_name(over.ino));
         self.tree.rename(info.ino, to, name)?;
         self.tree.set_entry(info.ino, renamed.clone());

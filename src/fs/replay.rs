@@ -112,6 +112,8 @@ impl Fs {
     async fn settle_aside(&self, mut row: LocalRow) -> Result<()> {
         let Some(base) = &row.base else { return Ok(()) };
         let Some(folder) = self.bed.scratch_of(base).await? else {
+            // Listings and details may both lag: only a move tells for certain where it is then.
+            self.bed.return_home(base).await?;
             self.state.unwanted(row.id)?;
             self.clear_away(&row);
             return Ok(());

@@ -22,6 +22,8 @@ const SETTLED: Duration = Duration::from_secs(4);
 #[derive(Debug, Default)]
 pub(super) struct Restorable {
     rows: Mutex<HashMap<FileId, Vec<LocalRow>>>,
+    /// Files that were removed while they were uploaded: what that made is not shown.
+    removed: Mutex<Vec<LocalRow>>,
 }
 
 impl Restorable {
@@ -31,6 +33,15 @@ impl Restorable {
 
     pub(super) fn add(&self, row: LocalRow) {
         self.rows().entry(row.folder.clone()).or_default().push(row);
+    }
+
+    fn removed(&self) -> MutexGuard<'_, Vec<LocalRow>> {
+        self.removed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a removed file's upload made is on its way out.
+    pub(super) fn is_cleared(&self, row: RowId) {
+        self.removed().retain(|removed| removed.id != row);
     }
 
     /// A folder is another object now.
@@ -67,7 +78,7 @@ impl Fs {
                 Phase::Interrupted => {}
                 // What became of these has to be asked first.
                 Phase::Open if row.is_aside => {}
-                Phase::Removed => {}
+                Phase::Removed => self.restorable.removed().push(row),
                 _ => self.restorable.add(row),
             }
         }
@@ -124,6 +135,22 @@ impl Fs {
                 // It waits until what has its name is done.
                 Err(Error::Exists) => waiting.entry(id.clone()).or_default().push(row),
                 Err(error) => tracing::error!("{:?} cannot be taken up: {error}", row.path()),
+            }
+        }
+        drop(waiting);
+        self.hide_removed(folder, &id)
+    }
+
+    /// Takes out of view what the upload of a removed file may have made, until it was looked at.
+    fn hide_removed(&self, folder: Ino, id: &FileId) -> Result<()> {
+        for row in self.restorable.removed().iter().filter(|row| row.folder == *id) {
+            let path = self.staged_path(row.staged.as_deref().unwrap_or_default());
+            let Ok(size) = std::fs::metadata(path).map(|metadata| metadata.len()) else { continue };
+            let Some(ino) = self.tree.child(folder, &row.name)? else { continue };
+            let is_local = self.locals.get(ino).is_some_and(|local| local.state().is_journaled());
+            let info = self.tree.info(ino)?;
+            if !is_local && info.entry().is_some_and(|entry| entry.size() == size) {
+                self.tree.remove(ino);
             }
         }
         Ok(())

@@ -75,6 +75,8 @@ impl Fs {
                 }
             }
         }
-        Ok(self.bed.remove(deletes, &[row.id], Phase::Done, false)?)
+        self.bed.remove(deletes, &[row.id], Phase::Done, false)?;
+        self.restorable.is_cleared(row.id);
+        Ok(())
     }
 }

@@ -28,6 +28,8 @@ pub struct Rename {
     pub path: String,
     /// Rows of local files that end with it.
     pub ends: Vec<RowId>,
+    /// The object that was made under the new name.
+    pub made: Option<FileId>,
     /// It failed: what had the name is only to come back.
     pub is_undone: bool,
 }
@@ -56,9 +58,7 @@ impl State {
                        VALUES (?, ?, ?, ?, ?, ?, 0)";
             let ends: Vec<String> = ends.iter().map(|row| row.0.to_string()).collect();
             // One of the same object that was to go on by itself is overtaken by this one.
-            let overtaken = "DELETE FROM renames
-                             WHERE over IS NULL AND json_extract(source, '$.id') = ?";
-            db.execute(overtaken, [source.id.as_str()])?;
+            overtake(db, "json_extract(source, '$.id')", &source.id)?;
             let (source, over) = (entry_text(source), over.map(entry_text));
             db.execute(sql, params![source, folder.as_str(), name, over, path, ends.join(",")])?;
             Ok(ChangeId(db.last_insert_rowid()))
@@ -71,6 +71,7 @@ impl State {
             over: over.cloned(),
             path: path.to_owned(),
             ends: ends.to_vec(),
+            made: None,
             is_undone: false,
         })
     }
@@ -101,8 +102,17 @@ impl State {
         })
     }
 
-    /// A rename failed; what had the name stays aside, where nobody will miss it.
-    pub fn rename_drops(&self, rename: &Rename) -> Result<()> {
+    /// A rename made its object under the new name: it is not undone any more.
+    pub fn rename_makes(&self, id: ChangeId, made: &FileId) -> Result<()> {
+        self.write("recording a rename", |db| {
+            let sql = "UPDATE renames SET made = ? WHERE id = ?";
+            db.execute(sql, params![made.as_str(), id.0]).map(drop)
+        })
+    }
+
+    /// A rename was undone, or never began: what had the name has it again, or stays aside where
+    /// nobody will miss it.
+    pub fn rename_undone(&self, rename: &Rename) -> Result<()> {
         self.write("recording a rename", |db| {
             rename.over.as_ref().map_or(Ok(()), |over| scratch::release(db, &over.id))?;
             db.execute("DELETE FROM renames WHERE id = ?", [rename.id.0]).map(drop)
@@ -113,13 +123,6 @@ impl State {
     pub fn rename_fails(&self, id: ChangeId) -> Result<()> {
         self.write("recording a rename", |db| {
             db.execute("UPDATE renames SET is_undone = 1 WHERE id = ?", [id.0]).map(drop)
-        })
-    }
-
-    /// A rename was undone, or never began.
-    pub fn rename_undone(&self, id: ChangeId) -> Result<()> {
-        self.write("recording a rename", |db| {
-            db.execute("DELETE FROM renames WHERE id = ?", [id.0]).map(drop)
         })
     }
 
@@ -137,6 +140,7 @@ impl State {
                         over: entry_column(row, "over")?,
                         path: row.get("path")?,
                         ends: ends(&row.get::<_, String>("ends")?),
+                        made: row.get::<_, Option<String>>("made")?.map(FileId::new),
                         is_undone: row.get("is_undone")?,
                     })
                 })?
@@ -188,6 +192,25 @@ impl State {
 
 fn ends(text: &str) -> Vec<RowId> {
     text.split(',').filter_map(|row| row.parse().ok().map(RowId)).collect()
+}
+
+/// Drops the renames that would go on by themselves and whose `column` names this object. What had
+/// the new name before is of no use to anyone then.
+pub(super) fn overtake(db: &Connection, column: &str, object: &FileId) -> rusqlite::Result<()> {
+    let sql = format!(
+        "DELETE FROM renames
+         WHERE {column} = ? AND NOT is_undone AND (made IS NOT NULL OR over IS NULL)
+         RETURNING over, ends"
+    );
+    let overtaken: Vec<(Option<Entry>, String)> = db
+        .prepare_cached(&sql)?
+        .query_map([object.as_str()], |row| Ok((entry_column(row, "over")?, row.get("ends")?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    for (over, rows) in overtaken {
+        over.map_or(Ok(()), |over| scratch::release(db, &over.id))?;
+        ends(&rows).into_iter().try_for_each(|row| local::set_done(db, row))?;
+    }
+    Ok(())
 }
 
 fn drop_attributes(db: &Connection, object: &FileId) -> rusqlite::Result<()> {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, params};
 
 use super::row::{id_column, now};
-use super::{Phase, Result, RowId, State, scratch};
+use super::{Phase, Result, RowId, State, changes, scratch};
 use crate::types::{Entry, FileId};
 
 /// An object that is to be deleted.
@@ -55,6 +55,8 @@ impl State {
         self.write("recording a removal", |db| {
             for delete in deletes {
                 insert(db, delete)?;
+                // What a rename made is not to come again.
+                changes::overtake(db, "made", &delete.object)?;
             }
             for row in rows {
                 super::local::set_phase(db, *row, phase)?;

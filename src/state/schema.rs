@@ -87,6 +87,10 @@ const STEPS: &[&str] = &[
     -- What probes of this machine made in the bed's root; without an ID while it is being made.
     CREATE TABLE probes (name TEXT PRIMARY KEY, folder TEXT) WITHOUT ROWID;
 ",
+    "
+    -- The object that a rename made under the new name: from then on it only goes forward.
+    ALTER TABLE renames ADD COLUMN made TEXT;
+",
 ];
 
 /// Opens the file and checks it.

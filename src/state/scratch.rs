@@ -97,6 +97,20 @@ impl State {
         })
     }
 
+    /// Everything of which `retired_from` knows where it was.
+    pub fn retired(&self) -> Result<Vec<FileId>> {
+        self.read("reading what was taken aside", |db| {
+            db.prepare_cached("SELECT object FROM retired")?
+                .query_map([], |row| id_column(row, "object"))?
+                .collect()
+        })
+    }
+
+    /// It is back where it was.
+    pub fn returned(&self, object: &FileId) -> Result<()> {
+        self.write("recording what came back", |db| release(db, object))
+    }
+
     /// The objects that something unfinished needs. What lies in a scratch folder and is not among
     /// them, nobody wants.
     pub fn wanted(&self) -> Result<HashSet<FileId>> {

@@ -46,6 +46,8 @@ pub(crate) struct Scenario {
     pub(crate) ends: bool,
     /// Whether a command is made of many changes, each done or not.
     pub(crate) is_piecewise: bool,
+    /// Whether the program itself removes what it wrote when it cannot go on.
+    pub(crate) clears_up: bool,
     /// Paths whose objects outlive whatever becomes of the program.
     pub(crate) lives: &'static [&'static str],
     /// What the service answers where the documents leave it open.
@@ -68,6 +70,7 @@ impl Scenario {
             commands,
             ends: false,
             is_piecewise: false,
+            clears_up: false,
             lives: &[],
             answers: Answers::default(),
             refused: None,
@@ -86,6 +89,10 @@ impl Scenario {
 
     pub(crate) fn piecewise(self) -> Self {
         Self { is_piecewise: true, ..self }
+    }
+
+    pub(crate) fn clearing_up(self) -> Self {
+        Self { clears_up: true, ..self }
     }
 
     pub(crate) fn keeping(self, lives: &'static [&'static str]) -> Self {
@@ -153,6 +160,8 @@ pub(crate) struct Cut {
     pub(crate) done: usize,
     /// Whether another was begun.
     pub(crate) is_under_way: bool,
+    /// Whether it was told of a failure, and had the time to clear up behind itself.
+    pub(crate) is_told: bool,
 }
 
 /// One mount of a scenario.
@@ -270,7 +279,7 @@ impl<'a> Case<'a> {
             }
             (program.join().expect("the program ends"), is_cut)
         });
-        is_cut.then_some(Cut { done, is_under_way: done < commands })
+        is_cut.then_some(Cut { done, is_under_way: done < commands, is_told: false })
     }
 
     /// Waits until a request hangs, and lets the program go on for a while: `true`. Or until the
@@ -308,7 +317,8 @@ impl<'a> Case<'a> {
         let cut = self.cut(stop);
         let is_cut = cut.is_some();
         *is_reached = is_cut;
-        let all = Cut { done: self.scenario.commands.len(), is_under_way: false };
+        let done = self.scenario.commands.len();
+        let all = Cut { done, is_under_way: false, is_told: false };
         self.mount.emulator.clear_faults();
         self.refuse();
         if is_cut || self.scenario.ends {

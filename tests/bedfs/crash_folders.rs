@@ -40,8 +40,8 @@ pub(crate) fn trees() -> Vec<Scenario> {
 
 pub(crate) fn savers() -> Vec<Scenario> {
     let all = vec![
-        Scenario::new("rsync of a changed picture", 8, &["rsync $S/one.jpg d/a.jpg"]),
-        Scenario::new("rsync of a new picture", 4, &["rsync $S/one.jpg d/n.jpg"]),
+        Scenario::new("rsync of a changed picture", 8, &["rsync $S/one.jpg d/a.jpg"]).clearing_up(),
+        Scenario::new("rsync of a new picture", 4, &["rsync $S/one.jpg d/n.jpg"]).clearing_up(),
         Scenario::new(
             "an editor's save",
             4,

@@ -99,7 +99,7 @@ fn judge(case: &Case, done: usize) {
         case.revive();
     }
     settle(&case.mount);
-    Verdict { case, cut: Cut { done, is_under_way: done < all } }.in_the_end();
+    Verdict { case, cut: Cut { done, is_under_way: done < all, is_told: true } }.in_the_end();
     case.abandon();
 }
 
