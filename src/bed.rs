@@ -185,15 +185,16 @@ impl Bed {
         Ok(self.client.background().detail(id).await?)
     }
 
-    /// The object of these bytes that has this name in the folder.
+    /// The object of one of these bytes that has this name in the folder.
     pub async fn find(
-        &self, folder: &FileId, name: &str, sum: Sum,
+        &self, folder: &FileId, name: &str, sums: &[Sum],
     ) -> Result<Option<Entry>, Error> {
         let rows = match self.client.list_all(folder).await {
             Err(error) if error.is_not_found() => return Ok(None),
             rows => rows?,
         };
-        Ok(rows.into_iter().find(|row| *row.name == *name && holds(row, sum)))
+        let is_it = |row: &Entry| *row.name == *name && sums.iter().any(|sum| holds(row, *sum));
+        Ok(rows.into_iter().find(is_it))
     }
 
     /// Whether the service has the folder, whatever it is called.

@@ -182,15 +182,15 @@ impl Scratch {
         }
         for look in 0..LOOKS {
             let rows = match self.client.list_all(&slot.folder).await {
-                // Removed by hand, or by a try before this one. One made a moment ago may not be
-                // known to listings yet.
-                Err(error) if error.is_not_found() && (slot.is_inherited || look > 0) => {
+                // Removed by hand, or by a try before this one. Or made a moment ago, and not known to
+                // listings yet.
+                Err(error) if error.is_not_found() && look + 1 == LOOKS => {
                     return Ok(self.state.scratch_gone(&slot.name)?);
                 }
-                Err(error) if error.is_not_found() => Vec::new(),
-                rows => rows?,
+                Err(error) if error.is_not_found() => None,
+                rows => Some(rows?),
             };
-            if rows.is_empty() {
+            if rows.as_ref().is_some_and(Vec::is_empty) {
                 match folder::delete_empty(&self.client, &slot.folder).await {
                     // Something lies there that is not listed yet.
                     Err(error) if error.api().is_some_and(api::Error::is_refused) => {}
@@ -200,7 +200,7 @@ impl Scratch {
                     }
                 }
             }
-            for row in rows.iter().filter(|row| !wanted.contains(&row.id)) {
+            for row in rows.iter().flatten().filter(|row| !wanted.contains(&row.id)) {
                 self.clear(&row.id).await?;
             }
             tokio::time::sleep(LOOK).await;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 
 use super::Fs;
-use crate::staging::StagedFile;
+use crate::staging::{StagedFile, Sum};
 use crate::state::{Phase, Replacing, RowId};
 use crate::types::{Entry, FileId, Ino};
 
@@ -59,7 +59,7 @@ pub(super) struct State {
     /// A mount before this one may have begun its upload, which may complete by itself.
     pub(super) is_restored: bool,
     /// Where the upload under way goes to: a folder and a name in it.
-    pub(super) bound_for: Option<(FileId, String)>,
+    pub(super) bound_for: Option<(FileId, String, Sum)>,
     /// The user removed the file: its bytes are not wanted any more.
     pub(super) removed: bool,
     /// The generation whose upload failed last, and why.

@@ -150,7 +150,7 @@ impl Fs {
         }
         let source = if copy { self.snapshot(&kept.staged).await? } else { kept.staged.clone() };
         let sum = source.clone().sum_aside().await?;
-        local.state().bound_for = Some((target.folder.clone(), target.name.clone()));
+        local.state().bound_for = Some((target.folder.clone(), target.name.clone(), sum));
         self.wait_for_removed(local.ino, &target).await?;
         self.bed.flush_deletes(&target.folder, Some(&target.name)).await?;
         let old: Vec<&FileId> = target.old.iter().map(|old| &old.id).collect();

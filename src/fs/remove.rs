@@ -32,6 +32,10 @@ impl Fs {
             }
             (state.rows(), state.uploading, state.is_restored && state.dirty().is_some())
         };
+        let sent = local.state().bound_for.as_ref().map(|(.., sum)| *sum);
+        if let (true, Some(sum), Some(row)) = (is_uploading, sent, rows.first()) {
+            self.state.sends(*row, sum.md5, sum.size)?;
+        }
         // Where a rename waits for the upload, it is waited for that.
         let removed = match is_uploading && self.renaming.available_permits() > 0 {
             // The upload clears away behind itself what it makes.

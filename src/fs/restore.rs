@@ -145,11 +145,12 @@ impl Fs {
     fn hide_removed(&self, folder: Ino, id: &FileId) -> Result<()> {
         for row in self.restorable.removed().iter().filter(|row| row.folder == *id) {
             let path = self.staged_path(row.staged.as_deref().unwrap_or_default());
-            let Ok(size) = std::fs::metadata(path).map(|metadata| metadata.len()) else { continue };
+            let staged = std::fs::metadata(path).map(|metadata| metadata.len()).ok();
+            let may_be = |size| staged == Some(size) || row.sent.is_some_and(|sent| sent.1 == size);
             let Some(ino) = self.tree.child(folder, &row.name)? else { continue };
             let is_local = self.locals.get(ino).is_some_and(|local| local.state().is_journaled());
             let info = self.tree.info(ino)?;
-            if !is_local && info.entry().is_some_and(|entry| entry.size() == size) {
+            if !is_local && info.entry().is_some_and(|entry| may_be(entry.size())) {
                 self.tree.remove(ino);
             }
         }

@@ -126,6 +126,7 @@ impl Fs {
             is_aside: false,
             origin: None,
             replacing: None,
+            sent: None,
             changed: 0,
             attributes,
         })

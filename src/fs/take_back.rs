@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::local::Kept;
 use super::{Fs, Result, turn};
 use crate::bed::Target;
-use crate::staging::StagedFile;
+use crate::staging::{StagedFile, Sum};
 use crate::state::{Delete, LocalRow, Phase, RowId};
 use crate::types::{Entry, Ino};
 
@@ -28,7 +28,7 @@ impl Fs {
                 let state = local.state();
                 let (folder, name) = (&target.folder, &target.name);
                 let bound_for = state.bound_for.as_ref();
-                state.removed && bound_for.is_some_and(|(f, n)| f == folder && n == name)
+                state.removed && bound_for.is_some_and(|(f, n, _)| f == folder && n == name)
             };
             if is_meant {
                 drop(turn(&local.turn).await);
@@ -62,17 +62,19 @@ impl Fs {
     /// upload that was told to complete may do so by itself some seconds later.
     pub(super) async fn clear_removed_row(&self, row: &LocalRow) -> Result<()> {
         let path = self.staged_path(row.staged.as_deref().unwrap_or_default());
-        let mut deletes = Vec::new();
+        let mut sums: Vec<Sum> =
+            row.sent.iter().map(|&(md5, size)| Sum { md5, size, generation: 0 }).collect();
         if let Ok(staged) = StagedFile::reopen(&path)
             && staged.missing().is_none()
         {
-            let sum = std::sync::Arc::new(staged).sum_aside().await?;
-            for pause in LOOKS {
-                tokio::time::sleep(pause).await;
-                if let Some(made) = self.bed.find(&row.folder, &row.name, sum).await? {
-                    deletes.push((Delete::of(&made, row.folder.clone(), row.path()), None));
-                    break;
-                }
+            sums.push(std::sync::Arc::new(staged).sum_aside().await?);
+        }
+        let mut deletes = Vec::new();
+        for pause in LOOKS.into_iter().filter(|_| !sums.is_empty()) {
+            tokio::time::sleep(pause).await;
+            if let Some(made) = self.bed.find(&row.folder, &row.name, &sums).await? {
+                deletes.push((Delete::of(&made, row.folder.clone(), row.path()), None));
+                break;
             }
         }
         self.bed.remove(deletes, &[row.id], Phase::Done, false)?;

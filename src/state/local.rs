@@ -11,7 +11,7 @@ use super::row::{
     put_attributes,
 };
 use super::{Delete, Result, State, deletes, moved};
-use crate::types::{Attributes, Entry, FileId};
+use crate::types::{Attributes, Entry, FileId, Md5};
 
 /// The number of a local row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -97,6 +97,8 @@ pub struct LocalRow {
     pub origin: Option<String>,
     /// A replacement under way.
     pub replacing: Option<Replacing>,
+    /// The md5 and size of what was being uploaded when it was removed.
+    pub sent: Option<(Md5, u64)>,
     /// When the row last changed, in seconds since the epoch.
     pub changed: i64,
     /// What the user set.
@@ -198,9 +200,17 @@ fn read(row: &Row<'_>) -> rusqlite::Result<LocalRow> {
         is_aside: row.get("is_aside")?,
         origin: row.get("origin")?,
         replacing,
+        sent: sent(row)?,
         changed: row.get("changed")?,
         attributes: attributes(row)?,
     })
+}
+
+fn sent(row: &Row<'_>) -> rusqlite::Result<Option<(Md5, u64)>> {
+    let md5: Option<String> = row.get("sent_md5")?;
+    let size: Option<i64> = row.get("sent_size")?;
+    let size = size.and_then(|size| u64::try_from(size).ok());
+    Ok(md5.and_then(|md5| md5.parse().ok()).zip(size))
 }
 
 impl State {
@@ -356,6 +366,14 @@ impl State {
             let values = attribute_values(set).map(Value::from);
             let values = values.into_iter().chain([Value::from(row.0)]);
             db.prepare_cached(sql)?.execute(params_from_iter(values)).map(drop)
+        })
+    }
+
+    /// The file is about to be removed while these bytes are on their way to the service.
+    pub fn sends(&self, row: RowId, md5: Md5, size: u64) -> Result<()> {
+        self.write("recording an upload under way", |db| {
+            let sql = "UPDATE local SET sent_md5 = ?, sent_size = ? WHERE id = ?";
+            db.execute(sql, params![md5.to_string(), size.cast_signed(), row.0]).map(drop)
         })
     }
 
