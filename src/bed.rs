@@ -180,9 +180,17 @@ impl Bed {
         Ok(self.client.detail(id).await?)
     }
 
-    /// As `detail`, for one whom nobody waits for.
-    pub async fn detail_later(&self, id: &FileId) -> Result<Entry, Error> {
-        Ok(self.client.background().detail(id).await?)
+    /// The row of one object, with its link if the service tells it anywhere. For one whom nobody
+    /// waits for.
+    pub async fn row_with_link(&self, id: &FileId) -> Result<Entry, Error> {
+        let client = self.client.background();
+        let entry = client.detail(id).await?;
+        let has_link = entry.picture().is_none_or(|picture| picture.link.is_some());
+        if has_link || entry.tells_no_parent() {
+            return Ok(entry);
+        }
+        let rows = client.list_all(&entry.parent).await?;
+        Ok(rows.into_iter().find(|row| row.id == *id).unwrap_or(entry))
     }
 
     /// The object of one of these bytes that has this name in the folder.

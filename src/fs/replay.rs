@@ -40,17 +40,15 @@ impl Fs {
                 version = now;
                 self.take_up_retries();
             }
-            if round.is_multiple_of(AGAIN.as_secs()) {
-                self.learn_links().await;
-            }
             if round >= due {
+                self.learn_links().await;
                 if let Err(error) = self.replay_changes(false).await {
                     tracing::warn!("going on with what was cut off: {error}");
                 }
                 // What is refused again and again is asked for less and less.
-                pause = match self.bed.has_changes() {
-                    Ok(false) => AGAIN,
-                    Ok(true) | Err(_) => (pause * 2).min(LONGEST),
+                pause = match self.is_settled() {
+                    Ok(true) => AGAIN,
+                    Ok(false) | Err(_) => (pause * 2).min(LONGEST),
                 };
                 due = round + pause.as_secs();
             }
@@ -99,6 +97,11 @@ impl Fs {
         Ok(())
     }
 
+    /// Whether nothing waits for the service to allow or to tell it.
+    fn is_settled(&self) -> Result<bool> {
+        Ok(!self.bed.has_changes()? && self.state.without_link()?.is_empty())
+    }
+
     /// Rows of which it has to be asked what became of them.
     fn unsettled(&self) -> Result<Vec<LocalRow>> {
         let mut rows = self.state.locals()?;
@@ -131,7 +134,7 @@ impl Fs {
     /// Asks for the links of objects that took another's place, where the service did not tell them.
     async fn learn_links(&self) {
         for object in self.state.without_link().unwrap_or_default() {
-            let learned = match self.bed.detail_later(&object).await {
+            let learned = match self.bed.row_with_link(&object).await {
                 Ok(entry) => self.state.learn_link(&entry),
                 // It went before its link was told.
                 Err(error) if error.api().is_some_and(|error| error.is_not_found()) => {

@@ -39,7 +39,6 @@ pub(crate) fn try_content(root: &Path) -> io::Result<Content> {
 }
 
 /// Makes a folder hold this and nothing else.
-#[cfg(feature = "torture")]
 pub(crate) fn make_so(root: &Path, content: &Content) {
     fs::remove_dir_all(root).expect("removed");
     fs::create_dir(root).expect("a folder");

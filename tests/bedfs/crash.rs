@@ -19,6 +19,7 @@ use bedfs_emulator::{Answers, Emulator, Fault, FaultKind, Options};
 use crate::bench::refusal;
 use crate::command::{kill, pid};
 use crate::compare::{Content, content};
+use crate::crash_points::Turn;
 use crate::crash_verdict::Verdict;
 use crate::harness::{Mount, attempt, fast, noise, run, text};
 
@@ -172,6 +173,7 @@ pub(crate) struct Case<'a> {
     pub(crate) states: Vec<Content>,
     /// The ID of each object before the first command.
     pub(crate) ids: BTreeMap<String, String>,
+    _turn: Turn,
 }
 
 /// Lays out the bed that every scenario begins with.
@@ -212,6 +214,7 @@ fn copied_out(emulator: &Emulator, folder: &Path) {
 
 impl<'a> Case<'a> {
     pub(crate) fn new(scenario: &'a Scenario) -> Self {
+        let turn = Turn::take();
         let answers = Answers { list_lag: Duration::ZERO, ..scenario.answers.clone() };
         let options = Options { slice_size: SLICE as u64, answers, ..fast() };
         let emulator = laid_out(Options { async_polls: scenario.polls, ..options });
@@ -221,7 +224,7 @@ impl<'a> Case<'a> {
         attempt("find", [&mount.path]);
         let lag = scenario.answers.list_lag;
         mount.emulator.change(|options| options.answers.list_lag = lag);
-        let mut case = Self { scenario, mount, states: Vec::new(), ids };
+        let mut case = Self { scenario, mount, states: Vec::new(), ids, _turn: turn };
         case.states = (0..=scenario.commands.len()).map(|done| case.state_after(done)).collect();
         case
     }

@@ -3,13 +3,35 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex};
 use std::thread;
 
 use crate::crash::{Case, Scenario, Stop};
 
-/// Cases at a time: they spend their time waiting.
+/// Cases at a time, in all tests together: they spend their time waiting, but each has a mount.
 const AT_ONCE: usize = 6;
+
+static AT_WORK: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+
+/// One of the cases that may be at work.
+pub(crate) struct Turn;
+
+impl Turn {
+    pub(crate) fn take() -> Self {
+        let (at_work, freed) = &AT_WORK;
+        let at_work = at_work.lock().expect("no thread panics here");
+        let free = freed.wait_while(at_work, |at_work| *at_work >= AT_ONCE);
+        *free.expect("no thread panics here") += 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *AT_WORK.0.lock().expect("no thread panics here") -= 1;
+        AT_WORK.1.notify_one();
+    }
+}
 
 /// More requests than any program here makes.
 const MOST: usize = 120;

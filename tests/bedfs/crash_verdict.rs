@@ -54,7 +54,8 @@ impl Verdict<'_> {
         let is_done = self.allows(&seen);
         self.bed_holds(&seen);
         self.objects_are_those_that_were(&seen);
-        if !is_done && !(self.cut.is_told && self.case.scenario.clears_up) {
+        let is_cleared_up = self.cut.is_told && self.case.scenario.clears_up;
+        if !is_done && !is_cleared_up {
             self.what_was_written_is_kept();
         }
         let rows = self.unmounted(&seen);

@@ -17,7 +17,7 @@
 //! | `crash_pictures` | `kill -9` at each step of changes of one picture |
 //! | `deletes` | deletes are acknowledged at once, sent in batches, and done across any end |
 //! | `disk` | the local disk is full, read-only, emptied or damaged: nothing is acknowledged that is not so |
-//! | `doctor` | the report and the probe: what is wrong is told, what the service does is found out, nothing is left |
+//! | `doctor` | the report: what is wrong is told with what mends it |
 //! | `downloads` | what is cut, stalled, corrupted or swapped is never served as good, nor published |
 //! | `draining` | the end of a mount that uploads in the background |
 //! | `ends` | umount and signals: uploads are finished, what cannot be uploaded is kept |
@@ -32,6 +32,7 @@
 //! | `options` | every mount option in its three spellings, the configuration file, the environment |
 //! | `outages` | each fault while reading and listing |
 //! | `pending` | what is not at the service is listed, exported, tried again and given up |
+//! | `probe` | what the service does is found out, and nothing is left |
 //! | `saves` | how vim, rsync and others save: the bed sees each version once |
 //! | `semantics` | what a file holds: written anywhere, cut, mapped, appended to, read back |
 //! | `semantics_attributes` | extended attributes, modes and times, the control folder, what is not there |
@@ -44,13 +45,9 @@
 //! | `unknowns` | whatever the service answers where the documents leave it open, the walk is the same |
 //! | `users` | an ordinary user mounts, others see what they may, secrets are for nobody |
 //!
-//! `background_model`, the `crash_…` modules, `disk`, `faults_programs` and `torture` are built with the
-//! feature `torture` and run by `scripts/torture`: they take long, and some of their many cases still
-//! come out wrong now and then.
-//!
 //! `harness` mounts the built binary on a real kernel mount, over a real socket; `bench` copies
 //! pictures under faults, `crash` kills mounts at `crash_points`, `crash_verdict` holds what is there
-//! then to the law, `journaled` mounts in the background and looks at what a kill left, and `compare`
+//! then to the law, `ward` has beds for doctors, `journaled` mounts in the background and looks at what a kill left, and `compare`
 //! compares what is in the mount, the bed and a plain folder.
 
 mod api;
@@ -59,34 +56,25 @@ mod api_token;
 mod api_transfer;
 mod attributes_kept;
 mod background;
-#[cfg(feature = "torture")]
 mod background_model;
 mod bench;
 mod calls;
 mod changes;
 mod command;
 mod compare;
-#[cfg(feature = "torture")]
 mod crash;
-#[cfg(feature = "torture")]
 mod crash_folders;
-#[cfg(feature = "torture")]
 mod crash_open;
-#[cfg(feature = "torture")]
 mod crash_pictures;
-#[cfg(feature = "torture")]
 mod crash_points;
-#[cfg(feature = "torture")]
 mod crash_verdict;
 mod deletes;
-#[cfg(feature = "torture")]
 mod disk;
 mod doctor;
 mod downloads;
 mod draining;
 mod ends;
 mod faults;
-#[cfg(feature = "torture")]
 mod faults_programs;
 mod harness;
 mod interruption;
@@ -99,6 +87,7 @@ mod moved;
 mod options;
 mod outages;
 mod pending;
+mod probe;
 mod saves;
 mod semantics;
 mod semantics_attributes;
@@ -107,7 +96,7 @@ mod semantics_folders;
 mod semantics_names;
 mod semantics_open;
 mod tidy;
-#[cfg(feature = "torture")]
 mod torture;
 mod unknowns;
 mod users;
+mod ward;
