@@ -78,6 +78,9 @@ impl fuser::Filesystem for Adapter {
             InitFlags::FUSE_PARALLEL_DIROPS,
             InitFlags::FUSE_DO_READDIRPLUS,
             InitFlags::FUSE_READDIRPLUS_AUTO,
+            // Writes then do not ask for `security.capability`. What is owed for it is kept by files
+            // never having a set-ID bit.
+            InitFlags::FUSE_HANDLE_KILLPRIV_V2,
         ] {
             if let Err(missing) = config.add_capabilities(wanted) {
                 tracing::info!("the kernel lacks {missing:?}");

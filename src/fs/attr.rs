@@ -65,6 +65,10 @@ pub struct Change {
 /// Told while the account's figures are not known: enough for any program that asks first.
 const UNKNOWN_SPACE: u64 = 1 << 50;
 
+/// The bits by which a program runs as another. No file has them: a write would have to clear them,
+/// and not every write comes here.
+pub(super) const SET_ID: u32 = libc::S_ISUID | libc::S_ISGID;
+
 impl Fs {
     /// The attributes of an inode.
     pub fn getattr(&self, ino: Ino) -> Result<Attr> {
@@ -87,11 +91,12 @@ impl Fs {
             _ => self.born,
         };
         let mtime = set.mtime.unwrap_or(time(updated));
+        let mode = set.mode.unwrap_or(bits & !self.options.umask);
         Attr {
             ino: info.ino,
             is_folder: info.is_folder(),
             size: staged.map_or(size, |staged| staged.size()),
-            mode: set.mode.unwrap_or(bits & !self.options.umask),
+            mode: if info.is_folder() { mode } else { mode & !SET_ID },
             uid: set.uid.unwrap_or(self.options.uid),
             gid: set.gid.unwrap_or(self.options.gid),
             atime: set.atime.unwrap_or(mtime),
@@ -107,6 +112,9 @@ impl Fs {
             return Err(Error::NotPermitted);
         }
         self.writable()?;
+        if change.mode.is_some_and(|mode| mode & SET_ID != 0) && !self.tree.info(ino)?.is_folder() {
+            return Err(Error::NotPermitted);
+        }
         if let Some(size) = change.size {
             self.truncate(ino, size).await?;
             if let Some(handle) = change.handle {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::attr::Attr;
+use super::attr::{Attr, SET_ID};
 use super::handle::FileHandle;
 use super::local::{InUse, LocalFile, State};
 use super::{Error, Fs, Result, control, turn};
@@ -137,7 +137,7 @@ impl Fs {
         self.tree.set_local(ino, local.state().is_local);
         self.stage(&local)?;
         self.touch(ino);
-        self.set_mode(ino, mode, 0o666)?;
+        self.set_mode(ino, mode & !SET_ID, 0o666)?;
         Ok(ino)
     }
 

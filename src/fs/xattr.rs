@@ -41,11 +41,12 @@ const SERVICE_HOURS: i8 = 8;
 impl Fs {
     /// The value, if it can be told without the network; `None` if not.
     ///
-    /// The kernel asks for names that are not ours at every turn (`security.capability`,
-    /// `system.posix_acl_access`): those are answered here.
+    /// Programs ask for labels and ACLs of every file (`security.selinux`,
+    /// `system.posix_acl_access`): told that there is no such kind here, `ls` asks once a mount.
     pub fn getxattr_here(&self, ino: Ino, name: &OsStr) -> Option<Result<Vec<u8>>> {
         let Some(name) = ours(name) else {
-            return Some(Err(Error::NoAttribute));
+            let is_user = name.as_bytes().starts_with(b"user.");
+            return Some(Err(if is_user { Error::NoAttribute } else { Error::NotSupported }));
         };
         if control::is_control(ino) {
             return Some(Err(Error::NoAttribute));

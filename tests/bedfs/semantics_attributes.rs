@@ -169,11 +169,9 @@ fn other_attributes_are_neither_there_nor_taken() {
             "trusted.x",
         ] {
             let get = fails(&format!("os.getxattr(path, '{name}')"), &path);
-            // The kernel itself knows no ACL on such a mount.
-            assert!(
-                get == libc::ENODATA || (name.starts_with("system.") && get == libc::ENOTSUP),
-                "{name}: {get}"
-            );
+            // A kind that is not there at all is not asked for again by `ls`.
+            let is_user = name.starts_with("user.");
+            assert_eq!(get, if is_user { libc::ENODATA } else { libc::ENOTSUP }, "{name}");
         }
         for name in ["user.bedfs.url", "user.bedfs.id", "user.bedfs.none", "user.other"] {
             assert_eq!(
@@ -220,6 +218,23 @@ fn modes_owners_and_times_outlive_changes_and_the_mount() {
     kept();
     mount.remount(&[]);
     kept();
+    no_violations(&mount);
+}
+
+#[test]
+fn no_file_has_a_set_id_bit() {
+    let mount = bed(|bed| drop(bed.put("d/a.png", b"a")));
+    for (mode, path) in [("0o4755", mount.at("d/a.png")), ("0o2755", mount.at("d/a.png"))] {
+        assert_eq!(fails(&format!("os.chmod(path, {mode})"), &path), libc::EPERM, "{mode}");
+    }
+    let new = mount.at("d/new.png");
+    assert_eq!(fails("os.write(os.open(path, os.O_CREAT | os.O_WRONLY, 0o6755), b'x')", &new), 0);
+    for path in [mount.at("d/a.png"), new] {
+        let mode = fs::metadata(&path).expect("stat").permissions().mode();
+        assert_eq!(mode & 0o7000, 0, "{path:?}");
+    }
+    // A folder's bits run nothing.
+    assert_eq!(fails("os.chmod(path, 0o2755)", &mount.at("d")), 0);
     no_violations(&mount);
 }
 
