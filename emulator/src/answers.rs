@@ -41,6 +41,10 @@ pub struct Answers {
     pub cursor: Cursor,
     /// Unknown: how old a listing may be. It shows the bed as it was that long ago.
     pub list_lag: Duration,
+    /// Unknown: whether details lag as listings do.
+    pub detail_lags: bool,
+    /// Unknown: whether rows always tell the md5 (`etag`).
+    pub tells_md5: bool,
     /// Unknown: whether links of the image bed are signed. Some: they carry an `auth_key`, and
     /// answer 403 when it is older than that; listings and details give fresh ones.
     pub link_life: Option<Duration>,
@@ -81,6 +85,8 @@ impl Default for Answers {
             order: ListOrder::default(),
             cursor: Cursor::default(),
             list_lag: Duration::ZERO,
+            detail_lags: false,
+            tells_md5: true,
             link_life: None,
             reuse_after_delete: true,
             code_as_string: false,

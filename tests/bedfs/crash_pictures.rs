@@ -75,6 +75,15 @@ fn elsewhere() -> Vec<Scenario> {
             .answering(|answers| answers.list_lag = lag),
         Scenario::new("a rename under a lag", 2, rename)
             .answering(|answers| answers.list_lag = lag),
+        Scenario::new("a rename where rows tell no md5", 4, rename)
+            .answering(|answers| answers.tells_md5 = false),
+        Scenario::new("a rename over where rows tell no md5", 5, rename_over)
+            .answering(|answers| answers.tells_md5 = false),
+        Scenario::new("a picture aside under two lags", 2, &["mv d/a.jpg d/a.jpg~"])
+            .keeping(&["d/a.jpg"])
+            .answering(|answers| (answers.list_lag, answers.detail_lags) = (lag, true)),
+        Scenario::new("a rename over under two lags", 4, rename_over)
+            .answering(|answers| (answers.list_lag, answers.detail_lags) = (lag, true)),
     ]
 }
 

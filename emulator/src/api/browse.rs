@@ -5,7 +5,7 @@ use std::io;
 use serde_json::{Value, json};
 
 use super::Call;
-use crate::answers::Cursor;
+use crate::answers::{Answers, Cursor};
 use crate::clock;
 use crate::link::{Links, UID};
 use crate::lock;
@@ -22,8 +22,10 @@ const LAST_PAGE: &str = "-1";
 pub(super) fn detail(call: &Call) -> Result<Value, Refusal> {
     let links = call.server.links(call.options);
     let bed = lock(&call.server.bed);
-    let node = bed.tree().get(call.fields.text("fileID")?).ok_or_else(Refusal::no_such_file)?;
-    Ok(row(bed.tree(), node, &links)?)
+    let answers = &call.options.answers;
+    let tree = if answers.detail_lags { bed.view() } else { bed.tree() };
+    let node = tree.get(call.fields.text("fileID")?).ok_or_else(Refusal::no_such_file)?;
+    Ok(row(tree, node, &links, answers)?)
 }
 
 pub(super) fn list(call: &Call) -> Result<Value, Refusal> {
@@ -50,7 +52,7 @@ pub(super) fn list(call: &Call) -> Result<Value, Refusal> {
     let rows = tree.listing(&folder.id, options.answers.order, from);
     let (page, last) = page(rows.filter(is_new).filter(|node| times.hold(node)), limit, cursor);
     let links = server.links(options);
-    let rows = page.into_iter().map(|node| row(tree, node, &links));
+    let rows = page.into_iter().map(|node| row(tree, node, &links, &options.answers));
     Ok(json!({"lastFileId": last, "fileList": rows.collect::<io::Result<Vec<_>>>()?}))
 }
 
@@ -86,7 +88,7 @@ impl Times {
     }
 }
 
-fn row(tree: &Tree, node: &Node, links: &Links) -> io::Result<Value> {
+fn row(tree: &Tree, node: &Node, links: &Links, answers: &Answers) -> io::Result<Value> {
     let parent = node.parent.as_ref().and_then(|parent| tree.get(parent));
     let is_folder = node.is_folder();
     Ok(json!({
@@ -94,7 +96,7 @@ fn row(tree: &Tree, node: &Node, links: &Links) -> io::Result<Value> {
         "filename": *node.name,
         "parentFileId": parent.map_or("", |parent| &parent.id),
         "type": u8::from(is_folder),
-        "etag": node.file.as_ref().map_or(Ok(""), |file| file.md5())?,
+        "etag": node.file.as_ref().filter(|_| answers.tells_md5).map_or(Ok(""), |file| file.md5())?,
         "size": node.size(),
         "status": node.status,
         "s3KeyFlag": if is_folder { String::new() } else { format!("{UID}-0") },
