@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::local::LocalFile;
 use super::restore::AGAIN;
 use super::{Fs, Result, STRUCTURE, turn};
 use crate::state::{Acknowledged, LocalRow, Phase};
@@ -42,6 +43,7 @@ impl Fs {
             }
             if round >= due {
                 self.learn_links().await;
+                self.resume_replacements();
                 if let Err(error) = self.replay_changes(false).await {
                     tracing::warn!("going on with what was cut off: {error}");
                 }
@@ -97,9 +99,23 @@ impl Fs {
         Ok(())
     }
 
+    /// Replacements that failed half way go on: the old version may be gone already.
+    fn resume_replacements(&self) {
+        for local in self.locals.all() {
+            let mut state = local.state();
+            if state.replacing.is_some() && state.is_given_up() && state.opens == 0 {
+                state.kept.iter_mut().for_each(|kept| kept.phase = Phase::Closed);
+                self.uploads.add(local.ino);
+            }
+        }
+    }
+
     /// Whether nothing waits for the service to allow or to tell it.
     fn is_settled(&self) -> Result<bool> {
-        Ok(!self.bed.has_changes()? && self.state.without_link()?.is_empty())
+        let is_half_way = |local: &Arc<LocalFile>| local.state().replacing.is_some();
+        Ok(!self.bed.has_changes()?
+            && self.state.without_link()?.is_empty()
+            && !self.locals.all().iter().any(is_half_way))
     }
 
     /// Rows of which it has to be asked what became of them.

@@ -5,10 +5,11 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bedfs_emulator::{Fault, FaultKind};
+use bedfs_emulator::{Emulator, Fault, FaultKind};
 
-use crate::bench::{Bench, Copy, all_at_once, endpoints, passing, refusal};
-use crate::harness::{text, xattr};
+use crate::bench::{Bench, Copy, all_at_once, end, endpoints, passing, refusal};
+use crate::crash::wait;
+use crate::harness::{Mount, fast, noise, text, xattr};
 
 #[test]
 fn a_copy_outlives_every_fault_that_passes() {
@@ -191,4 +192,29 @@ fn credentials_that_are_no_longer_valid_are_a_clear_error() {
     let path: &Path = &bench.mount.at("d").join(&case.name);
     assert_eq!(xattr(path, "state").as_deref(), Some("failed"));
     assert!(fs::read(path).expect("readable") == case.bytes);
+}
+
+#[test]
+fn an_overwrite_that_was_broken_off_half_way_goes_on_by_itself() {
+    let mount =
+        Mount::over(Emulator::start(fast()).expect("the emulator starts"), &["--timeout", "2"]);
+    let (old, new) = (noise(1, 3000), noise(2, 4000));
+    mount.emulator.put("a.jpg", &old);
+    let picture = mount.at("a.jpg");
+    assert!(fs::read(&picture).expect("read") == old);
+    // The old version is deleted, and the new one cannot come into its place.
+    for endpoint in ["move", "detail", "list", "create"] {
+        let fault = Fault::new(endpoint, FaultKind::Status(503)).always();
+        mount.emulator.inject(if endpoint == "move" { fault } else { fault.skip(1) });
+    }
+    fs::write(&picture, &new).expect_err("the service is away");
+    assert_eq!(xattr(&picture, "state").as_deref(), Some("failed"));
+    assert!(mount.emulator.read("a.jpg").is_none(), "not broken off half way");
+    mount.emulator.clear_faults();
+    let is_there = || mount.emulator.read("a.jpg").is_some_and(|bytes| bytes == new);
+    assert!(wait(Duration::from_secs(40), is_there), "the new version is not in its place");
+    mount.quiet();
+    assert_eq!(xattr(&picture, "state").as_deref(), Some("remote"));
+    end(&mount);
+    assert!(mount.emulator.violations().is_empty(), "{:?}", mount.emulator.violations());
 }
