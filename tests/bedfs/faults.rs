@@ -9,7 +9,7 @@ use bedfs_emulator::{Emulator, Fault, FaultKind};
 
 use crate::bench::{Bench, Copy, all_at_once, end, endpoints, passing, refusal};
 use crate::crash::wait;
-use crate::harness::{Mount, fast, noise, text, xattr};
+use crate::harness::{Mount, attempt, fast, noise, text, xattr};
 
 #[test]
 fn a_copy_outlives_every_fault_that_passes() {
@@ -196,10 +196,10 @@ fn credentials_that_are_no_longer_valid_are_a_clear_error() {
 
 #[test]
 fn an_overwrite_that_was_broken_off_half_way_goes_on_by_itself() {
-    let mount =
-        Mount::over(Emulator::start(fast()).expect("the emulator starts"), &["--timeout", "2"]);
     let (old, new) = (noise(1, 3000), noise(2, 4000));
-    mount.emulator.put("a.jpg", &old);
+    let emulator = Emulator::start(fast()).expect("the emulator starts");
+    emulator.put("a.jpg", &old);
+    let mount = Mount::over(emulator, &["--timeout", "2"]);
     let picture = mount.at("a.jpg");
     assert!(fs::read(&picture).expect("read") == old);
     // The old version is deleted, and the new one cannot come into its place.
@@ -207,7 +207,9 @@ fn an_overwrite_that_was_broken_off_half_way_goes_on_by_itself() {
         let fault = Fault::new(endpoint, FaultKind::Status(503)).always();
         mount.emulator.inject(if endpoint == "move" { fault } else { fault.skip(1) });
     }
-    fs::write(&picture, &new).expect_err("the service is away");
+    let source = mount.dir.path().join("new.jpg");
+    fs::write(&source, &new).expect("a local file");
+    assert!(!attempt("cp", [&source, &picture]).status.success(), "the service is away");
     assert_eq!(xattr(&picture, "state").as_deref(), Some("failed"));
     assert!(mount.emulator.read("a.jpg").is_none(), "not broken off half way");
     mount.emulator.clear_faults();
