@@ -180,7 +180,7 @@ fn adopt_strays(state: &State, staging: &Path) -> Result<(), StrayError> {
             is_aside: false,
             origin: None,
             replacing: None,
-            sent: None,
+            sent: Vec::new(),
             changed: 0,
             attributes: Attributes::default(),
         })?;

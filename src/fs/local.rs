@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 
 use super::Fs;
-use crate::staging::{StagedFile, Sum};
+use crate::staging::StagedFile;
 use crate::state::{Phase, Replacing, RowId};
 use crate::types::{Entry, FileId, Ino};
 
@@ -59,7 +59,10 @@ pub(super) struct State {
     /// A mount before this one may have begun its upload, which may complete by itself.
     pub(super) is_restored: bool,
     /// Where the upload under way goes to: a folder and a name in it.
-    pub(super) bound_for: Option<(FileId, String, Sum)>,
+    pub(super) bound_for: Option<(FileId, String)>,
+    /// An upload to the name was begun since the service last had what is here: what it makes may
+    /// come about at any time.
+    pub(super) is_sent: bool,
     /// The user removed the file: its bytes are not wanted any more.
     pub(super) removed: bool,
     /// The generation whose upload failed last, and why.

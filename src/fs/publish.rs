@@ -150,7 +150,9 @@ impl Fs {
         }
         let source = if copy { self.snapshot(&kept.staged).await? } else { kept.staged.clone() };
         let sum = source.clone().sum_aside().await?;
-        local.state().bound_for = Some((target.folder.clone(), target.name.clone(), sum));
+        local.state().bound_for = Some((target.folder.clone(), target.name.clone()));
+        local.state().is_sent = true;
+        self.state.sends(kept.row, sum.md5, sum.size)?;
         self.wait_for_removed(local.ino, &target).await?;
         self.bed.flush_deletes(&target.folder, Some(&target.name)).await?;
         let old: Vec<&FileId> = target.old.iter().map(|old| &old.id).collect();
@@ -300,6 +302,7 @@ impl Fs {
         self.tree.set_entry(local.ino, Arc::new(new.clone()));
         if let (true, Some(sum)) = (is_current, sum) {
             state.published = Some(sum.generation);
+            state.is_sent = false;
             state.error = None;
             (state.is_aside, state.is_local) = (false, false);
             if let (true, Some(kept)) = (is_done, &mut state.kept) {

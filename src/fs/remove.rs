@@ -20,7 +20,7 @@ impl Fs {
         }
         let local = self.local(info.ino);
         // An upload under way ends at its next step; nobody wants what it sends.
-        let (rows, is_uploading, is_restored) = {
+        let (rows, is_uploading, may_come) = {
             let mut state = local.state();
             state.removed = true;
             let is_void = |kept: &&Kept| kept.phase == Phase::Open;
@@ -30,12 +30,9 @@ impl Fs {
             {
                 tracing::warn!("the staged bytes of {:?} stay for now: {error}", info.name);
             }
-            (state.rows(), state.uploading, state.is_restored && state.dirty().is_some())
+            let may_come = (state.is_restored || state.is_sent) && state.dirty().is_some();
+            (state.rows(), state.uploading, may_come)
         };
-        let sent = local.state().bound_for.as_ref().map(|(.., sum)| *sum);
-        if let (true, Some(sum), Some(row)) = (is_uploading, sent, rows.first()) {
-            self.state.sends(*row, sum.md5, sum.size)?;
-        }
         // Where a rename waits for the upload, it is waited for that.
         let removed = match is_uploading && self.renaming.available_permits() > 0 {
             // The upload clears away behind itself what it makes.
@@ -43,9 +40,9 @@ impl Fs {
             false => {
                 let _turn = turn(&local.turn).await;
                 // What an upload of before may still make is looked for by the replay.
-                let phase = if is_restored { Phase::Removed } else { Phase::Done };
+                let phase = if may_come { Phase::Removed } else { Phase::Done };
                 let removed = self.remove_file(&local, parent, &rows, phase).await;
-                if removed.is_ok() && is_restored {
+                if removed.is_ok() && may_come {
                     local.state().kept = None;
                 }
                 removed

@@ -146,7 +146,7 @@ impl Fs {
         for row in self.restorable.removed().iter().filter(|row| row.folder == *id) {
             let path = self.staged_path(row.staged.as_deref().unwrap_or_default());
             let staged = std::fs::metadata(path).map(|metadata| metadata.len()).ok();
-            let may_be = |size| staged == Some(size) || row.sent.is_some_and(|sent| sent.1 == size);
+            let may_be = |size| staged == Some(size) || row.sent.iter().any(|sent| sent.1 == size);
             let Some(ino) = self.tree.child(folder, &row.name)? else { continue };
             let is_local = self.locals.get(ino).is_some_and(|local| local.state().is_journaled());
             let info = self.tree.info(ino)?;
@@ -196,6 +196,7 @@ impl Fs {
                 state.earlier = state.kept.replace(kept);
                 state.is_local = row.is_local;
                 state.is_restored = row.phase == Phase::Closed && !row.is_local;
+                state.is_sent = !row.sent.is_empty();
                 state.is_aside = row.is_aside;
                 state.origin = row.origin.clone();
                 state.cut_off(row.replacing.clone());

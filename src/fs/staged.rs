@@ -126,7 +126,7 @@ impl Fs {
             is_aside: false,
             origin: None,
             replacing: None,
-            sent: None,
+            sent: Vec::new(),
             changed: 0,
             attributes,
         })

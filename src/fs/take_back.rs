@@ -28,7 +28,7 @@ impl Fs {
                 let state = local.state();
                 let (folder, name) = (&target.folder, &target.name);
                 let bound_for = state.bound_for.as_ref();
-                state.removed && bound_for.is_some_and(|(f, n, _)| f == folder && n == name)
+                state.removed && bound_for.is_some_and(|(f, n)| f == folder && n == name)
             };
             if is_meant {
                 drop(turn(&local.turn).await);

@@ -97,8 +97,8 @@ pub struct LocalRow {
     pub origin: Option<String>,
     /// A replacement under way.
     pub replacing: Option<Replacing>,
-    /// The md5 and size of what was being uploaded when it was removed.
-    pub sent: Option<(Md5, u64)>,
+    /// The md5 and size of each content of which an upload to the name was begun.
+    pub sent: Vec<(Md5, u64)>,
     /// When the row last changed, in seconds since the epoch.
     pub changed: i64,
     /// What the user set.
@@ -200,17 +200,15 @@ fn read(row: &Row<'_>) -> rusqlite::Result<LocalRow> {
         is_aside: row.get("is_aside")?,
         origin: row.get("origin")?,
         replacing,
-        sent: sent(row)?,
+        sent: sent(&row.get::<_, String>("sent")?),
         changed: row.get("changed")?,
         attributes: attributes(row)?,
     })
 }
 
-fn sent(row: &Row<'_>) -> rusqlite::Result<Option<(Md5, u64)>> {
-    let md5: Option<String> = row.get("sent_md5")?;
-    let size: Option<i64> = row.get("sent_size")?;
-    let size = size.and_then(|size| u64::try_from(size).ok());
-    Ok(md5.and_then(|md5| md5.parse().ok()).zip(size))
+fn sent(text: &str) -> Vec<(Md5, u64)> {
+    let parts = text.split_whitespace().filter_map(|part| part.split_once(':'));
+    parts.filter_map(|(md5, size)| md5.parse().ok().zip(size.parse().ok())).collect()
 }
 
 impl State {
@@ -257,7 +255,11 @@ impl State {
                 // What has no row is promised to nobody.
                 return Err(rusqlite::Error::QueryReturnedNoRows);
             }
-            promised.supersedes.map_or(Ok(()), |earlier| set_done(db, earlier))
+            let Some(earlier) = promised.supersedes else { return Ok(()) };
+            // What is on its way of the earlier version may come about after this one is removed.
+            let its = "(SELECT sent FROM local WHERE id = ?)";
+            db.execute(&format!("UPDATE local SET sent = {its} || sent WHERE id = ?"), [earlier.0, row.0])?;
+            set_done(db, earlier)
         })
     }
 
@@ -272,7 +274,7 @@ impl State {
             deletes::end(db, &new.id)?;
             put_attributes(db, &new.id, attributes)?;
             let sql =
-                "UPDATE local SET new = NULL, old = NULL, error = NULL, is_aside = 0, base = ?
+                "UPDATE local SET new = NULL, old = NULL, error = NULL, is_aside = 0, sent = '', base = ?
                        WHERE id = ?";
             db.prepare_cached(sql)?.execute(params![entry_text(new), row.0])?;
             deletes.iter().try_for_each(|delete| deletes::insert(db, delete))?;
@@ -369,11 +371,11 @@ impl State {
         })
     }
 
-    /// The file is about to be removed while these bytes are on their way to the service.
+    /// An upload of these bytes is about to begin.
     pub fn sends(&self, row: RowId, md5: Md5, size: u64) -> Result<()> {
-        self.write("recording an upload under way", |db| {
-            let sql = "UPDATE local SET sent_md5 = ?, sent_size = ? WHERE id = ?";
-            db.execute(sql, params![md5.to_string(), size.cast_signed(), row.0]).map(drop)
+        self.write("recording an upload", |db| {
+            let sql = "UPDATE local SET sent = sent || ?1 WHERE id = ?2 AND instr(sent, ?1) = 0";
+            db.execute(sql, params![format!("{md5}:{size} "), row.0]).map(drop)
         })
     }
 

@@ -90,9 +90,8 @@ const STEPS: &[&str] = &[
     "
     -- The object that a rename made under the new name: from then on it only goes forward.
     ALTER TABLE renames ADD COLUMN made TEXT;
-    -- What was being uploaded when the file was removed, if not the staged bytes: its md5 and size.
-    ALTER TABLE local ADD COLUMN sent_md5 TEXT;
-    ALTER TABLE local ADD COLUMN sent_size INTEGER;
+    -- What an upload to the name was begun of, and may still come about: MD5:SIZE ...
+    ALTER TABLE local ADD COLUMN sent TEXT NOT NULL DEFAULT '';
 ",
 ];
 
