@@ -1,7 +1,5 @@
 //! The mount: all rooms wired together, one FUSE session, and its orderly end.
 
-mod read_ahead;
-
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -151,7 +149,6 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Pending>, Error> {
     tracing::info!("mounted on {}", plan.mountpoint.display());
     answer_once(&plan.mountpoint)
         .map_err(|source| Error::Fuse { path: plan.mountpoint.clone(), source })?;
-    read_ahead::raise(&plan.mountpoint);
     ready();
     let behind = runtime.spawn(fs.clone().run());
     if let Ok(lock) = state::Lock::take_for_probe(&plan.state) {
