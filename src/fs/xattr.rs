@@ -38,15 +38,22 @@ const REFRESH: &str = "refresh";
 /// The service's clock runs in UTC+8.
 const SERVICE_HOURS: i8 = 8;
 
+/// Labels and ACLs, which `ls` asks for of every file: told that there are none on this mount rather
+/// than of this file, it asks once a mount.
+const UNSUPPORTED: [&str; 3] =
+    ["security.selinux", "system.posix_acl_access", "system.posix_acl_default"];
+
 impl Fs {
     /// The value, if it can be told without the network; `None` if not.
     ///
-    /// Programs ask for labels and ACLs of every file (`security.selinux`,
-    /// `system.posix_acl_access`): told that there is no such kind here, `ls` asks once a mount.
+    /// Names that are not ours, which programs ask for at every turn, are answered here.
     pub fn getxattr_here(&self, ino: Ino, name: &OsStr) -> Option<Result<Vec<u8>>> {
         let Some(name) = ours(name) else {
-            let is_user = name.as_bytes().starts_with(b"user.");
-            return Some(Err(if is_user { Error::NoAttribute } else { Error::NotSupported }));
+            let is_unsupported = UNSUPPORTED.iter().any(|unsupported| name == *unsupported);
+            return Some(Err(match is_unsupported {
+                true => Error::NotSupported,
+                false => Error::NoAttribute,
+            }));
         };
         if control::is_control(ino) {
             return Some(Err(Error::NoAttribute));

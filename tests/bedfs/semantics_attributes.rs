@@ -169,9 +169,9 @@ fn other_attributes_are_neither_there_nor_taken() {
             "trusted.x",
         ] {
             let get = fails(&format!("os.getxattr(path, '{name}')"), &path);
-            // A kind that is not there at all is not asked for again by `ls`.
-            let is_user = name.starts_with("user.");
-            assert_eq!(get, if is_user { libc::ENODATA } else { libc::ENOTSUP }, "{name}");
+            // Labels and ACLs are not there at all, so that `ls` does not ask for them again.
+            let is_kind = name.starts_with("system.") || name == "security.selinux";
+            assert_eq!(get, if is_kind { libc::ENOTSUP } else { libc::ENODATA }, "{name}");
         }
         for name in ["user.bedfs.url", "user.bedfs.id", "user.bedfs.none", "user.other"] {
             assert_eq!(
