@@ -185,8 +185,7 @@ impl Bed {
     pub async fn row_with_link(&self, id: &FileId) -> Result<Entry, Error> {
         let client = self.client.background();
         let entry = client.detail(id).await?;
-        let has_link = entry.picture().is_none_or(|picture| picture.link.is_some());
-        if has_link || entry.tells_no_parent() {
+        if entry.has_link() || entry.tells_no_parent() {
             return Ok(entry);
         }
         let rows = client.list_all(&entry.parent).await?;
@@ -229,8 +228,11 @@ impl Bed {
     }
 
     /// Has an object that may have been taken aside back where it was.
-    pub async fn return_home(&self, entry: &Entry) -> Result<(), Error> {
-        self.scratch.return_home(&entry.id).await
+    pub async fn bring_home(&self, entry: &Entry) -> Result<(), Error> {
+        match self.state.retired()?.iter().find(|retired| retired.object == entry.id) {
+            Some(retired) => self.return_home(retired).await,
+            None => Ok(()),
+        }
     }
 
     /// Whether the object still lies in the folder under its name: a view of it may be old. Where
@@ -306,7 +308,7 @@ impl Bed {
 
     /// Removes the scratch folders of this mount, but for what is wanted in them. Before unmounting.
     pub async fn tidy(&self) {
-        self.scratch.tidy(true).await;
+        self.tidy_scratch(true).await;
     }
 }
 

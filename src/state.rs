@@ -18,6 +18,7 @@ mod moved;
 mod row;
 mod schema;
 mod scratch;
+mod sent;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -31,7 +32,7 @@ pub use known::Knowledge;
 pub use local::{Acknowledged, LocalRow, Phase, Published, Replacing, RowId, Whereabouts};
 pub use lock::{Holder, Lock};
 pub use moved::Moved;
-pub use scratch::ScratchRow;
+pub use scratch::{Retired, ScratchRow};
 
 /// The name of the state file in the account's folder.
 pub const FILE: &str = "state.db";

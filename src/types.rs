@@ -158,6 +158,11 @@ impl Entry {
         }
     }
 
+    /// Whether its link is known. A folder has none.
+    pub fn has_link(&self) -> bool {
+        self.picture().is_none_or(|picture| picture.link.is_some())
+    }
+
     /// Whether the row did not say where the object lies. It then names the object itself, in which
     /// nothing can lie.
     pub fn tells_no_parent(&self) -> bool {

@@ -92,8 +92,10 @@ impl Bed {
         // Of the same bytes as what stands in its place now, nobody will miss it.
         let is_twin = |over: &Entry| sum_of(&rename.source).is_some_and(|sum| holds(over, sum));
         let recorded = match &undone {
-            Ok(()) => self.state.rename_undone(rename),
-            Err(_) if rename.over.as_ref().is_some_and(is_twin) => self.state.rename_undone(rename),
+            Ok(()) => self.state.rename_undone(rename, false),
+            Err(_) if rename.over.as_ref().is_some_and(is_twin) => {
+                self.state.rename_undone(rename, true)
+            }
             Err(_) => self.state.rename_fails(rename.id),
         };
         if let Err(unrecorded) = recorded {
@@ -211,7 +213,7 @@ impl Bed {
                 Ok(_) | Err(_) => return Err(error.into()),
             }
         }
-        Ok(self.state.rename_undone(rename)?)
+        Ok(self.state.rename_undone(rename, false)?)
     }
 
     /// The same bytes as another object, by instant upload; then the first one goes.

@@ -55,7 +55,7 @@ impl Bed {
 
     /// Removes the scratch folders that mounts before this one left, but for what is wanted in them.
     pub async fn tidy_inherited(&self) {
-        self.scratch.tidy(false).await;
+        self.tidy_scratch(false).await;
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::{Error, folder};
 use crate::api::{self, Client};
-use crate::state::State;
+use crate::state::{Retired, State};
 use crate::tree::SCRATCH_PREFIX;
 use crate::types::{Entry, EntryKind, FileId};
 
@@ -164,10 +164,10 @@ impl Scratch {
 
     /// A listing may lag, so what is known to lie there is asked for by its ID as well.
     async fn empty_out(&self, slot: &Slot) -> Result<(), Error> {
-        let wanted = self.state.wanted()?;
-        for id in self.state.retired()?.iter().filter(|id| !wanted.contains(*id)) {
-            self.return_home(id).await?;
+        if self.state.is_in_use(&slot.folder)? {
+            return Err(Error::NotEmpty);
         }
+        let wanted = self.state.wanted()?;
         for id in slot.junk.iter().filter(|id| !wanted.contains(*id)) {
             // Whether it is gone is asked below.
             let _asked = self.client.delete(std::slice::from_ref(id)).await;
@@ -210,46 +210,19 @@ impl Scratch {
 }
 
 impl Scratch {
-    /// Deletes an object that nobody wants. What came here from a folder, and was not to be deleted,
-    /// goes back there: a crash cut off why it came.
+    /// Deletes an object that nobody wants. What was here only for a while is never deleted: it goes
+    /// where it belongs, or is there already, and a listing shows how it was.
     async fn clear(&self, id: &FileId) -> Result<(), Error> {
-        let cleared = match self.state.retired_from(id)? {
-            Some(_) => return self.return_home(id).await,
+        let retired = self.state.retired()?.into_iter().find(|retired| retired.object == *id);
+        let cleared = match retired {
+            Some(retired) if retired.is_back => return Ok(()),
+            Some(retired) => self.client.move_to(std::slice::from_ref(id), &retired.folder).await,
             None => self.client.delete(std::slice::from_ref(id)).await,
         };
         match cleared {
             Err(error) if !error.is_not_found() => Err(error.into()),
             Ok(()) | Err(_) => Ok(()),
         }
-    }
-}
-
-impl Scratch {
-    /// Has an object that may have been taken aside back where it was. Listings and details may both
-    /// lag behind, so that only a move tells for certain where it is then.
-    pub(super) async fn return_home(&self, id: &FileId) -> Result<(), Error> {
-        let Some(home) = self.state.retired_from(id)? else { return Ok(()) };
-        let folders = self.state.scratch()?;
-        let is_here =
-            |entry: &Entry| folders.iter().any(|row| row.folder.as_ref() == Some(&entry.parent));
-        let is_movable = match self.client.detail(id).await {
-            Err(error) if error.is_not_found() => false,
-            // Who moved it elsewhere wants it there. The root's ID is not that in the rows.
-            found => {
-                let found = found?;
-                let is_home = found.parent == home || home.is_root();
-                is_home || found.tells_no_parent() || is_here(&found)
-            }
-        };
-        if is_movable && let Err(error) = self.client.move_to(std::slice::from_ref(id), &home).await
-        {
-            // It may be refused for being there.
-            let is_there = error.is_refused() && !is_here(&self.client.detail(id).await?);
-            if !is_there && !error.is_not_found() {
-                return Err(error.into());
-            }
-        }
-        Ok(self.state.returned(id)?)
     }
 }
 
@@ -292,6 +265,51 @@ impl super::Bed {
         self.state.retires(&entry.id, folder)?;
         self.bring(&entry.id, spot.folder()).await?;
         Ok(spot)
+    }
+
+    /// Removes the scratch folders of this mount, or those of earlier ones alone, but for what is wanted
+    /// in them.
+    pub(super) async fn tidy_scratch(&self, all: bool) {
+        match self.return_retired().await {
+            Ok(()) => self.scratch.tidy(all).await,
+            Err(error) => tracing::info!("the scratch folders stay for now: {error}"),
+        }
+    }
+
+    /// Has all that was taken aside, and that nothing unfinished wants there, back where it was.
+    async fn return_retired(&self) -> Result<(), Error> {
+        let wanted = self.state.wanted()?;
+        for retired in self.state.retired()? {
+            if !retired.is_back && !wanted.contains(&retired.object) {
+                self.return_home(&retired).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has an object that may have been taken aside back where it was. Listings and details may both
+    /// lag behind, so that only a move tells for certain where it is then.
+    pub(super) async fn return_home(&self, retired: &Retired) -> Result<(), Error> {
+        let Retired { object, folder, .. } = retired;
+        let scratch = self.state.scratch()?;
+        let is_aside =
+            |entry: &Entry| scratch.iter().any(|row| row.folder.as_ref() == Some(&entry.parent));
+        let is_elsewhere = match self.client.detail(object).await {
+            Err(error) if error.is_not_found() => true,
+            // Who moved it elsewhere wants it there.
+            found => {
+                let found = found?;
+                self.is_in(&found, folder).await? == Some(false) && !is_aside(&found)
+            }
+        };
+        if !is_elsewhere && let Err(error) = self.bring(object, folder).await {
+            // It may be refused for being there.
+            let is_there = error.is_refused() && !is_aside(&self.client.detail(object).await?);
+            if !is_there && !error.is_not_found() {
+                return Err(error.into());
+            }
+        }
+        Ok(self.state.returned(object, folder)?)
     }
 
     /// Deletes what lies in a scratch folder for nothing. A failure leaves it there, hidden.

@@ -35,8 +35,8 @@ pub struct Bytes<'a> {
     pub staged: &'a StagedFile,
     /// Of the bytes.
     pub sum: Sum,
-    /// Whether a mount before this one may have uploaded them: a listing may not show that yet.
-    pub is_restored: bool,
+    /// Whether an upload before this one may have come about: a listing may not show that yet.
+    pub may_be_there: bool,
     /// Whether the bytes are still wanted, as they were summed.
     pub unchanged: &'a (dyn Fn() -> bool + Send + Sync),
 }
@@ -194,7 +194,7 @@ impl Bed {
         if !error.api().is_some_and(api::Error::is_refused) {
             return Err(error.into());
         }
-        let stranger = self.named_soon(target, bytes.is_restored).await?;
+        let stranger = self.named_soon(target, bytes.may_be_there).await?;
         match stranger {
             Some(old) if holds(&old, bytes.sum) => Ok(Stored::alone(old)),
             Some(old) => {
@@ -222,8 +222,7 @@ impl Bed {
     /// The entry with its link, where the service tells it: it is asked for before the object goes,
     /// since a published link that dies must be known.
     pub async fn with_link(&self, entry: &Arc<Entry>) -> Entry {
-        let has_link = entry.picture().is_none_or(|picture| picture.link.is_some());
-        if has_link {
+        if entry.has_link() {
             return Entry::clone(entry);
         }
         let found = self.client.detail(&entry.id).await;

@@ -217,14 +217,13 @@ impl Fs {
     pub(super) async fn with_link(
         &self, ino: Ino, entry: Option<Arc<Entry>>,
     ) -> Result<Option<Arc<Entry>>> {
-        let has_link = |entry: &Entry| entry.picture().is_none_or(|picture| picture.link.is_some());
         let entry = match entry {
-            Some(entry) if !has_link(&entry) => entry,
+            Some(entry) if !entry.has_link() => entry,
             entry => return Ok(entry),
         };
         for pause in LINK_PAUSES {
             match self.bed.detail(&entry.id).await {
-                Ok(fresh) if has_link(&fresh) => {
+                Ok(fresh) if fresh.has_link() => {
                     let fresh = Arc::new(fresh);
                     self.tree.update_entry(ino, fresh.clone());
                     self.state.learn_link(&fresh)?;
@@ -240,7 +239,7 @@ impl Fs {
                 self.tree.refresh(parent).await?;
             }
             let listed = self.tree.info(ino)?.entry().cloned();
-            if let Some(listed) = listed.filter(|listed| listed.id == entry.id && has_link(listed))
+            if let Some(listed) = listed.filter(|listed| listed.id == entry.id && listed.has_link())
             {
                 return Ok(Some(listed));
             }

@@ -151,15 +151,15 @@ impl Fs {
         let source = if copy { self.snapshot(&kept.staged).await? } else { kept.staged.clone() };
         let sum = source.clone().sum_aside().await?;
         local.state().bound_for = Some((target.folder.clone(), target.name.clone()));
-        local.state().is_sent = true;
-        self.state.sends(kept.row, sum.md5, sum.size)?;
         self.wait_for_removed(local.ino, &target).await?;
         self.bed.flush_deletes(&target.folder, Some(&target.name)).await?;
         let old: Vec<&FileId> = target.old.iter().map(|old| &old.id).collect();
         self.spare_twin(parent, &target.name, &old, (sum.md5, sum.size)).await?;
         let unchanged = || source.generation() == sum.generation && !local.state().removed;
-        let (row, is_restored) = (kept.row, local.state().is_restored);
-        let bytes = Bytes { row, staged: &source, sum, is_restored, unchanged: &unchanged };
+        self.state.sends(kept.row, sum.md5, sum.size)?;
+        let may_be_there = std::mem::replace(&mut local.state().is_sent, true);
+        let (row, staged) = (kept.row, &*source);
+        let bytes = Bytes { row, staged, sum, may_be_there, unchanged: &unchanged };
         let stored = self.bed.store(&target, bytes).await?;
         self.tree.doubt_twins(parent, local.ino, sum.md5, sum.size)?;
         self.take_in(local, kept, place, &stored, Some(sum))

@@ -30,7 +30,7 @@ impl Fs {
             {
                 tracing::warn!("the staged bytes of {:?} stay for now: {error}", info.name);
             }
-            let may_come = (state.is_restored || state.is_sent) && state.dirty().is_some();
+            let may_come = state.is_sent && state.dirty().is_some();
             (state.rows(), state.uploading, may_come)
         };
         // Where a rename waits for the upload, it is waited for that.

@@ -132,7 +132,7 @@ impl Fs {
         let Some(base) = &row.base else { return Ok(()) };
         let Some(folder) = self.bed.scratch_of(base).await? else {
             // Listings and details may both lag: only a move tells for certain where it is then.
-            self.bed.return_home(base).await?;
+            self.bed.bring_home(base).await?;
             self.state.unwanted(row.id)?;
             self.clear_away(&row);
             return Ok(());

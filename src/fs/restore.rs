@@ -144,9 +144,7 @@ impl Fs {
     /// Takes out of view what the upload of a removed file may have made, until it was looked at.
     fn hide_removed(&self, folder: Ino, id: &FileId) -> Result<()> {
         for row in self.restorable.removed().iter().filter(|row| row.folder == *id) {
-            let path = self.staged_path(row.staged.as_deref().unwrap_or_default());
-            let staged = std::fs::metadata(path).map(|metadata| metadata.len()).ok();
-            let may_be = |size| staged == Some(size) || row.sent.iter().any(|sent| sent.1 == size);
+            let may_be = |size| row.sent.iter().any(|(_, sent)| *sent == size);
             let Some(ino) = self.tree.child(folder, &row.name)? else { continue };
             let is_local = self.locals.get(ino).is_some_and(|local| local.state().is_journaled());
             let info = self.tree.info(ino)?;

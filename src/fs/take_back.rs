@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::local::Kept;
 use super::{Fs, Result, turn};
 use crate::bed::Target;
-use crate::staging::{StagedFile, Sum};
+use crate::staging::Sum;
 use crate::state::{Delete, LocalRow, Phase, RowId};
 use crate::types::{Entry, Ino};
 
@@ -61,14 +61,8 @@ impl Fs {
     /// It is told by its name and its bytes; nothing else is put there before this has ended. An
     /// upload that was told to complete may do so by itself some seconds later.
     pub(super) async fn clear_removed_row(&self, row: &LocalRow) -> Result<()> {
-        let path = self.staged_path(row.staged.as_deref().unwrap_or_default());
-        let mut sums: Vec<Sum> =
-            row.sent.iter().map(|&(md5, size)| Sum { md5, size, generation: 0 }).collect();
-        if let Ok(staged) = StagedFile::reopen(&path)
-            && staged.missing().is_none()
-        {
-            sums.push(std::sync::Arc::new(staged).sum_aside().await?);
-        }
+        let sums = row.sent.iter().map(|&(md5, size)| Sum { md5, size, generation: 0 });
+        let sums: Vec<Sum> = sums.collect();
         let mut deletes = Vec::new();
         for pause in LOOKS.into_iter().filter(|_| !sums.is_empty()) {
             tokio::time::sleep(pause).await;

@@ -95,7 +95,10 @@ impl State {
             put_attributes(db, &new.id, attributes)?;
             moved::succeed(db, &rename.path, new)?;
             deletes::end(db, &new.id)?;
-            scratch::release(db, &rename.source.id)?;
+            match new.id == rename.source.id {
+                true => scratch::back(db, &new.id, &new.parent)?,
+                false => scratch::release(db, &rename.source.id)?,
+            }
             rename.over.as_ref().map_or(Ok(()), |over| scratch::release(db, &over.id))?;
             rename.ends.iter().try_for_each(|row| local::set_done(db, *row))?;
             db.execute("DELETE FROM renames WHERE id = ?", [rename.id.0]).map(drop)
@@ -110,11 +113,15 @@ impl State {
         })
     }
 
-    /// A rename was undone, or never began: what had the name has it again, or stays aside where
-    /// nobody will miss it.
-    pub fn rename_undone(&self, rename: &Rename) -> Result<()> {
+    /// A rename was undone, or never began: what had the name has it again. Or it `drops` that, which
+    /// stays aside where nobody will miss it.
+    pub fn rename_undone(&self, rename: &Rename, drops: bool) -> Result<()> {
         self.write("recording a rename", |db| {
-            rename.over.as_ref().map_or(Ok(()), |over| scratch::release(db, &over.id))?;
+            match &rename.over {
+                Some(over) if drops => scratch::release(db, &over.id)?,
+                Some(over) => scratch::back(db, &over.id, &rename.folder)?,
+                None => {}
+            }
             db.execute("DELETE FROM renames WHERE id = ?", [rename.id.0]).map(drop)
         })
     }

@@ -10,7 +10,7 @@ use super::row::{
     ATTRIBUTES, attribute_values, attributes, entry_column, entry_text, id_column, now,
     put_attributes,
 };
-use super::{Delete, Result, State, deletes, moved};
+use super::{Delete, Result, State, deletes, moved, scratch, sent};
 use crate::types::{Attributes, Entry, FileId, Md5};
 
 /// The number of a local row.
@@ -200,15 +200,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<LocalRow> {
         is_aside: row.get("is_aside")?,
         origin: row.get("origin")?,
         replacing,
-        sent: sent(&row.get::<_, String>("sent")?),
+        sent: sent::read(&row.get::<_, String>("sent")?),
         changed: row.get("changed")?,
         attributes: attributes(row)?,
     })
-}
-
-fn sent(text: &str) -> Vec<(Md5, u64)> {
-    let parts = text.split_whitespace().filter_map(|part| part.split_once(':'));
-    parts.filter_map(|(md5, size)| md5.parse().ok().zip(size.parse().ok())).collect()
 }
 
 impl State {
@@ -256,9 +251,7 @@ impl State {
                 return Err(rusqlite::Error::QueryReturnedNoRows);
             }
             let Some(earlier) = promised.supersedes else { return Ok(()) };
-            // What is on its way of the earlier version may come about after this one is removed.
-            let its = "(SELECT sent FROM local WHERE id = ?)";
-            db.execute(&format!("UPDATE local SET sent = {its} || sent WHERE id = ?"), [earlier.0, row.0])?;
+            sent::inherit(db, row, earlier)?;
             set_done(db, earlier)
         })
     }
@@ -269,6 +262,8 @@ impl State {
             let Published { path, old, new, attributes, is_done, ends, deletes } = published;
             if let Some(old) = old {
                 moved::record(db, path, old, new)?;
+                // It came by a scratch folder.
+                scratch::back(db, &new.id, &new.parent)?;
             }
             moved::succeed(db, path, new)?;
             deletes::end(db, &new.id)?;
@@ -368,14 +363,6 @@ impl State {
             let values = attribute_values(set).map(Value::from);
             let values = values.into_iter().chain([Value::from(row.0)]);
             db.prepare_cached(sql)?.execute(params_from_iter(values)).map(drop)
-        })
-    }
-
-    /// An upload of these bytes is about to begin.
-    pub fn sends(&self, row: RowId, md5: Md5, size: u64) -> Result<()> {
-        self.write("recording an upload", |db| {
-            let sql = "UPDATE local SET sent = sent || ?1 WHERE id = ?2 AND instr(sent, ?1) = 0";
-            db.execute(sql, params![format!("{md5}:{size} "), row.0]).map(drop)
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::row::id_column;
 use super::{Result, State};
@@ -15,6 +15,23 @@ pub struct ScratchRow {
     pub name: String,
     /// Its ID; `None` if the answer to its making was not recorded.
     pub folder: Option<FileId>,
+}
+
+/// An object that was in a scratch folder, and is not to be deleted there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retired {
+    /// The object.
+    pub object: FileId,
+    /// The folder it belongs in.
+    pub folder: FileId,
+    /// Whether it is there again, though listings may still show it in the scratch folder.
+    pub is_back: bool,
+}
+
+/// An object came out of a scratch folder, into this one.
+pub(super) fn back(db: &Connection, object: &FileId, folder: &FileId) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO retired (object, folder, is_back) VALUES (?, ?, 1)";
+    db.prepare_cached(sql)?.execute(params![object.as_str(), folder.as_str()]).map(drop)
 }
 
 /// An object may be deleted wherever it lies.
@@ -38,10 +55,12 @@ impl State {
         })
     }
 
-    /// It is gone.
+    /// It is gone. With the last one ends what is kept in mind of all that was in them.
     pub fn scratch_gone(&self, name: &str) -> Result<()> {
         self.write("recording a scratch folder", |db| {
-            db.execute("DELETE FROM scratch WHERE name = ?", [name]).map(drop)
+            db.execute("DELETE FROM scratch WHERE name = ?", [name])?;
+            let sql = "DELETE FROM retired WHERE is_back AND NOT EXISTS (SELECT 1 FROM scratch)";
+            db.execute(sql, []).map(drop)
         })
     }
 
@@ -88,27 +107,35 @@ impl State {
         })
     }
 
-    /// Where an object was that was moved into a scratch folder, and is not to be deleted there.
-    pub fn retired_from(&self, object: &FileId) -> Result<Option<FileId>> {
+    /// The objects that were in scratch folders, and are not to be deleted there.
+    pub fn retired(&self) -> Result<Vec<Retired>> {
         self.read("reading what was taken aside", |db| {
-            db.prepare_cached("SELECT folder FROM retired WHERE object = ?")?
-                .query_row([object.as_str()], |row| id_column(row, "folder"))
-                .optional()
-        })
-    }
-
-    /// Everything of which `retired_from` knows where it was.
-    pub fn retired(&self) -> Result<Vec<FileId>> {
-        self.read("reading what was taken aside", |db| {
-            db.prepare_cached("SELECT object FROM retired")?
-                .query_map([], |row| id_column(row, "object"))?
+            db.prepare_cached("SELECT object, folder, is_back FROM retired")?
+                .query_map([], |row| {
+                    Ok(Retired {
+                        object: id_column(row, "object")?,
+                        folder: id_column(row, "folder")?,
+                        is_back: row.get("is_back")?,
+                    })
+                })?
                 .collect()
         })
     }
 
-    /// It is back where it was.
-    pub fn returned(&self, object: &FileId) -> Result<()> {
-        self.write("recording what came back", |db| release(db, object))
+    /// An object came out of a scratch folder, into this one.
+    pub fn returned(&self, object: &FileId, folder: &FileId) -> Result<()> {
+        self.write("recording what came back", |db| back(db, object, folder))
+    }
+
+    /// Whether something unfinished may lie in a scratch folder where listings and details do not
+    /// show it yet: a rename under way, or what stands for a file that is only here.
+    pub fn is_in_use(&self, scratch: &FileId) -> Result<bool> {
+        self.read("reading what is wanted of a scratch folder", |db| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM renames) OR EXISTS (
+                           SELECT 1 FROM local WHERE is_aside AND phase <> 'done'
+                           AND json_extract(base, '$.parent') = ?)";
+            db.prepare_cached(sql)?.query_row([scratch.as_str()], |row| row.get(0))
+        })
     }
 
     /// The objects that something unfinished needs. What lies in a scratch folder and is not among
@@ -126,6 +153,8 @@ impl State {
             };
             add("SELECT json_extract(new, '$.id') AS object FROM local
                  WHERE new IS NOT NULL AND phase NOT IN ('done', 'removed')")?;
+            add("SELECT json_extract(old, '$.id') AS object FROM local
+                 WHERE old IS NOT NULL AND phase NOT IN ('done', 'removed')")?;
             add("SELECT json_extract(base, '$.id') AS object FROM local
                  WHERE is_aside AND base IS NOT NULL AND phase <> 'done'")?;
             add("SELECT json_extract(source, '$.id') AS object FROM renames")?;

@@ -47,8 +47,8 @@
 //!
 //! `harness` mounts the built binary on a real kernel mount, over a real socket; `bench` copies
 //! pictures under faults, `crash` kills mounts at `crash_points`, `crash_verdict` holds what is there
-//! then to the law, `ward` has beds for doctors, `journaled` mounts in the background and looks at what a kill left, and `compare`
-//! compares what is in the mount, the bed and a plain folder.
+//! then to the law, `ward` has beds for doctors, `journaled` mounts in the background and looks at what
+//! a kill left, and `compare` compares what is in the mount, the bed and a plain folder.
 
 mod api;
 mod api_retries;

@@ -7,7 +7,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use bedfs_emulator::{
-    Answers, Cursor, DeleteFullFolder, DeleteMissing, DuplicateName, EmptyFile, Formats,
+    Answers, Cursor, DeleteFullFolder, DeleteMissing, DuplicateName, EmptyFile, Emulator, Formats,
     InstantUpload, ListOrder, MkdirName, MoveFolder, MoveToRoot, Options, RangeAnswer, Redirect,
     ReuseFileId, SameBytes, SelfUrl, Validator,
 };
@@ -317,4 +317,37 @@ fn one_name_twice_shows_both_and_either_can_go() {
     walker.mount.quiet();
     assert!(emulator.list("").iter().all(|row| row.is_folder));
     walker.finish();
+}
+
+#[test]
+fn what_came_back_from_aside_outlives_the_end_of_the_mount_under_a_lag() {
+    all_at_once([false, true], |detail_lags| {
+        let emulator = Emulator::start(fast()).expect("the emulator starts");
+        let pictures = [("d/a.jpg", noise(1, 3000)), ("b.jpg", noise(2, 4000))];
+        pictures.iter().for_each(|(path, bytes)| drop(emulator.put(path, bytes)));
+        let mount = Mount::over(emulator, &[]);
+        run("find", [&mount.path]);
+        let lag = Duration::from_secs(2);
+        mount.emulator.change(|options| {
+            (options.answers.list_lag, options.answers.detail_lags) = (lag, detail_lags);
+        });
+        // Until listings show the bed as it is.
+        let settle = || std::thread::sleep(lag + Duration::from_millis(500));
+        settle();
+        let aside = |path: &str| mount.at(format!("{path}~"));
+        for (path, _) in &pictures {
+            fs::rename(mount.at(path), aside(path)).expect("taken aside");
+        }
+        settle();
+        for (path, _) in &pictures {
+            fs::rename(aside(path), mount.at(path)).expect("brought back");
+        }
+        // Listings show both in the scratch folder still.
+        end(&mount);
+        for (path, bytes) in &pictures {
+            assert!(mount.emulator.read(path).as_ref() == Some(bytes), "{path}, {detail_lags}");
+        }
+        let violations = mount.emulator.violations();
+        assert!(violations.is_empty(), "{violations:?}");
+    });
 }
