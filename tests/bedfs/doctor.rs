@@ -1,9 +1,11 @@
 //! The doctor: what is wrong is told with what mends it, and nothing is changed.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{noise, text};
+use crate::harness::{BEDFS, noise, run, text};
 use crate::ward::{Ward, failed, mode, rows};
 
 #[test]
@@ -86,4 +88,38 @@ fn a_damaged_state_file_is_told_and_stays_as_it_is() {
     assert!(said.contains("not begun"), "{said}");
     assert!(fs::read(&file).expect("readable") == damage, "the file was touched");
     assert_eq!(rows(&ward.mount), ward.before);
+}
+
+#[test]
+fn a_device_that_is_not_there_or_not_for_this_user_is_told_with_what_mends_it() {
+    let ward = Ward::new(|_| {});
+    let program = ward.mount.dir.path().join("bedfs");
+    run("cp", [Path::new(BEDFS), &program]);
+    let nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+    for (device, user, seen, mend) in [
+        ("true", "", "/dev/fuse is not there", "modprobe fuse"),
+        (
+            "mknod -m 600 /dev/fuse c 10 229",
+            nobody,
+            "/dev/fuse may not be opened by you",
+            "chmod 666",
+        ),
+    ] {
+        run("chown", [Path::new("-R"), Path::new("65534:65534"), ward.mount.dir.path()]);
+        // A machine with a /dev of its own.
+        let files = "mknod -m 666 /dev/null c 1 3 && mknod -m 666 /dev/urandom c 1 9";
+        let script =
+            format!("mount -t tmpfs none /dev && {files} && {device} && exec {user} \"$@\"");
+        let mut machine = ward.command(&[]);
+        let doctor = std::mem::replace(&mut machine, Command::new("unshare"));
+        machine.args(["-m", "sh", "-c", &script, "sh"]).arg(&program).args(doctor.get_args());
+        for (name, value) in doctor.get_envs().filter_map(|(name, value)| Some((name, value?))) {
+            machine.env(name, value);
+        }
+        let said = failed(&machine.output().expect("unshare runs"));
+        let line = said.lines().find(|line| line.contains("FUSE device"));
+        assert!(line.is_some_and(|line| line.starts_with("failed")), "{said}");
+        assert!(said.contains(seen) && said.contains(mend), "{said}");
+        assert!(said.contains("ok       credentials: "), "all else is looked at: {said}");
+    }
 }

@@ -96,9 +96,10 @@ fn an_ordinary_user_mounts_uses_and_unmounts() {
     let _open = OpenDevice::new();
     let mount = unmounted();
     mount.emulator.put("a.jpg", b"a");
-    // Test programs may be built where others cannot look.
+    // Test programs may be built where others cannot look. Copied by another process: what is open for
+    // writing here another test's child has open too until it runs, and such a program is busy.
     let program = mount.dir.path().join("bedfs");
-    fs::copy(BEDFS, &program).expect("a copy of the program");
+    run("cp", [Path::new(BEDFS), &program]);
     run("chown", [Path::new("-R"), Path::new("65534:65534"), mount.dir.path()]);
     let ours = |command: &str| {
         let built = mount.bedfs(command);
