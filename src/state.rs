@@ -15,6 +15,7 @@ mod known;
 mod local;
 mod lock;
 mod moved;
+mod removal;
 mod row;
 mod schema;
 mod scratch;

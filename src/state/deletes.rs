@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, params};
 
 use super::row::{id_column, now};
-use super::{Phase, Result, RowId, State, changes, scratch};
+use super::{Result, State, scratch};
 use crate::types::{Entry, FileId};
 
 /// An object that is to be deleted.
@@ -49,22 +49,6 @@ impl Delete {
 }
 
 impl State {
-    /// The user removed objects, and files that were staged here, which are in this phase from now
-    /// on: all of it or nothing.
-    pub fn remove(&self, deletes: &[Delete], rows: &[RowId], phase: Phase) -> Result<()> {
-        self.write("recording a removal", |db| {
-            for delete in deletes {
-                insert(db, delete)?;
-                // What a rename made is not to come again.
-                changes::overtake(db, "made", &delete.object)?;
-            }
-            for row in rows {
-                super::local::set_phase(db, *row, phase)?;
-            }
-            Ok(())
-        })
-    }
-
     /// These are gone, or are not to be deleted after all.
     pub fn delete_ends(&self, objects: &[FileId]) -> Result<()> {
         self.write("recording deletes", |db| objects.iter().try_for_each(|object| end(db, object)))
