@@ -92,8 +92,9 @@ const STEPS: &[&str] = &[
     ALTER TABLE renames ADD COLUMN made TEXT;
     -- What an upload to the name was begun of, and may still come about: MD5:SIZE ...
     ALTER TABLE local ADD COLUMN sent TEXT NOT NULL DEFAULT '';
-    -- The object is where it belongs again, though listings may still show it in a scratch folder.
-    ALTER TABLE retired ADD COLUMN is_back INTEGER NOT NULL DEFAULT 0;
+    -- Since when the object is where it belongs again, though listings may still show it in a scratch
+    -- folder; in seconds since the epoch.
+    ALTER TABLE retired ADD COLUMN back INTEGER;
 ",
 ];
 

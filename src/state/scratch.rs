@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, params};
 
-use super::row::id_column;
+use super::row::{id_column, now};
 use super::{Result, State};
 use crate::types::FileId;
 
@@ -28,10 +28,14 @@ pub struct Retired {
     pub is_back: bool,
 }
 
+/// In seconds: no listing shows for longer where an object was.
+const OUTDATED: i64 = 3600;
+
 /// An object came out of a scratch folder, into this one.
 pub(super) fn back(db: &Connection, object: &FileId, folder: &FileId) -> rusqlite::Result<()> {
-    let sql = "INSERT OR REPLACE INTO retired (object, folder, is_back) VALUES (?, ?, 1)";
-    db.prepare_cached(sql)?.execute(params![object.as_str(), folder.as_str()]).map(drop)
+    db.prepare_cached("DELETE FROM retired WHERE back < ?")?.execute([now() - OUTDATED])?;
+    let sql = "INSERT OR REPLACE INTO retired (object, folder, back) VALUES (?, ?, ?)";
+    db.prepare_cached(sql)?.execute(params![object.as_str(), folder.as_str(), now()]).map(drop)
 }
 
 /// An object may be deleted wherever it lies.
@@ -55,12 +59,10 @@ impl State {
         })
     }
 
-    /// It is gone. With the last one ends what is kept in mind of all that was in them.
+    /// It is gone.
     pub fn scratch_gone(&self, name: &str) -> Result<()> {
         self.write("recording a scratch folder", |db| {
-            db.execute("DELETE FROM scratch WHERE name = ?", [name])?;
-            let sql = "DELETE FROM retired WHERE is_back AND NOT EXISTS (SELECT 1 FROM scratch)";
-            db.execute(sql, []).map(drop)
+            db.execute("DELETE FROM scratch WHERE name = ?", [name]).map(drop)
         })
     }
 
@@ -110,12 +112,12 @@ impl State {
     /// The objects that were in scratch folders, and are not to be deleted there.
     pub fn retired(&self) -> Result<Vec<Retired>> {
         self.read("reading what was taken aside", |db| {
-            db.prepare_cached("SELECT object, folder, is_back FROM retired")?
+            db.prepare_cached("SELECT object, folder, back FROM retired")?
                 .query_map([], |row| {
                     Ok(Retired {
                         object: id_column(row, "object")?,
                         folder: id_column(row, "folder")?,
-                        is_back: row.get("is_back")?,
+                        is_back: row.get::<_, Option<i64>>("back")?.is_some(),
                     })
                 })?
                 .collect()
