@@ -23,7 +23,7 @@ use crate::api::{self, Client};
 use crate::probe;
 use crate::read::{self, Reader};
 use crate::staging::Sum;
-use crate::state::{self, Delete, State};
+use crate::state::{self, Delete, LocalRow, RowId, State};
 use crate::tree::Tree;
 use crate::types::{Entry, FileId, Picture};
 use crate::upload::{self};
@@ -192,16 +192,23 @@ impl Bed {
         Ok(rows.into_iter().find(|row| row.id == *id).unwrap_or(entry))
     }
 
-    /// The object of one of these bytes that has this name in the folder.
-    pub async fn find(
-        &self, folder: &FileId, name: &str, sums: &[Sum],
-    ) -> Result<Option<Entry>, Error> {
+    /// The objects in the folder that uploads of these local files made: they have the file's name
+    /// and bytes that were sent of it.
+    pub async fn made_of(
+        &self, folder: &FileId, files: &[&LocalRow],
+    ) -> Result<Vec<(RowId, Entry)>, Error> {
         let rows = match self.client.list_all(folder).await {
-            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) if error.is_not_found() => return Ok(Vec::new()),
             rows => rows?,
         };
-        let is_it = |row: &Entry| *row.name == *name && sums.iter().any(|sum| holds(row, *sum));
-        Ok(rows.into_iter().find(is_it))
+        let sent = |file: &LocalRow, row: &Entry| {
+            file.sent.iter().any(|&(md5, size)| holds(row, Sum { md5, size, generation: 0 }))
+        };
+        let made = |file: &&LocalRow| {
+            let row = rows.iter().find(|row| *row.name == *file.name && sent(file, row))?;
+            Some((file.id, row.clone()))
+        };
+        Ok(files.iter().filter_map(made).collect())
     }
 
     /// Whether the service has the folder, whatever it is called.

@@ -144,6 +144,8 @@ pub struct Fs {
     /// Uploads and new folders take one permit, a folder that is rebuilt under another name takes
     /// all: nothing may be put into the old folder while it is poured into the new one.
     structure: Semaphore,
+    /// Held while it is looked for what uploads of removed files made.
+    clearing: Semaphore,
     /// When the mount began.
     born: std::time::SystemTime,
 }
@@ -171,6 +173,7 @@ impl Fs {
             handles: Handles::default(),
             renaming: Semaphore::new(1),
             structure: Semaphore::new(STRUCTURE as usize),
+            clearing: Semaphore::new(1),
             born: std::time::SystemTime::now(),
         };
         fs.take_over()?;

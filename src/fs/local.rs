@@ -62,7 +62,7 @@ pub(super) struct State {
     pub(super) bound_for: Option<(FileId, String)>,
     /// An upload to the name was begun since the service last had what is here: what it makes may
     /// come about at any time.
-    pub(super) is_sent: bool,
+    pub(super) sent: u32,
     /// The user removed the file: its bytes are not wanted any more.
     pub(super) removed: bool,
     /// The generation whose upload failed last, and why.

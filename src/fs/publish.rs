@@ -98,25 +98,20 @@ impl Fs {
             };
             let generation = kept.staged.generation();
             let result = self.publish_once(local, &kept, place, copy).await;
+            let is_changed = result.as_ref().is_err_and(is_changed);
             let removed = {
                 let mut state = local.state();
                 (state.uploading, state.bound_for) = (false, None);
-                state.removed
+                // Never completed, so never an object.
+                state.sent = state.sent.saturating_sub(u32::from(is_changed));
+                state.removed.then(|| (state.rows(), state.sent))
             };
             let Err(error) = result else { return Ok(()) };
-            let is_changed =
-                matches!(error, Error::Bed(bed::Error::Upload(upload::Error::Changed)));
-            if removed && is_changed {
-                // Never completed, so never an object.
-                self.state.unwanted(kept.row)?;
-                return Ok(());
-            }
-            if removed {
-                if let Err(error) = self.clear_removed(kept.row).await {
-                    tracing::warn!("what an upload left is looked for by the next mount: {error}");
-                    local.state().kept = None;
-                }
-                return Ok(());
+            if let Some((rows, sent)) = removed {
+                return match sent {
+                    0 => Ok(rows.iter().try_for_each(|row| self.state.unwanted(*row))?),
+                    _ => Ok(self.look_for_removed(local, &rows)),
+                };
             }
             let changed = is_changed || kept.staged.generation() != generation;
             if copy || !changed {
@@ -156,13 +151,25 @@ impl Fs {
         let old: Vec<&FileId> = target.old.iter().map(|old| &old.id).collect();
         self.spare_twin(parent, &target.name, &old, (sum.md5, sum.size)).await?;
         let unchanged = || source.generation() == sum.generation && !local.state().removed;
-        self.state.sends(kept.row, sum.md5, sum.size)?;
-        let may_be_there = std::mem::replace(&mut local.state().is_sent, true);
+        let may_be_there = self.record_sent(local, kept.row, sum)?;
         let (row, staged) = (kept.row, &*source);
         let bytes = Bytes { row, staged, sum, may_be_there, unchanged: &unchanged };
         let stored = self.bed.store(&target, bytes).await?;
         self.tree.doubt_twins(parent, local.ino, sum.md5, sum.size)?;
         self.take_in(local, kept, place, &stored, Some(sum))
+    }
+
+    /// Before an upload: what it is of is recorded with the row, and with the one that took its place
+    /// meanwhile. Whether an upload before this one may still come about.
+    fn record_sent(&self, local: &LocalFile, row: RowId, sum: Sum) -> Result<bool> {
+        self.state.sends(row, sum.md5, sum.size)?;
+        let mut state = local.state();
+        // One that comes later inherits it when it is acknowledged.
+        if let Some(now) = state.kept.as_ref().map(|kept| kept.row).filter(|now| *now != row) {
+            self.state.sends(now, sum.md5, sum.size)?;
+        }
+        state.sent += 1;
+        Ok(state.sent > 1)
     }
 
     /// Where the bytes are to go, and the object whose place they take there.
@@ -302,7 +309,7 @@ impl Fs {
         self.tree.set_entry(local.ino, Arc::new(new.clone()));
         if let (true, Some(sum)) = (is_current, sum) {
             state.published = Some(sum.generation);
-            state.is_sent = false;
+            state.sent = 0;
             state.error = None;
             (state.is_aside, state.is_local) = (false, false);
             if let (true, Some(kept)) = (is_done, &mut state.kept) {
@@ -367,4 +374,9 @@ impl Fs {
             "remote"
         })
     }
+}
+
+/// Whether an upload ended before anything could come about, because its file was written to.
+fn is_changed(error: &Error) -> bool {
+    matches!(error, Error::Bed(bed::Error::Upload(upload::Error::Changed)))
 }

@@ -30,7 +30,7 @@ impl Fs {
             {
                 tracing::warn!("the staged bytes of {:?} stay for now: {error}", info.name);
             }
-            let may_come = state.is_sent && state.dirty().is_some();
+            let may_come = state.sent > 0 && state.dirty().is_some();
             (state.rows(), state.uploading, may_come)
         };
         // Where a rename waits for the upload, it is waited for that.
@@ -43,7 +43,7 @@ impl Fs {
                 let phase = if may_come { Phase::Removed } else { Phase::Done };
                 let removed = self.remove_file(&local, parent, &rows, phase).await;
                 if removed.is_ok() && may_come {
-                    local.state().kept = None;
+                    self.look_for_removed(&local, &rows);
                 }
                 removed
             }

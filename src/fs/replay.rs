@@ -30,6 +30,11 @@ impl Fs {
             );
             tokio::time::sleep(AGAIN).await;
         }
+        tokio::join!(self.run_taking_back(), self.go_on());
+    }
+
+    /// Takes up what waited, what commands write into the state file, and what failed half way.
+    async fn go_on(self: &Arc<Self>) {
         self.walk_to_waiting(usize::MAX).await;
         self.bed.tidy_inherited().await;
         let mut version = self.state.version().ok();
@@ -60,6 +65,7 @@ impl Fs {
     /// Goes on with everything that a mount before this one left, once, and finishes it.
     pub async fn catch_up(&self) -> Result<()> {
         self.begin_replay().await?;
+        self.clear_removed(|_| true).await?;
         self.walk_to_waiting(ROUNDS).await;
         self.drain().await;
         for local in self.locals.all() {
@@ -88,13 +94,7 @@ impl Fs {
         replayed?;
         // Asked only now: what was under way has ended since.
         for row in self.unsettled()? {
-            match row.phase {
-                Phase::Removed => {
-                    self.clear_removed_row(&row).await?;
-                    self.clear_away(&row);
-                }
-                _ => self.settle_aside(row).await?,
-            }
+            self.settle_aside(row).await?;
         }
         Ok(())
     }
@@ -121,9 +121,7 @@ impl Fs {
     /// Rows of which it has to be asked what became of them.
     fn unsettled(&self) -> Result<Vec<LocalRow>> {
         let mut rows = self.state.locals()?;
-        rows.retain(|row| {
-            row.phase == Phase::Removed || (row.is_aside && row.phase == Phase::Open)
-        });
+        rows.retain(|row| row.is_aside && row.phase == Phase::Open);
         Ok(rows)
     }
 

@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use super::local::Kept;
 use super::{Error, Fs, Result};
 use crate::staging::StagedFile;
@@ -24,6 +26,8 @@ pub(super) struct Restorable {
     rows: Mutex<HashMap<FileId, Vec<LocalRow>>>,
     /// Files that were removed while they were uploaded: what that made is not shown.
     removed: Mutex<Vec<LocalRow>>,
+    /// There is one more of these.
+    pub(super) is_removed: Notify,
 }
 
 impl Restorable {
@@ -37,6 +41,12 @@ impl Restorable {
 
     fn removed(&self) -> MutexGuard<'_, Vec<LocalRow>> {
         self.removed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A file was removed whose upload may still come about.
+    pub(super) fn add_removed(&self, row: LocalRow) {
+        self.removed().push(row);
+        self.is_removed.notify_one();
     }
 
     /// What a removed file's upload made is on its way out.
@@ -78,7 +88,7 @@ impl Fs {
                 Phase::Interrupted => {}
                 // What became of these has to be asked first.
                 Phase::Open if row.is_aside => {}
-                Phase::Removed => self.restorable.removed().push(row),
+                Phase::Removed => self.restorable.add_removed(row),
                 _ => self.restorable.add(row),
             }
         }
@@ -194,7 +204,7 @@ impl Fs {
                 state.earlier = state.kept.replace(kept);
                 state.is_local = row.is_local;
                 state.is_restored = row.phase == Phase::Closed && !row.is_local;
-                state.is_sent = !row.sent.is_empty();
+                state.sent = u32::from(!row.sent.is_empty());
                 state.is_aside = row.is_aside;
                 state.origin = row.origin.clone();
                 state.cut_off(row.replacing.clone());

@@ -1,13 +1,14 @@
 //! Taking back: a file that was removed while its upload was under way leaves nothing at the service.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::local::Kept;
+use super::local::{Kept, LocalFile};
+use super::restore::AGAIN;
 use super::{Fs, Result, turn};
 use crate::bed::Target;
-use crate::staging::Sum;
 use crate::state::{Delete, LocalRow, Phase, RowId};
-use crate::types::{Entry, Ino};
+use crate::types::{Entry, FileId, Ino};
 
 /// How long an object is waited for that an upload may have made, between looks.
 const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(3)];
@@ -34,45 +35,74 @@ impl Fs {
                 drop(turn(&local.turn).await);
             }
         }
-        let is_meant = |row: &LocalRow| {
-            row.phase == Phase::Removed && row.folder == target.folder && row.name == target.name
-        };
-        for row in self.state.locals()?.iter().filter(|row| is_meant(row)) {
-            self.clear_removed_row(row).await?;
+        self.clear_removed(|row| row.folder == target.folder && row.name == target.name).await
+    }
+
+    /// What uploads of a removed file may still make is looked for, and hidden until then.
+    pub(super) fn look_for_removed(&self, local: &LocalFile, rows: &[RowId]) {
+        match self.state.locals() {
+            Ok(all) => {
+                let is_meant =
+                    |row: &LocalRow| row.phase == Phase::Removed && rows.contains(&row.id);
+                all.into_iter().filter(is_meant).for_each(|row| self.restorable.add_removed(row));
+            }
+            Err(error) => {
+                tracing::warn!("what an upload left is looked for by the next mount: {error}");
+            }
+        }
+        // Its rows and bytes go when that is done.
+        let mut state = local.state();
+        (state.kept, state.earlier) = (None, None);
+    }
+
+    /// Looks for what uploads of removed files made, for as long as the mount lives.
+    pub(super) async fn run_taking_back(&self) {
+        loop {
+            if let Err(error) = self.clear_removed(|_| true).await {
+                tracing::warn!("clearing away what was removed: {error}");
+            }
+            // What cannot be done now is tried again.
+            drop(tokio::time::timeout(AGAIN, self.restorable.is_removed.notified()).await);
+        }
+    }
+
+    /// What uploads of these removed files made goes with the next deletes, and is waited for: an
+    /// upload that was told to complete may do so by itself some seconds later.
+    pub(super) async fn clear_removed(&self, is_meant: impl Fn(&LocalRow) -> bool) -> Result<()> {
+        let is_meant = |row: &LocalRow| row.phase == Phase::Removed && is_meant(row);
+        if !self.state.locals()?.iter().any(is_meant) {
+            return Ok(());
+        }
+        // One at a time: what is put in the place of a removed file later is not its upload's.
+        let _turn = turn(&self.clearing).await;
+        let mut rows = self.state.locals()?;
+        rows.retain(is_meant);
+        let mut made: HashMap<RowId, Entry> = HashMap::new();
+        for pause in LOOKS {
+            let missing =
+                rows.iter().filter(|row| !row.sent.is_empty() && !made.contains_key(&row.id));
+            let mut by_folder: HashMap<&FileId, Vec<&LocalRow>> = HashMap::new();
+            missing.for_each(|row| by_folder.entry(&row.folder).or_default().push(row));
+            if by_folder.is_empty() {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            for (folder, files) in by_folder {
+                made.extend(self.bed.made_of(folder, &files).await?);
+            }
+        }
+        for row in &rows {
+            let made = made.get(&row.id);
+            let delete = made.map(|made| (Delete::of(made, row.folder.clone(), row.path()), None));
+            self.bed.remove(delete.into_iter().collect(), &[row.id], Phase::Done, false)?;
+            self.restorable.is_cleared(row.id);
             self.clear_away(row);
         }
         Ok(())
     }
 
-    /// The upload of a removed file failed, or was cut off: whether it made something is looked for.
-    pub(super) async fn clear_removed(&self, row: RowId) -> Result<()> {
-        let rows = self.state.locals()?;
-        match rows.into_iter().find(|local| local.id == row && local.phase == Phase::Removed) {
-            Some(row) => self.clear_removed_row(&row).await,
-            None => Ok(()),
-        }
-    }
-
     /// Clears away what probes of this machine left. For who has the lock of probes.
     pub async fn clear_probes(&self) {
         self.bed.clear_probes().await;
-    }
-
-    /// It is told by its name and its bytes; nothing else is put there before this has ended. An
-    /// upload that was told to complete may do so by itself some seconds later.
-    pub(super) async fn clear_removed_row(&self, row: &LocalRow) -> Result<()> {
-        let sums = row.sent.iter().map(|&(md5, size)| Sum { md5, size, generation: 0 });
-        let sums: Vec<Sum> = sums.collect();
-        let mut deletes = Vec::new();
-        for pause in LOOKS.into_iter().filter(|_| !sums.is_empty()) {
-            tokio::time::sleep(pause).await;
-            if let Some(made) = self.bed.find(&row.folder, &row.name, &sums).await? {
-                deletes.push((Delete::of(&made, row.folder.clone(), row.path()), None));
-                break;
-            }
-        }
-        self.bed.remove(deletes, &[row.id], Phase::Done, false)?;
-        self.restorable.is_cleared(row.id);
-        Ok(())
     }
 }

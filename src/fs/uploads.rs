@@ -99,6 +99,9 @@ impl Fs {
         let locals = self.locals.all();
         let uploads = stream::iter(locals).map(|local| self.drain_file(local.ino));
         uploads.buffer_unordered(AT_ONCE).collect::<()>().await;
+        if let Err(error) = self.clear_removed(|_| true).await {
+            tracing::warn!("clearing away what was removed is left to the next mount: {error}");
+        }
         if let Err(error) = self.bed.send_deletes(|_| true).await {
             tracing::error!("some deletes are not done: {error}");
         }

@@ -11,7 +11,7 @@ use bedfs_emulator::{FaultKind, Options};
 
 use crate::bench::all_at_once;
 use crate::compare::{assert_same, bed, content};
-use crate::harness::{Mount, fast, noise};
+use crate::harness::{Mount, fast, noise, xattr};
 use crate::journaled::{
     BACKGROUND, all_done, crash, eventually, listed, mount_again, staged, stays,
 };
@@ -154,22 +154,45 @@ fn what_the_service_was_still_checking_at_a_kill_does_not_come_back_later() {
     walk(6..8, 1);
 }
 
+/// Kills the mount while the service checks what it was sent, removes the file in a mount that can
+/// upload nothing, and kills that: an upload that nobody polls is complete after three seconds.
+fn remove_between_kills(mount: &Mount, name: &str) {
+    eventually("it is being checked", || mount.emulator.count("upload_async_result") > 0);
+    let began = Instant::now();
+    crash(mount);
+    mount.emulator.inject(stays("create", FaultKind::Hang));
+    mount_again(mount, BACKGROUND);
+    fs::remove_file(mount.at(name)).expect("removed");
+    crash(mount);
+    mount.emulator.clear_faults();
+    mount_again(mount, BACKGROUND);
+    eventually("it is gone for good", || {
+        began.elapsed() > Duration::from_secs(6) && mount.emulator.tree().is_empty()
+    });
+}
+
 #[test]
 fn a_removed_file_that_was_being_checked_at_a_kill_does_not_come_back() {
     let mount = Mount::with(Options { async_polls: 1, ..fast() }, BACKGROUND);
     mount.emulator.inject(stays("upload_async_result", FaultKind::Hang));
     fs::write(mount.at("a.jpg"), b"first").expect("written and closed");
-    eventually("it is being checked", || mount.emulator.count("upload_async_result") > 0);
-    let began = Instant::now();
-    crash(&mount);
-    mount.emulator.inject(stays("create", FaultKind::Hang));
-    mount_again(&mount, BACKGROUND);
+    remove_between_kills(&mount, "a.jpg");
+}
+
+#[test]
+fn what_was_overwritten_just_before_it_was_sent_does_not_come_back_after_a_kill() {
+    let mount = Mount::with(Options { async_polls: 1, ..fast() }, BACKGROUND);
+    let emulator = &mount.emulator;
+    let refusal = FaultKind::Refuse { code: 1, message: "not today".to_owned() };
+    emulator.inject(stays("create", refusal));
+    fs::write(mount.at("a.jpg"), b"refused").expect("written and closed");
+    eventually("it failed", || xattr(&mount.at("a.jpg"), "state").as_deref() == Some("failed"));
+    emulator.clear_faults();
+    emulator.inject(stays("upload_async_result", FaultKind::Hang));
+    // What became of it is looked for some seconds; this name's next upload waits for that.
     fs::remove_file(mount.at("a.jpg")).expect("removed");
-    crash(&mount);
-    mount.emulator.clear_faults();
-    mount_again(&mount, BACKGROUND);
-    // An upload that nobody polls is complete after three seconds.
-    eventually("it is gone for good", || {
-        began.elapsed() > Duration::from_secs(6) && mount.emulator.tree().is_empty()
-    });
+    fs::write(mount.at("a.jpg"), b"sent").expect("written and closed");
+    std::thread::sleep(Duration::from_millis(500));
+    fs::write(mount.at("a.jpg"), b"closed meanwhile").expect("written and closed");
+    remove_between_kills(&mount, "a.jpg");
 }

@@ -224,9 +224,10 @@ pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
 
 /// Waits until it is so, at most ten seconds; then the test fails.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    // What the service may still make of an upload is waited for, for five seconds.
+    let deadline = Instant::now() + Duration::from_secs(30);
     while !is_so() {
-        assert!(Instant::now() < deadline, "{what}: not within 10 s");
+        assert!(Instant::now() < deadline, "{what}: not within 30 s");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
