@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
@@ -22,6 +22,9 @@ use crate::types::{Entry, EntryKind, FileId};
 const LOOKS: usize = 4;
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How old a mount must be before a listing's word is taken that a folder was never made.
+const SETTLED: Duration = Duration::from_secs(10);
+
 /// The scratch folders of one mount.
 pub(super) struct Scratch {
     client: Client,
@@ -31,6 +34,8 @@ pub(super) struct Scratch {
     making: Semaphore,
     /// One tidies at a time: the others wait until what it has in hand is done.
     tidying: Semaphore,
+    /// When the mount began.
+    born: Instant,
 }
 
 /// One scratch folder.
@@ -62,6 +67,7 @@ impl Scratch {
             slots: Arc::default(),
             making: Semaphore::new(1),
             tidying: Semaphore::new(1),
+            born: Instant::now(),
         }
     }
 
@@ -98,8 +104,10 @@ impl Scratch {
         Some(Spot { slots: self.slots.clone(), folder, name: name.to_owned() })
     }
 
-    /// Takes over the folders that mounts before this one left.
+    /// Takes over the folders that mounts before this one left. One that was being made may come
+    /// about some seconds later, so it is looked for again at the end.
     pub(super) async fn inherit(&self) -> Result<(), Error> {
+        let _turn = self.making.acquire().await.expect("the semaphore is never closed");
         let rows = self.state.scratch()?;
         let mut root: Option<Vec<Entry>> = None;
         for row in rows {
@@ -114,8 +122,10 @@ impl Scratch {
                 }
             };
             let Some(folder) = folder else {
-                // It was never made.
-                self.state.scratch_gone(&row.name)?;
+                if self.born.elapsed() > SETTLED {
+                    // It was never made.
+                    self.state.scratch_gone(&row.name)?;
+                }
                 continue;
             };
             self.state.scratch_made(&row.name, &folder)?;
@@ -270,7 +280,13 @@ impl super::Bed {
     /// Removes the scratch folders of this mount, or those of earlier ones alone, but for what is wanted
     /// in them.
     pub(super) async fn tidy_scratch(&self, all: bool) {
-        match self.return_retired().await {
+        let ready = async {
+            if all {
+                self.scratch.inherit().await?;
+            }
+            self.return_retired().await
+        };
+        match ready.await {
             Ok(()) => self.scratch.tidy(all).await,
             Err(error) => tracing::info!("the scratch folders stay for now: {error}"),
         }

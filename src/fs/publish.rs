@@ -108,10 +108,11 @@ impl Fs {
             };
             let Err(error) = result else { return Ok(()) };
             if let Some((rows, sent)) = removed {
-                return match sent {
-                    0 => Ok(rows.iter().try_for_each(|row| self.state.unwanted(*row))?),
-                    _ => Ok(self.look_for_removed(local, &rows)),
-                };
+                match sent {
+                    0 => rows.iter().try_for_each(|row| self.state.unwanted(*row))?,
+                    _ => self.look_for_removed(local, &rows),
+                }
+                return Ok(());
             }
             let changed = is_changed || kept.staged.generation() != generation;
             if copy || !changed {

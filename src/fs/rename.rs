@@ -131,7 +131,7 @@ impl Fs {
     ) -> Result<()> {
         let (folder, folder_path) = (&self.tree.folder_id(to)?, &*self.bed_path(to));
         let whereabouts = Whereabouts { folder, folder_path, name, is_local };
-        Ok(self.state.renamed(&local.state().rows(), &whereabouts, &[], &[])?)
+        self.record_place(local, &whereabouts, None, &[])
     }
 
     /// The object behind a name, if it is still there: what was moved elsewhere is not replaced.
@@ -204,7 +204,7 @@ impl Fs {
         if let Some(row) = id.local_row() {
             let folder_path = &*self.bed_path(to);
             let whereabouts = Whereabouts { folder: &folder, folder_path, name, is_local: true };
-            self.state.renamed(&[RowId(row)], &whereabouts, &[], &[])?;
+            drop(self.state.renamed(&[RowId(row)], &whereabouts, &[], &[])?);
         } else {
             self.bed.flush_deletes(&folder, Some(name)).await?;
             let target = Target::free(folder, name);

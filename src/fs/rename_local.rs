@@ -76,15 +76,14 @@ impl Fs {
         &self, local: &LocalFile, (to, name): (Ino, &str), is_local: bool,
         over: Option<&Arc<LocalFile>>, old: Option<Arc<Entry>>,
     ) -> Result<()> {
-        let (deletes, ends) = match over {
-            Some(over) if old.is_none() => (self.deletes_of(over, to)?, over.state().rows()),
-            Some(over) => (Vec::new(), over.state().rows()),
-            None => (Vec::new(), Vec::new()),
+        let deletes = match over {
+            Some(over) if old.is_none() => self.deletes_of(over, to)?,
+            _ => Vec::new(),
         };
         let (folder, folder_path) = (&self.tree.folder_id(to)?, &*self.bed_path(to));
         let whereabouts = Whereabouts { folder, folder_path, name, is_local };
         let recorded: Vec<Delete> = deletes.iter().map(|(delete, _)| delete.clone()).collect();
-        self.state.renamed(&local.state().rows(), &whereabouts, &ends, &recorded)?;
+        self.record_place(local, &whereabouts, over, &recorded)?;
         self.bed.take_in(deletes, false);
         self.set_local(local, is_local);
         over.into_iter().for_each(|over| self.forget_name(over.ino));

@@ -37,7 +37,8 @@ impl Fs {
     async fn go_on(self: &Arc<Self>) {
         self.walk_to_waiting(usize::MAX).await;
         self.bed.tidy_inherited().await;
-        let mut version = self.state.version().ok();
+        // What was written while it went on so far is taken up by the first look.
+        let mut version = None;
         let (mut pause, mut due) = (AGAIN, AGAIN.as_secs());
         for round in 1u64.. {
             tokio::time::sleep(LOOK).await;

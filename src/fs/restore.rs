@@ -295,7 +295,7 @@ impl Fs {
                 let name = &*row.name;
                 let (folder_path, is_local) = (path, row.is_local);
                 let whereabouts = Whereabouts { folder: &folder, folder_path, name, is_local };
-                self.state.renamed(&[row.id], &whereabouts, &[], &[])?;
+                drop(self.state.renamed(&[row.id], &whereabouts, &[], &[])?);
                 self.restore_row(ino, &LocalRow { folder, ..row.clone() })
             });
             if let Err(error) = moved {

@@ -1,13 +1,14 @@
 //! Taking back: a file that was removed while its upload was under way leaves nothing at the service.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::local::{Kept, LocalFile};
 use super::restore::AGAIN;
 use super::{Fs, Result, turn};
 use crate::bed::Target;
-use crate::state::{Delete, LocalRow, Phase, RowId};
+use crate::state::{Delete, LocalRow, Phase, RowId, Whereabouts};
 use crate::types::{Entry, FileId, Ino};
 
 /// How long an object is waited for that an upload may have made, between looks.
@@ -40,19 +41,40 @@ impl Fs {
 
     /// What uploads of a removed file may still make is looked for, and hidden until then.
     pub(super) fn look_for_removed(&self, local: &LocalFile, rows: &[RowId]) {
+        self.look_for(rows);
+        // Its rows and bytes go when that is done.
+        let mut state = local.state();
+        (state.kept, state.earlier) = (None, None);
+    }
+
+    /// The file's rows say where it is now, and those of the file whose name it took end. What was
+    /// sent to the name before may still come about there.
+    pub(super) fn record_place(
+        &self, local: &LocalFile, to: &Whereabouts<'_>, over: Option<&Arc<LocalFile>>,
+        deletes: &[Delete],
+    ) -> Result<()> {
+        let (ends, sent) = over.map_or_else(Default::default, |over| {
+            let over = over.state();
+            (over.rows(), over.sent)
+        });
+        let rows = local.state().rows();
+        let left = self.state.renamed(&rows, to, &ends, deletes)?;
+        local.state().sent = sent;
+        self.look_for(&left);
+        Ok(())
+    }
+
+    fn look_for(&self, removed: &[RowId]) {
         match self.state.locals() {
-            Ok(all) => {
+            Ok(rows) => {
                 let is_meant =
-                    |row: &LocalRow| row.phase == Phase::Removed && rows.contains(&row.id);
-                all.into_iter().filter(is_meant).for_each(|row| self.restorable.add_removed(row));
+                    |row: &LocalRow| row.phase == Phase::Removed && removed.contains(&row.id);
+                rows.into_iter().filter(is_meant).for_each(|row| self.restorable.add_removed(row));
             }
             Err(error) => {
                 tracing::warn!("what an upload left is looked for by the next mount: {error}");
             }
         }
-        // Its rows and bytes go when that is done.
-        let mut state = local.state();
-        (state.kept, state.earlier) = (None, None);
     }
 
     /// Looks for what uploads of removed files made, for as long as the mount lives.

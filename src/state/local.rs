@@ -334,14 +334,23 @@ impl State {
     }
 
     /// Files or folders have another place and name, in which others end: rows, and objects that are
-    /// to be deleted.
+    /// to be deleted. Gives rows for what was sent to the names before, as of files that were removed
+    /// there.
     pub fn renamed(
         &self, rows: &[RowId], to: &Whereabouts<'_>, ends: &[RowId], deletes: &[Delete],
-    ) -> Result<()> {
+    ) -> Result<Vec<RowId>> {
         self.write("recording a rename", |db| {
-            rows.iter().try_for_each(|row| place(db, *row, to))?;
-            ends.iter().try_for_each(|row| set_done(db, *row))?;
-            deletes.iter().try_for_each(|delete| deletes::insert(db, delete))
+            let mut left = Vec::new();
+            for row in rows {
+                left.extend(sent::leave(db, *row)?);
+                place(db, *row, to)?;
+            }
+            for end in ends {
+                rows.iter().try_for_each(|row| sent::inherit(db, *row, *end))?;
+                set_done(db, *end)?;
+            }
+            deletes.iter().try_for_each(|delete| deletes::insert(db, delete))?;
+            Ok(left)
         })
     }
 

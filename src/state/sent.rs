@@ -20,6 +20,21 @@ pub(super) fn inherit(db: &Connection, row: RowId, earlier: RowId) -> rusqlite::
     db.prepare_cached(sql)?.execute([earlier.0, row.0]).map(drop)
 }
 
+/// The file gets another place or name: what was sent of it may come about at the one before, where
+/// it is as good as removed. Gives the row that says so.
+pub(super) fn leave(db: &Connection, row: RowId) -> rusqlite::Result<Option<RowId>> {
+    let sql = "INSERT INTO local (folder, folder_path, name, is_folder, is_local, phase, is_aside,
+                   changed, sent)
+               SELECT folder, folder_path, name, 0, is_local, 'removed', 0, changed, sent
+                   FROM local WHERE id = ? AND sent <> ''";
+    if db.prepare_cached(sql)?.execute([row.0])? == 0 {
+        return Ok(None);
+    }
+    let left = RowId(db.last_insert_rowid());
+    db.prepare_cached("UPDATE local SET sent = '' WHERE id = ?")?.execute([row.0])?;
+    Ok(Some(left))
+}
+
 impl State {
     /// An upload of these bytes to the file's name is about to begin.
     pub fn sends(&self, row: RowId, md5: Md5, size: u64) -> Result<()> {

@@ -154,20 +154,24 @@ fn what_the_service_was_still_checking_at_a_kill_does_not_come_back_later() {
     walk(6..8, 1);
 }
 
-/// Kills the mount while the service checks what it was sent, removes the file in a mount that can
-/// upload nothing, and kills that: an upload that nobody polls is complete after three seconds.
-fn remove_between_kills(mount: &Mount, name: &str) {
+/// Kills the mount while the service checks what it was sent, makes a change in a mount that can
+/// upload nothing, and kills that: an upload that nobody polls is complete after three seconds. In
+/// the end the bed has these names.
+fn change_between_kills(mount: &Mount, change: impl FnOnce(), names: &[&str]) {
     eventually("it is being checked", || mount.emulator.count("upload_async_result") > 0);
     let began = Instant::now();
     crash(mount);
     mount.emulator.inject(stays("create", FaultKind::Hang));
     mount_again(mount, BACKGROUND);
-    fs::remove_file(mount.at(name)).expect("removed");
+    change();
     crash(mount);
     mount.emulator.clear_faults();
     mount_again(mount, BACKGROUND);
-    eventually("it is gone for good", || {
-        began.elapsed() > Duration::from_secs(6) && mount.emulator.tree().is_empty()
+    eventually("only what should be there is there", || {
+        let tree = mount.emulator.tree();
+        let mut found: Vec<_> = tree.iter().map(|(path, _)| path.as_str()).collect();
+        found.sort_unstable();
+        began.elapsed() > Duration::from_secs(6) && found == names
     });
 }
 
@@ -176,7 +180,28 @@ fn a_removed_file_that_was_being_checked_at_a_kill_does_not_come_back() {
     let mount = Mount::with(Options { async_polls: 1, ..fast() }, BACKGROUND);
     mount.emulator.inject(stays("upload_async_result", FaultKind::Hang));
     fs::write(mount.at("a.jpg"), b"first").expect("written and closed");
-    remove_between_kills(&mount, "a.jpg");
+    let remove = || fs::remove_file(mount.at("a.jpg")).expect("removed");
+    change_between_kills(&mount, remove, &[]);
+}
+
+#[test]
+fn a_renamed_file_of_which_a_version_was_being_checked_at_a_kill_does_not_come_back() {
+    let mount = Mount::with(Options { async_polls: 1, ..fast() }, BACKGROUND);
+    mount.emulator.inject(stays("upload_async_result", FaultKind::Hang));
+    fs::write(mount.at("a.jpg"), b"first").expect("written and closed");
+    eventually("it is being checked", || mount.emulator.count("upload_async_result") > 0);
+    // More than are on their way at once: the second version waits, and can be renamed.
+    mount.emulator.inject(stays("create", FaultKind::Hang));
+    let mut names: Vec<String> = (0..40).map(|number| format!("other-{number:02}.jpg")).collect();
+    for name in &names {
+        fs::write(mount.at(name), name).expect("written and closed");
+    }
+    fs::write(mount.at("a.jpg"), b"second").expect("written and closed");
+    let rename = || fs::rename(mount.at("a.jpg"), mount.at("b.jpg")).expect("renamed");
+    names.insert(0, "b.jpg".to_owned());
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    change_between_kills(&mount, rename, &names);
+    assert_eq!(fs::read(mount.at("b.jpg")).expect("readable"), b"second");
 }
 
 #[test]
@@ -194,5 +219,6 @@ fn what_was_overwritten_just_before_it_was_sent_does_not_come_back_after_a_kill(
     fs::write(mount.at("a.jpg"), b"sent").expect("written and closed");
     std::thread::sleep(Duration::from_millis(500));
     fs::write(mount.at("a.jpg"), b"closed meanwhile").expect("written and closed");
-    remove_between_kills(&mount, "a.jpg");
+    let remove = || fs::remove_file(mount.at("a.jpg")).expect("removed");
+    change_between_kills(&mount, remove, &[]);
 }
