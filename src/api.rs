@@ -14,6 +14,7 @@ mod envelope;
 mod error;
 mod failure;
 mod figures;
+mod host;
 mod http;
 mod limit;
 mod list;

@@ -142,6 +142,11 @@ impl Config {
         Ok(path)
     }
 
+    /// The folder for the account's cache of blocks. It is made when it is used.
+    pub fn cache_dir(&self) -> Result<PathBuf, Error> {
+        Ok(base()?.cache_dir().join("bedfs").join(self.account_name()))
+    }
+
     /// A folder name for this account at this endpoint, told apart by the sum at its end.
     fn account_name(&self) -> String {
         let host = self.endpoint.split_once("://").map_or(&*self.endpoint, |(_, rest)| rest);

@@ -87,6 +87,8 @@ pub enum Error {
     Elsewhere,
     #[error("staging on the local disk: {0}; nothing was acknowledged")]
     Staging(#[from] std::io::Error),
+    #[error("the cache on the local disk: {0}")]
+    Cache(#[source] std::io::Error),
     #[error("{0}; nothing was acknowledged")]
     State(#[from] state::Error),
     #[error(transparent)]
@@ -184,6 +186,11 @@ impl Fs {
     pub async fn run(self: Arc<Self>) {
         let (deletes, uploads) = (self.bed.clone(), self.clone());
         tokio::join!(deletes.run_deletes(), uploads.run_uploads(), self.run_replay());
+    }
+
+    /// Has the disk keep what was read, for the next mount.
+    pub fn finish(&self) {
+        self.reader.cache().finish();
     }
 
     fn writable(&self) -> Result<()> {

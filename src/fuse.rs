@@ -341,11 +341,11 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn setxattr(
-        &self, req: &Request, number: INodeNo, name: &OsStr, _value: &[u8], _flags: i32,
+        &self, req: &Request, number: INodeNo, name: &OsStr, value: &[u8], _flags: i32,
         _position: u32, reply: ReplyEmpty,
     ) {
-        let (fs, name) = (self.fs.clone(), name.to_owned());
-        let work = async move { fs.setxattr(ino(number), &name).await };
+        let (fs, name, value) = (self.fs.clone(), name.to_owned(), value.to_owned());
+        let work = async move { fs.setxattr(ino(number), &name, &value).await };
         self.spawn("setxattr", req, reply, work, |reply, ()| reply.ok());
     }
 

@@ -15,7 +15,7 @@
 //! | 3 | [`bed`]: changes of the bed that lose nothing; [`probe`], [`checkup`] |
 //! | 2 | [`tree`], [`read`], [`upload`], [`account`], [`pending`] |
 //! | 1 | [`api`], [`staging`], [`state`], [`cache`], [`names`] |
-//! | 0 | [`types`], [`config`], [`link`], [`process`], [`mountpoint`] |
+//! | 0 | [`types`], [`config`], [`disk`], [`link`], [`process`], [`mountpoint`] |
 //!
 //! # Three walks
 //!
@@ -39,6 +39,7 @@ pub mod cache;
 pub mod checkup;
 pub mod cli;
 pub mod config;
+pub mod disk;
 pub mod fs;
 pub mod fuse;
 pub mod link;

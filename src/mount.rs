@@ -120,6 +120,8 @@ pub struct Plan {
     pub mountpoint: PathBuf,
     /// The folder of the account's state.
     pub state: PathBuf,
+    /// The folder of the account's block cache.
+    pub cache: PathBuf,
     /// How to reach the service.
     pub api: api::Settings,
     /// How to mount.
@@ -170,6 +172,7 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Pending>, Error> {
         drain(&fs).await
     });
     behind.abort();
+    fs.finish();
     runtime.shutdown_timeout(SESSION_END);
     let mut left = pending::list(&state, &plan.state.join(STAGING))?;
     // What was interrupted before this mount is not its to tell.
@@ -227,7 +230,7 @@ async fn assemble(plan: &Plan, client: &Client) -> Result<Parts, Error> {
     let state = open_state(&plan.state)?;
     let tree = Tree::new(client.clone(), state.clone(), root, wishes.dir_ttl());
     tree.ensure_listed(Ino::ROOT).await?;
-    let cache = BlockCache::new(wishes.cache_size());
+    let cache = BlockCache::on_disk(&plan.cache, wishes.cache_size());
     let reader = Arc::new(Reader::new(client.clone(), cache));
     let bed =
         Bed::new(client.clone(), state.clone(), tree.clone(), reader.clone(), staging.clone())?;

@@ -1,143 +1,66 @@
 //! The reader: bytes of remote files, each fetched once and none for nothing.
 //!
-//! Bytes come in blocks through a bounded cache. What is not there is brought by a *flight*: one
-//! GET that streams block after block, and pauses (the connection then fills and the server stops)
-//! once it is a *window* ahead of what was asked for. The window doubles while a reader goes on in
-//! sequence, so a sniff at the first bytes of a picture costs little and a copy runs at full speed.
-//! All who want a block wait for the one flight that is about to bring it.
+//! Bytes come in blocks through a bounded cache. What is not there is brought by *flights*, each a GET
+//! of one range. A *stream* is the track of a reader in sequence: the longer it is the more is
+//! brought ahead of it, by as many flights at once as *lanes* were measured to be of use. A sniff at
+//! the first bytes of a picture so costs little, who jumps about gets what it asks for, and a copy
+//! runs at full speed. All who want a block wait for the one flight that is about to bring it.
 //!
 //! What is handed out is counted by the file's *proof*: whoever reads from the first byte on gets
 //! the last block only if the md5 of the whole is the listing's.
 
+mod crew;
+mod error;
 mod flight;
+mod lanes;
 mod proof;
+mod reading;
+mod stream;
 
-use std::collections::HashMap;
+use std::io;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use lru::LruCache;
-use tokio::sync::watch;
+use tokio::sync::Semaphore;
 
-use crate::api::{self, Client};
+use crate::api::Client;
 use crate::cache::{BLOCK, BlockCache};
-use crate::types::{Entry, FileId, Md5};
-use flight::{Crew, Flight, Plan};
+use crate::types::{Entry, FileId};
+use crew::Crew;
+pub use error::Error;
 use proof::{Proof, Standing};
+use reading::Reading;
 
-/// A block this near ahead of a flight is waited for rather than fetched by a flight of its own.
-const NEAR: u64 = 8;
-
-/// The widest window, in blocks; also what the first flight from the start of a file asks for, so
-/// that a picture up to there costs one GET.
-const WIDEST: u64 = 32;
-
-/// What a flight from elsewhere in a file asks for, in blocks. A server sends ahead of what is read,
-/// so whoever jumps about pays for little more than this.
-const NARROW: u64 = 4;
-
-/// Flights of one file at once.
-const MOST_FLIGHTS: usize = 4;
+/// Bytes of a pinned file that are asked for at a time.
+const STRIDE: usize = 1 << 20;
 
 /// Files whose proofs are kept: of those that are closed the kernel may still have pages.
 const MOST_PROOFS: NonZeroUsize = NonZeroUsize::new(8192).expect("not zero");
 
-/// Why bytes of a remote file could not be had.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Error {
-    /// The service or the CDN failed, and went on failing.
-    #[error("reading {name:?}: {source}")]
-    Fetch {
-        /// The file, as the service names it.
-        name: Box<str>,
-        /// What the client told.
-        source: Arc<api::Error>,
-    },
-    /// The CDN serves something else than the listing promised.
-    #[error("reading {name:?}: the link serves {served} bytes where the listing says {listed}")]
-    Mismatch {
-        /// The file, as the service names it.
-        name: Box<str>,
-        /// Bytes that the CDN says the file has.
-        served: u64,
-        /// Bytes that the listing says it has.
-        listed: u64,
-    },
-    /// The bytes of the whole file have come, and are not those that the listing has the md5 of.
-    #[error(
-        "reading {name:?}: the md5 of what the link serves is {found}, the listing says {expected}"
-    )]
-    Corrupted {
-        /// The file, as the service names it.
-        name: Box<str>,
-        /// The md5 of the listing.
-        expected: Md5,
-        /// The md5 of what came.
-        found: Md5,
-    },
-    /// The link began to serve another content, and nothing can tell which one is right.
-    #[error("reading {name:?}: the content behind the link changed meanwhile")]
-    Swapped {
-        /// The file, as the service names it.
-        name: Box<str>,
-    },
-    /// The body ended before its end, again and again.
-    #[error("reading {name:?}: the download broke off at byte {at}, several times")]
-    Short {
-        /// The file, as the service names it.
-        name: Box<str>,
-        /// Offset in the file.
-        at: u64,
-    },
-    /// The service tells no link for the file.
-    #[error("reading {name:?}: the service tells no link for it")]
-    NoLink {
-        /// The file, as the service names it.
-        name: Box<str>,
-    },
-    /// Moderation rejected the file, and the service does not give its bytes.
-    #[error("reading {name:?}: rejected by moderation (status {status})")]
-    Rejected {
-        /// The file, as the service names it.
-        name: Box<str>,
-        /// Over 100.
-        status: i64,
-    },
-}
-
-impl Error {
-    /// Whether wrong bytes came, rather than none.
-    pub fn is_of_wrong_bytes(&self) -> bool {
-        matches!(self, Self::Corrupted { .. } | Self::Swapped { .. })
-    }
-}
-
-/// What is read of a file, and how.
-struct Reading<'a> {
-    file: &'a Arc<Entry>,
-    /// Nothing is fetched from the block of this offset on.
-    limit: u64,
-    proof: Arc<Proof>,
-    /// Whether the proof judges the bytes, or the reader does.
-    prove: bool,
-}
-
 /// Reads remote files through one cache.
 pub struct Reader {
-    client: Client,
+    crew: Arc<Crew>,
     cache: Arc<BlockCache>,
-    /// Lock order: only the cache is locked under it.
-    files: Mutex<HashMap<FileId, Vec<Flight>>>,
     /// Lock order: innermost.
     proofs: Mutex<LruCache<FileId, Arc<Proof>>>,
+    /// One file at a time is brought for its pin.
+    pinning: Semaphore,
 }
 
 impl Reader {
     /// A reader whose blocks live in `cache`.
     pub fn new(client: Client, cache: BlockCache) -> Self {
         let proofs = Mutex::new(LruCache::new(MOST_PROOFS));
-        Self { client, cache: Arc::new(cache), files: Mutex::new(HashMap::new()), proofs }
+        let cache = Arc::new(cache);
+        Self {
+            crew: Arc::new(Crew::new(client, cache.clone())),
+            cache,
+            proofs,
+            pinning: Semaphore::new(1),
+        }
     }
 
     /// The cache the blocks live in.
@@ -145,8 +68,20 @@ impl Reader {
         &self.cache
     }
 
-    fn files(&self) -> MutexGuard<'_, HashMap<FileId, Vec<Flight>>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    /// As `read`, if the bytes are here and proven; no network is waited for. What is missing is on
+    /// its way then, so that parts that are asked for at once come in their order.
+    pub fn read_here(&self, file: &Arc<Entry>, offset: u64, len: usize) -> Option<Vec<u8>> {
+        let reading = self.reading(file, file.size(), true);
+        let (numbers, bytes) = reading.span(offset, len)?;
+        // What was refuted is not to be fetched, nor read.
+        reading.proof.check().ok()?;
+        self.crew.ask(&reading, &numbers);
+        if !self.cache.is_proven(file) {
+            return None;
+        }
+        let blocks = self.cache.get(file, numbers.clone());
+        let blocks: Option<Vec<Bytes>> = blocks.into_iter().collect();
+        Some(cut(numbers.start, &blocks?, bytes))
     }
 
     /// Up to `len` bytes from `offset`, fewer only at the end of the file.
@@ -171,25 +106,18 @@ impl Reader {
     async fn read_blocks(
         &self, file: &Arc<Entry>, offset: u64, len: usize, limit: u64, prove: bool,
     ) -> Result<Vec<u8>, Error> {
-        let limit = limit.min(file.size());
-        let end = offset.saturating_add(len as u64).min(limit);
-        if offset >= end {
-            return Ok(Vec::new());
-        }
-        self.announce(file, offset / BLOCK, (end - 1) / BLOCK);
-        let reading = Reading { file, limit, proof: self.proof(&file.id), prove };
-        let mut bytes = Vec::with_capacity((end - offset) as usize);
-        for number in offset / BLOCK..=(end - 1) / BLOCK {
-            let block = match prove {
-                true => self.proven_block(&reading, number).await?,
-                false => self.block(&reading, number).await?,
-            };
-            let first = number * BLOCK;
-            let from = offset.saturating_sub(first) as usize;
-            let to = ((end - first) as usize).min(block.len());
-            bytes.extend_from_slice(&block[from..to]);
-        }
-        Ok(bytes)
+        let reading = self.reading(file, limit, prove);
+        let Some((numbers, bytes)) = reading.span(offset, len) else { return Ok(Vec::new()) };
+        let blocks = match prove {
+            true => self.proven_blocks(&reading, &numbers).await?,
+            false => self.blocks(&reading, &numbers).await?,
+        };
+        Ok(cut(numbers.start, &blocks, bytes))
+    }
+
+    fn reading(&self, file: &Arc<Entry>, limit: u64, prove: bool) -> Reading {
+        let (limit, proof) = (limit.min(file.size()), self.proof(&file.id));
+        Reading { file: file.clone(), limit, proof, prove }
     }
 
     /// Told when a file is opened, `alone` or while others have it open: whether pages that the
@@ -206,16 +134,50 @@ impl Reader {
 
     /// Ends the flights of a file that nobody has open any more.
     pub fn close(&self, file: &FileId) {
-        self.files().remove(file);
+        self.crew.stop(file);
         if let Some(proof) = self.proofs().peek(file) {
             proof.rest();
         }
     }
 
+    /// Bytes of the file that are here.
+    pub fn cached(&self, file: &Entry) -> u64 {
+        self.cache.held_of(file)
+    }
+
+    /// Has all of a file kept on disk, across mounts, until it is evicted. What is missing comes in
+    /// the background. An error if there is no room for it.
+    pub fn pin(self: &Arc<Self>, file: &Arc<Entry>) -> io::Result<()> {
+        self.cache.pin(file)?;
+        let (reader, file) = (self.clone(), file.clone());
+        tokio::spawn(async move {
+            let _turn = reader.pinning.acquire().await;
+            if let Err(error) = reader.bring(&file).await {
+                tracing::warn!("pinned, and not all of it here: {error}");
+            }
+        });
+        Ok(())
+    }
+
+    /// Brings what is missing of a file that is pinned.
+    async fn bring(&self, file: &Arc<Entry>) -> Result<(), Error> {
+        let mut offset = 0;
+        while offset < file.size() && self.cache.is_pinned(file) {
+            offset += self.read(file, offset, STRIDE).await?.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Throws out what is here of a file, and its pin.
+    pub fn evict(&self, file: &Entry) -> io::Result<()> {
+        self.crew.stop(&file.id);
+        self.cache.evict(file)
+    }
+
     /// Throws out what came of a file: it is fetched anew.
     pub fn forget(&self, file: &Entry) {
-        self.files().remove(&file.id);
-        self.cache.forget(&file.id, file.size().div_ceil(BLOCK));
+        self.crew.stop(&file.id);
+        self.cache.forget(file);
     }
 
     fn proofs(&self) -> MutexGuard<'_, LruCache<FileId, Arc<Proof>>> {
@@ -226,17 +188,23 @@ impl Reader {
         self.proofs().get_or_insert(file.clone(), Arc::default).clone()
     }
 
-    /// A block that a reader may have. Where the first block is the whole file, nothing of it was
-    /// handed out when it turns out wrong, so it is fetched once more.
-    async fn proven_block(&self, reading: &Reading<'_>, number: u64) -> Result<Bytes, Error> {
+    /// Blocks that a reader may have. Where they are the whole file, nothing of it was handed out
+    /// when it turns out wrong, so it is fetched once more.
+    async fn proven_blocks(
+        &self, reading: &Reading, numbers: &Range<u64>,
+    ) -> Result<Vec<Bytes>, Error> {
         let Reading { file, proof, .. } = reading;
-        let mut is_last_try = file.size() > BLOCK;
+        let mut is_last_try = *numbers != (0..file.size().div_ceil(BLOCK));
         loop {
             proof.check()?;
-            let block = self.block(reading, number).await?;
-            let Err(error) = proof.hand_out(&self.cache, file, number, &block) else {
-                return Ok(block);
-            };
+            let blocks = self.blocks(reading, numbers).await?;
+            if self.cache.is_proven(file) {
+                return Ok(blocks);
+            }
+            let handed = || numbers.clone().zip(&blocks);
+            let counted = handed()
+                .try_for_each(|(number, block)| proof.hand_out(&self.cache, file, number, block));
+            let Err(error) = counted else { return Ok(blocks) };
             self.forget(file);
             if is_last_try {
                 tracing::warn!("{error}");
@@ -247,69 +215,45 @@ impl Reader {
         }
     }
 
-    async fn block(&self, reading: &Reading<'_>, number: u64) -> Result<Bytes, Error> {
+    async fn blocks(&self, reading: &Reading, numbers: &Range<u64>) -> Result<Vec<Bytes>, Error> {
+        self.crew.ask(reading, numbers);
+        let mut blocks = Vec::with_capacity((numbers.end - numbers.start) as usize);
         loop {
-            if let Some(block) = self.cache.get(&reading.file.id, number) {
-                return Ok(block);
+            let rest = numbers.start + blocks.len() as u64..numbers.end;
+            let here = self.cache.get(&reading.file, rest);
+            blocks.extend(here.into_iter().map_while(|block| block));
+            let next = numbers.start + blocks.len() as u64;
+            if next == numbers.end {
+                return Ok(blocks);
             }
-            let Some(mut progress) = self.progress(reading, number) else {
-                continue;
-            };
-            match progress.wait_for(|at| at.next > number || at.failed.is_some()).await {
-                Ok(at) => {
-                    if let (Some(error), true) = (&at.failed, at.next <= number) {
-                        return Err(error.clone());
-                    }
-                }
-                // The flight ended before it came here: another is needed.
-                Err(_) => continue,
+            self.wait(reading, next..numbers.end).await?;
+        }
+    }
+
+    /// Waits until the first of the blocks is here.
+    async fn wait(&self, reading: &Reading, numbers: Range<u64>) -> Result<(), Error> {
+        let number = numbers.start;
+        let Some(mut waiter) = self.crew.flight(&reading.file, number) else {
+            // The flight ended before it came here, unless the block has come meanwhile.
+            if self.cache.missing(&reading.file, number..number + 1).is_some() {
+                self.crew.ask(reading, &numbers);
             }
+            return Ok(());
+        };
+        let come = waiter.progress.wait_for(|at| at.next > number || at.failed.is_some()).await;
+        match come.map(|at| at.failed.clone().filter(|_| at.next <= number)) {
+            Ok(Some(error)) => Err(error),
+            Ok(None) | Err(_) => Ok(()),
         }
     }
+}
 
-    /// The progress of the flight that will bring the block: one under way, or a new one. `None` if
-    /// it has just come.
-    fn progress(
-        &self, reading: &Reading<'_>, number: u64,
-    ) -> Option<watch::Receiver<flight::Progress>> {
-        let Reading { file, limit, proof, prove } = reading;
-        let mut files = self.files();
-        let flights = files.entry(file.id.clone()).or_default();
-        if let Some(flight) = flights.iter_mut().find(|flight| flight.is_near(number, NEAR)) {
-            flight.ask_for(number);
-            return Some(flight.progress());
-        }
-        // A flight puts a block into the cache before it goes on, so looking now misses none.
-        if self.cache.contains(&file.id, number) {
-            return None;
-        }
-        let reach = flights.iter().find_map(|flight| flight.next_reach(number));
-        let reach = reach.unwrap_or(if number == 0 { WIDEST } else { NARROW });
-        let end = limit.div_ceil(BLOCK).min(number + reach);
-        // A reader who jumps about leaves flights behind: the oldest makes room.
-        if flights.len() >= MOST_FLIGHTS {
-            flights.remove(0);
-        }
-        let plan = Plan { first: number, end, widest: self.widest(), prove: *prove };
-        let proof = proof.clone();
-        let crew = Crew { client: self.client.clone(), cache: self.cache.clone(), proof };
-        let flight = Flight::start(crew, Arc::clone(file), plan);
-        let progress = flight.progress();
-        flights.push(flight);
-        Some(progress)
+/// The bytes of the range, out of the blocks from `first` on.
+fn cut(first: u64, blocks: &[Bytes], range: Range<u64>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity((range.end - range.start) as usize);
+    for (number, block) in (first..).zip(blocks) {
+        let within = |at: u64| at.saturating_sub(number * BLOCK).min(block.len() as u64) as usize;
+        bytes.extend_from_slice(&block[within(range.start)..within(range.end)]);
     }
-
-    /// Tells a flight that its reader has come this far, so that it stays ahead of it.
-    fn announce(&self, file: &Entry, first: u64, last: u64) {
-        if let Some(flights) = self.files().get_mut(&file.id)
-            && let Some(flight) = flights.iter_mut().find(|flight| flight.has_brought(first))
-        {
-            flight.ask_for(last);
-        }
-    }
-
-    /// All windows together must fit the cache, or blocks would go before they are read.
-    fn widest(&self) -> u64 {
-        WIDEST.min(self.cache.capacity() / BLOCK / 4).max(1)
-    }
+    bytes
 }

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use reqwest::Url;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::download::Download;
+use super::download::{Download, Way};
 use super::endpoint::Endpoint;
 use super::error::{Error, Reply};
 use super::figures::Figures;
@@ -269,8 +269,13 @@ impl Client {
     /// One try. The server may answer a range with the whole: [`Download::first`] tells.
     pub async fn download(&self, url: &str, range: Option<(u64, u64)>) -> Result<Download, Error> {
         let sender = &self.shared.sender;
-        let pulse = sender.pulse.clone();
-        Download::begin(&sender.http.foreign, url, range, sender.attempt_timeout, pulse).await
+        let way = Way {
+            http: &sender.http.foreign,
+            hosts: &sender.http.hosts,
+            longest: sender.attempt_timeout,
+            pulse: sender.pulse.clone(),
+        };
+        Download::begin(way, url, range).await
     }
 
     /// How far the service's clock is ahead of this machine's, to the second; `None` until an answer

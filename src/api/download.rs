@@ -1,6 +1,7 @@
 //! The bytes behind a direct link: one GET, its redirects, and a body that may not stall.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::header::{
@@ -11,6 +12,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 use tokio::time::timeout;
 
 use super::error::Error;
+use super::host::{Host, Hosts, Wait};
 use super::pulse::Pulse;
 use super::scrub;
 
@@ -57,15 +59,25 @@ pub struct Download {
     pub version: Version,
     response: Response,
     what: String,
+    host: Arc<Host>,
+    /// How long nothing may come.
     stall: Duration,
     pulse: Pulse,
 }
 
+/// How links are read.
+pub(super) struct Way<'a> {
+    pub(super) http: &'a Client,
+    pub(super) hosts: &'a Hosts,
+    /// How long nothing may come, whatever the host is used to.
+    pub(super) longest: Duration,
+    pub(super) pulse: Pulse,
+}
+
 impl Download {
-    /// Asks for the first and the last byte of `range`, or for all; `stall` is how long nothing
-    /// may come, here and in the body.
+    /// Asks for the first and the last byte of `range`, or for all.
     pub(super) async fn begin(
-        http: &Client, url: &str, range: Option<(u64, u64)>, stall: Duration, pulse: Pulse,
+        way: Way<'_>, url: &str, range: Option<(u64, u64)>,
     ) -> Result<Self, Error> {
         let mut url = Url::parse(url).map_err(|_| Error::Garbled {
             what: "read a link".into(),
@@ -76,18 +88,19 @@ impl Download {
             None => format!("read {}", scrub::place(&url)),
         };
         for _ in 0..=MOST_REDIRECTS {
-            let response = get(http, &url, range, stall, &what).await?;
-            pulse.beat();
+            let host = way.hosts.of(&url);
+            let response = way.get(&host, &url, range, &what).await?;
+            way.pulse.beat();
             match target(&response, &url, &what)? {
                 Some(next) => url = next,
-                None => return Self::of(response, what, stall, pulse),
+                None => return Self::of(response, what, host, &way),
             }
         }
         let cause = format!("more than {MOST_REDIRECTS} redirects");
         Err(Error::Garbled { what, cause })
     }
 
-    fn of(response: Response, what: String, stall: Duration, pulse: Pulse) -> Result<Self, Error> {
+    fn of(response: Response, what: String, host: Arc<Host>, way: &Way<'_>) -> Result<Self, Error> {
         let status = response.status();
         let garbled = |cause: &str| Error::Garbled { what: what.clone(), cause: cause.to_owned() };
         let encoding = response.headers().get(CONTENT_ENCODING);
@@ -117,39 +130,57 @@ impl Download {
             version: Version::of(response.headers()),
             response,
             what,
-            stall,
-            pulse,
+            stall: host.patience(Wait::More, way.longest),
+            host,
+            pulse: way.pulse.clone(),
         })
     }
 
     /// The next bytes; `None` when all have come. A body shorter than announced is an error.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        let begin = Instant::now();
         match timeout(self.stall, self.response.chunk()).await {
             Ok(Ok(chunk)) => {
+                self.host.answered(Wait::More, begin.elapsed());
                 self.pulse.beat();
                 Ok(chunk)
             }
             Ok(Err(error)) => {
+                self.host.failed();
                 Err(Error::Unavailable { what: self.what.clone(), cause: scrub::transport(error) })
             }
-            Err(_) => Err(stalled(&self.what, self.stall)),
+            Err(_) => {
+                self.host.failed();
+                Err(stalled(&self.what, self.stall))
+            }
         }
     }
 }
 
-async fn get(
-    http: &Client, url: &Url, range: Option<(u64, u64)>, stall: Duration, what: &str,
-) -> Result<Response, Error> {
-    let mut request = http.get(url.clone());
-    if let Some((first, last)) = range {
-        request = request.header(RANGE, format!("bytes={first}-{last}"));
-    }
-    match timeout(stall, request.send()).await {
-        Ok(answer) => answer.map_err(|error| Error::Unavailable {
-            what: what.to_owned(),
-            cause: scrub::transport(error),
-        }),
-        Err(_) => Err(stalled(what, stall)),
+impl Way<'_> {
+    async fn get(
+        &self, host: &Host, url: &Url, range: Option<(u64, u64)>, what: &str,
+    ) -> Result<Response, Error> {
+        let unavailable = |cause| Error::Unavailable { what: what.to_owned(), cause };
+        host.admit().map_err(|failures| {
+            unavailable(format!("its host failed {failures} times, and is left alone for a moment"))
+        })?;
+        let mut request = self.http.get(url.clone());
+        if let Some((first, last)) = range {
+            request = request.header(RANGE, format!("bytes={first}-{last}"));
+        }
+        let (begin, patience) = (Instant::now(), host.patience(Wait::FirstByte, self.longest));
+        let answer = match timeout(patience, request.send()).await {
+            Ok(answer) => answer.map_err(|error| unavailable(scrub::transport(error))),
+            Err(_) => Err(stalled(what, patience)),
+        };
+        match &answer {
+            Ok(answer) if !answer.status().is_server_error() => {
+                host.answered(Wait::FirstByte, begin.elapsed());
+            }
+            Ok(_) | Err(_) => host.failed(),
+        }
+        answer
     }
 }
 

@@ -10,6 +10,7 @@ use reqwest::{Client, ClientBuilder, RequestBuilder, Url, redirect};
 
 use super::endpoint::Endpoint;
 use super::error::Error;
+use super::host::Hosts;
 use super::scrub;
 use crate::types::Secret;
 
@@ -23,6 +24,8 @@ pub(super) struct Http {
     api: Client,
     /// For storage and CDN.
     pub(super) foreign: Client,
+    /// Those that links were read from.
+    pub(super) hosts: Hosts,
 }
 
 impl Http {
@@ -34,7 +37,10 @@ impl Http {
         Ok(Self {
             base,
             api: build(builder(attempt_timeout))?,
-            foreign: build(builder(attempt_timeout))?,
+            // Several connections to one host are several times as fast where each is bounded;
+            // HTTP/2 would have but one.
+            foreign: build(builder(attempt_timeout).http1_only())?,
+            hosts: Hosts::default(),
         })
     }
 

@@ -1,14 +1,12 @@
 //! What is kept: the configuration file, the folder of the account's state, its disk, the state file,
 //! and the scratch folders.
 
-use std::ffi::CString;
 use std::io;
-use std::mem::MaybeUninit;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::Check;
 use super::machine::is_shared;
+use crate::disk;
 use crate::state::{self, Phase, State};
 use crate::tree::SCRATCH_PREFIX;
 
@@ -67,7 +65,7 @@ fn writable(path: &Path) -> Check {
 fn room(path: &Path) -> Check {
     const ABOUT: &str = "room on its disk";
     let mend = "make room: what is not uploaded yet is kept there";
-    match free(path) {
+    match disk::space(path).map(|space| space.free) {
         Ok(free) if free < LEAST_ROOM => Check::failed(ABOUT, megabytes(free), mend),
         Ok(free) if free < ROOM => Check::warning(ABOUT, megabytes(free), mend),
         Ok(free) => Check::ok(ABOUT, megabytes(free)),
@@ -77,19 +75,6 @@ fn room(path: &Path) -> Check {
 
 fn megabytes(bytes: u64) -> String {
     format!("{} MiB", bytes >> 20)
-}
-
-/// Bytes that are free for who asks.
-fn free(path: &Path) -> io::Result<u64> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    let mut figures = MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: `path` is a string ended by NUL, and `figures` has room for what the call writes.
-    if unsafe { libc::statvfs(path.as_ptr(), figures.as_mut_ptr()) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the call succeeded, so it has written all of it.
-    let figures = unsafe { figures.assume_init() };
-    Ok(figures.f_bavail * figures.f_frsize)
 }
 
 pub(super) fn state_file(folder: &Path, root: Option<&[String]>) -> Vec<Check> {

@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mountpoint = mountpoint::check_free(&folder)?;
     let emulator = Emulator::start(Options::default())?;
-    let plan = plan(&emulator, &scratch.path().join("state"), mountpoint)?;
+    let plan = plan(&emulator, scratch.path(), mountpoint)?;
     let leftovers = crate::mount::run(&plan, || {
         if let Err(error) = welcome(&plan.mountpoint) {
             eprintln!("bedfs: putting the pictures in: {error}");
@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 /// Nothing of the user's own configuration or state is touched.
-fn plan(emulator: &Emulator, state: &Path, mountpoint: PathBuf) -> Result<Plan, Failure> {
+fn plan(emulator: &Emulator, home: &Path, mountpoint: PathBuf) -> Result<Plan, Failure> {
     let options = Options::default();
     let config = Config {
         endpoint: emulator.base_url(),
@@ -55,7 +55,8 @@ fn plan(emulator: &Emulator, state: &Path, mountpoint: PathBuf) -> Result<Plan, 
         client_secret: Secret::new(options.client_secret),
         wishes: Wishes::default(),
     };
-    mount::plan_in(&config, Wishes::default(), mountpoint, state)
+    let (state, cache) = (home.join("state"), home.join("cache"));
+    mount::plan_in(&config, Wishes::default(), mountpoint, &state, cache)
 }
 
 fn welcome(bed: &Path) -> std::io::Result<()> {

@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use bedfs_emulator::{Emulator, Options};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
+use crate::config::Size;
 
 /// What `bedfs emulator` takes.
 #[derive(Debug, clap::Args)]
@@ -18,12 +20,25 @@ pub(super) struct Args {
     /// Keep the content in this folder instead of in memory.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Milliseconds added before every answer.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
+    latency: u64,
+    /// Bytes a second of each connection to direct links and storage [default: as many as go].
+    #[arg(long, value_name = "BYTES")]
+    bandwidth: Option<Size>,
 }
 
 /// Serves until SIGINT or SIGTERM.
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let listen = args.listen;
-    let options = Options { listen, data: args.data, control: true, ..Options::default() };
+    let options = Options {
+        listen,
+        data: args.data,
+        latency: Duration::from_millis(args.latency),
+        bandwidth: args.bandwidth.map(|size| size.0),
+        control: true,
+        ..Options::default()
+    };
     let (id, secret) = (options.client_id.clone(), options.client_secret.clone());
     let emulator =
         Emulator::start(options).map_err(|error| format!("listening on {listen}: {error}"))?;

@@ -60,12 +60,12 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
 
 /// What is settled before anything runs.
 pub(super) fn plan(config: &Config, wishes: Wishes, mountpoint: PathBuf) -> Result<Plan, Failure> {
-    plan_in(config, wishes, mountpoint, &config.state_dir()?)
+    plan_in(config, wishes, mountpoint, &config.state_dir()?, config.cache_dir()?)
 }
 
-/// The same, with the state in a folder of the caller's choice.
+/// The same, with state and cache in folders of the caller's choice.
 pub(super) fn plan_in(
-    config: &Config, wishes: Wishes, mountpoint: PathBuf, state: &Path,
+    config: &Config, wishes: Wishes, mountpoint: PathBuf, state: &Path, cache: PathBuf,
 ) -> Result<Plan, Failure> {
     let wishes = wishes.or(config.wishes.clone());
     make_private(state)?;
@@ -76,7 +76,7 @@ pub(super) fn plan_in(
     };
     let api = Settings::new(config.endpoint.clone(), credentials, state).within(wishes.timeout());
     let api = Settings { qps, ..api };
-    Ok(Plan { mountpoint, state: state.to_owned(), api, wishes })
+    Ok(Plan { mountpoint, state: state.to_owned(), cache, api, wishes })
 }
 
 fn log_file(state: &Path) -> std::io::Result<std::fs::File> {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 const DIR_TTL: u64 = 60;
 const TIMEOUT: u64 = 60;
-const CACHE_SIZE: Size = Size(32 << 20);
+const CACHE_SIZE: Size = Size(10 << 30);
 
 /// Bytes, written as a number with K, M or G.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +90,8 @@ pub struct Wishes {
     /// Seconds for which a request waits while nothing comes from the service [default: 60].
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<NonZeroU64>,
-    /// Bytes of pictures kept for reading them again, as 64M or 1G [default: 32M].
+    /// Bytes of pictures kept on disk for reading them again, as 512M or 20G; 0 keeps none
+    /// [default: 10G].
     #[arg(long, value_name = "BYTES")]
     #[serde(deserialize_with = "size_text")]
     pub cache_size: Option<Size>,
@@ -204,7 +205,7 @@ impl Wishes {
         Duration::from_secs(self.timeout.map_or(TIMEOUT, NonZeroU64::get))
     }
 
-    /// Bytes that the block cache may hold.
+    /// Bytes that the block cache may hold on disk.
     pub fn cache_size(&self) -> u64 {
         self.cache_size.unwrap_or(CACHE_SIZE).0
     }

@@ -40,7 +40,7 @@ impl Error {
             Self::TooLarge => libc::EFBIG,
             Self::Name(NameError::TooLong) => libc::ENAMETOOLONG,
             Self::Name(_) => libc::EINVAL,
-            Self::Staging(error) => error.raw_os_error().unwrap_or(libc::EIO),
+            Self::Staging(error) | Self::Cache(error) => error.raw_os_error().unwrap_or(libc::EIO),
             Self::State(error) => of_state(error),
             Self::Strays(_) => libc::EIO,
             Self::Tree(error) => of_tree(error),

@@ -177,7 +177,10 @@ impl Fs {
             Ok(file) => file,
             Err(error) => return Some(Err(error)),
         };
-        let staged = file.local.state().staged().cloned()?;
+        let Some(staged) = file.local.state().staged().cloned() else {
+            let info = self.tree.info(file.local.ino).ok()?;
+            return self.reader.read_here(info.entry()?, offset, len).map(Ok);
+        };
         match staged.read_at(offset, len) {
             Ok(Staged::Bytes(bytes)) => Some(Ok(bytes)),
             Ok(Staged::Missing(_)) => None,

@@ -25,6 +25,7 @@ const OF_FILES: &[&str] = &[
     "traffic",
     "created",
     "state",
+    CACHED,
 ];
 const OF_FOLDERS: &[&str] = &["id", "traffic", "files"];
 const OF_ACCOUNT: &[&str] = &["account.space_used", "account.space_total", "account.traffic_left"];
@@ -34,6 +35,9 @@ const OF_LINKS: &[&str] = &["url", "download_url", "self_url", "markdown", "html
 
 /// Setting it on a folder lists the folder anew.
 const REFRESH: &str = "refresh";
+
+/// On a file: the bytes of it that are on this machine. What it is set to pins or evicts these.
+const CACHED: &str = "cached";
 
 /// The service's clock runs in UTC+8.
 const SERVICE_HOURS: i8 = 8;
@@ -98,6 +102,9 @@ impl Fs {
         let (Some(entry), Some(picture)) = (entry, entry.and_then(Entry::picture)) else {
             return Some(Err(Error::NoAttribute));
         };
+        if name == CACHED {
+            return Some(Ok(text(self.reader.cached(entry))));
+        }
         if OF_LINKS.contains(&name) {
             let link = picture.link.as_ref()?;
             return Some(link_attribute(&info.name, link, name));
@@ -162,16 +169,33 @@ impl Fs {
         Ok(names.iter().flat_map(|name| format!("{PREFIX}{name}\0").into_bytes()).collect())
     }
 
-    /// Setting `user.bedfs.refresh` lists the folder anew; nothing else can be set.
-    pub async fn setxattr(&self, ino: Ino, name: &OsStr) -> Result<()> {
-        if ours(name) != Some(REFRESH) || control::is_control(ino) {
+    /// Setting `user.bedfs.refresh` lists the folder anew, `user.bedfs.cached` keeps a file here or
+    /// throws out what is here of it; nothing else can be set.
+    pub async fn setxattr(&self, ino: Ino, name: &OsStr, value: &[u8]) -> Result<()> {
+        if control::is_control(ino) {
             return Err(Error::NotSupported);
         }
         let info = self.tree.info(ino)?;
-        let folder = if info.is_folder() { Some(ino) } else { info.parent };
-        match folder {
-            Some(folder) => Ok(self.tree.refresh(folder).await?),
-            None => Ok(()),
+        match (ours(name), info.entry()) {
+            (Some(REFRESH), _) => {
+                if let Some(folder) = if info.is_folder() { Some(ino) } else { info.parent } {
+                    self.tree.refresh(folder).await?;
+                }
+                Ok(())
+            }
+            (Some(CACHED), Some(entry)) => self.set_cached(ino, entry.clone(), value).await,
+            _ => Err(Error::NotSupported),
+        }
+    }
+
+    async fn set_cached(&self, ino: Ino, entry: Arc<Entry>, value: &[u8]) -> Result<()> {
+        match value {
+            b"pin" => match self.with_link(ino, Some(entry)).await? {
+                Some(entry) => self.reader.pin(&entry).map_err(Error::Cache),
+                None => Err(Error::NotSupported),
+            },
+            b"evict" => self.reader.evict(&entry).map_err(Error::Cache),
+            _ => Err(Error::Invalid("user.bedfs.cached is set to pin or to evict")),
         }
     }
 }

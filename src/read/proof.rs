@@ -8,7 +8,7 @@
 //! A block is hashed where it is handed out, before the reader has it: a quarter of a millisecond,
 //! during which the flight goes on receiving. The last block to come can so be held back.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -16,17 +16,17 @@ use md5::{Digest, Md5 as Hasher};
 
 use super::Error;
 use crate::api::Version;
-use crate::cache::{BLOCK, BlockCache};
+use crate::cache::{BLOCK, BlockCache, Print};
 use crate::types::{Entry, Md5};
 
 /// Sums of one file at once, for as many readers at different places.
 const MOST_SUMS: usize = 4;
 
 /// Strays of one file that are remembered.
-const MOST_STRAYS: usize = 1024;
+const MOST_STRAYS: usize = 8192;
 
 /// How far ahead of a sum, in blocks, a flight may begin that brings what the sum will come to.
-const NEAR: u64 = 32;
+const NEAR: u64 = 8192;
 
 /// What is known of the truth of one file's bytes.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ pub(super) struct Proof {
 struct State {
     sums: Vec<Sum>,
     /// Blocks that were handed out before a sum came to them, and were not fetched again since.
-    strays: VecDeque<u64>,
+    strays: BTreeSet<u64>,
     /// A block was handed out that no sum will count. The kernel may have kept it.
     is_doubtful: bool,
     /// A sum came out right, and nothing was fetched since.
@@ -54,6 +54,8 @@ struct State {
 #[derive(Debug, Default)]
 struct Sum {
     hasher: Hasher,
+    /// Of the same blocks: by it the cache tells whether what it holds is what was proven.
+    print: Print,
     /// The blocks before this one are hashed.
     next: u64,
 }
@@ -102,6 +104,11 @@ impl Proof {
         state.strays.clear();
     }
 
+    /// Told when the first block is asked for: a sum will come to what follows.
+    pub(super) fn begin(&self) {
+        self.state().begin_sum();
+    }
+
     /// The error of a file of which wrong bytes came.
     pub(super) fn check(&self) -> Result<(), Error> {
         self.state().refuted.clone().map_or(Ok(()), Err)
@@ -117,8 +124,7 @@ impl Proof {
     /// number that was handed out.
     pub(super) fn land(&self, number: u64) {
         let mut state = self.state();
-        if let Some(at) = state.strays.iter().position(|stray| *stray == number) {
-            state.strays.remove(at);
+        if state.strays.remove(&number) {
             state.is_doubtful = true;
         }
     }
@@ -162,7 +168,8 @@ impl Proof {
         if let Some(error) = &state.refuted {
             return Err(error.clone());
         }
-        state.count(number, block, |stray| cache.get(&file.id, stray));
+        let held = |stray| cache.get(file, stray..stray + 1).pop().flatten();
+        state.count(number, block, held);
         let blocks = file.size().div_ceil(BLOCK);
         let done: Vec<_> = state.sums.extract_if(.., |sum| sum.next == blocks).collect();
         for sum in done {
@@ -172,6 +179,7 @@ impl Proof {
                 return Err(Error::Corrupted { name, expected: listed, found });
             }
             state.is_proven = true;
+            cache.prove(file, &sum.print);
         }
         Ok(())
     }
@@ -187,14 +195,21 @@ pub(super) enum Admitted {
 }
 
 impl State {
-    fn count(&mut self, number: u64, block: &Bytes, held: impl Fn(u64) -> Option<Bytes>) {
+    fn begin_sum(&mut self) {
         // The kernel may ask for a block in several parts: one sum is enough for these.
-        if number == 0 && !self.sums.iter().any(|sum| sum.next <= 1) {
-            if self.sums.len() == MOST_SUMS {
-                let least = (0..MOST_SUMS).min_by_key(|&at| self.sums[at].next).unwrap_or(0);
-                self.sums.remove(least);
-            }
-            self.sums.push(Sum::default());
+        if self.sums.iter().any(|sum| sum.next <= 1) {
+            return;
+        }
+        if self.sums.len() == MOST_SUMS {
+            let least = (0..MOST_SUMS).min_by_key(|&at| self.sums[at].next).unwrap_or(0);
+            self.sums.remove(least);
+        }
+        self.sums.push(Sum::default());
+    }
+
+    fn count(&mut self, number: u64, block: &Bytes, held: impl Fn(u64) -> Option<Bytes>) {
+        if number == 0 {
+            self.begin_sum();
         }
         let mut is_counted = self.is_proven;
         for sum in &mut self.sums {
@@ -204,11 +219,12 @@ impl State {
             }
             is_counted |= number < sum.next;
         }
-        if !is_counted && !self.strays.contains(&number) {
-            self.strays.push_back(number);
+        if !is_counted {
+            self.strays.insert(number);
         }
         if self.strays.len() > MOST_STRAYS {
-            self.strays.pop_front();
+            // The one that a sum comes to last.
+            self.strays.pop_last();
             self.is_doubtful = true;
         }
     }
@@ -217,15 +233,16 @@ impl State {
 impl Sum {
     fn add(&mut self, block: &Bytes) {
         self.hasher.update(block);
+        self.print.add(block);
         self.next += 1;
     }
 
     /// Takes in the strays that are next, as far as they are still held.
-    fn gather(&mut self, strays: &mut VecDeque<u64>, held: impl Fn(u64) -> Option<Bytes>) {
-        while let Some(at) = strays.iter().position(|stray| *stray == self.next)
+    fn gather(&mut self, strays: &mut BTreeSet<u64>, held: impl Fn(u64) -> Option<Bytes>) {
+        while strays.contains(&self.next)
             && let Some(block) = held(self.next)
         {
-            strays.remove(at);
+            strays.remove(&self.next);
             self.add(&block);
         }
     }
@@ -237,6 +254,8 @@ fn listed(file: &Entry) -> Option<Md5> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::types::{EntryKind, FileId, Picture};
 
@@ -264,12 +283,18 @@ mod tests {
 
     impl Bed {
         fn of(content: &[Bytes]) -> Self {
-            let cache = BlockCache::new(64 * BLOCK);
+            let cache = BlockCache::in_memory();
             Self { file: file(content), cache, proof: Proof::default() }
         }
 
+        fn put(&self, number: u64, block: &Bytes) {
+            // In memory nothing is waited for.
+            let put = self.cache.put(&self.file, number, block.clone());
+            assert!(put.now_or_never().is_some());
+        }
+
         fn hand_out(&self, number: u64, block: &Bytes) -> bool {
-            self.cache.put(&self.file.id, number, block.clone());
+            self.put(number, block);
             self.proof.hand_out(&self.cache, &self.file, number, block).is_ok()
         }
     }
@@ -334,7 +359,7 @@ mod tests {
         let bed = Bed::of(&content);
         assert!(bed.hand_out(2, &content[0]));
         bed.proof.land(2);
-        bed.cache.put(&bed.file.id, 2, content[2].clone());
+        bed.put(2, &content[2]);
         assert!(bed.hand_out(0, &content[0]) && bed.hand_out(1, &content[1]));
         assert!(!bed.proof.state().is_proven);
         assert_eq!(bed.proof.open(true), Standing::Doubtful);

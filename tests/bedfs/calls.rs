@@ -129,8 +129,10 @@ fn bytes_that_the_service_has_cost_one_call() {
 }
 
 #[test]
-fn a_picture_of_up_to_four_mib_is_read_in_one_get_and_never_again() {
-    for size in [1, 100_000, 1_000_001, 4 * MIB] {
+fn a_picture_of_up_to_four_mib_is_read_in_two_gets_and_never_again() {
+    // Of the larger ones the first bytes come alone: whoever only looks at them pays no more. The
+    // kernel asks for several parts at once, in no certain order: that may cost one more.
+    for (size, most) in [(1, 1), (100_000, 1), (1_000_001, 3), (4 * MIB, 3)] {
         let bytes = noise(size as u64, size);
         let mount = bed(|bed| drop(bed.put("a.jpg", &bytes)));
         forget(&mount);
@@ -145,7 +147,9 @@ fn a_picture_of_up_to_four_mib_is_read_in_one_get_and_never_again() {
             ],
         );
         assert!(fs::read(&copy).expect("the copy") == bytes, "{size}: other bytes");
-        assert_eq!(asked(&mount), calls(&[("cdn", 1)]), "{size}");
+        let gets = mount.emulator.count("cdn");
+        assert!(gets <= most, "{size}: {gets} GETs");
+        assert_eq!(asked(&mount), calls(&[("cdn", gets)]), "{size}");
         assert_eq!(mount.emulator.total_traffic(), size as u64);
         run("cmp", [mount.at("a.jpg"), copy]);
         assert_eq!(mount.emulator.total_traffic(), size as u64, "no byte is paid for twice");
@@ -241,6 +245,9 @@ fn streaming_a_large_file_in_and_out_stays_within_128_mib() {
     let writing = peak(&mount);
     // Another process, for which the kernel has kept no page.
     mount.remount(&[]);
+    // What was sent may be kept for reading.
+    let evict = ["-n", "user.bedfs.cached", "-v", "evict"].map(AsRef::as_ref);
+    run("setfattr", evict.into_iter().chain([mount.at("a.bmp").as_os_str()]));
     run("cmp", [source.as_os_str(), mount.at("a.bmp").as_os_str()]);
     assert_eq!(mount.emulator.total_traffic(), LEN, "no byte is fetched twice");
     let reading = peak(&mount);

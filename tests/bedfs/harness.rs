@@ -43,7 +43,11 @@ impl Mount {
 
     /// A mount of this bed.
     pub(crate) fn over(emulator: Emulator, args: &[&str]) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary folder");
+        Self::in_dir(emulator, tempfile::tempdir().expect("a temporary folder"), args)
+    }
+
+    /// A mount of this bed that keeps everything in `dir`.
+    pub(crate) fn in_dir(emulator: Emulator, dir: TempDir, args: &[&str]) -> Self {
         let path = dir.path().join("mnt");
         fs::create_dir(&path).expect("a mount point");
         let mount = Self { emulator, dir, path };

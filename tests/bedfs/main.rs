@@ -2,6 +2,7 @@
 //!
 //! | module | what it holds the program to |
 //! |---|---|
+//! | `ahead` | what is fetched beyond what is asked for, over how many connections, and when one stalls |
 //! | `api` | the client against the emulator: every endpoint, and how answers are read |
 //! | `api_retries` | what the client repeats and what not, how fast and how long |
 //! | `api_token` | the token is got once, shared, renewed, and never asked for in a loop |
@@ -9,6 +10,7 @@
 //! | `attributes_kept` | modes, owners and times set by programs outlive the mount, its crash and every move |
 //! | `background` | a close that returns at once: what it took is kept, and gets there |
 //! | `background_model` | random changes in the background, and kills, come to what was acknowledged |
+//! | `cache` | the cache on disk: kept across remounts and kills, bounded, checked, and never needed |
 //! | `calls` | how many calls, bytes and how much memory everything takes at most |
 //! | `changes` | each fault at each endpoint of moving, removing and making: nothing goes that nobody removed |
 //! | `command` | what cannot be mounted is told in one line; completions, manual page, demo |
@@ -50,6 +52,7 @@
 //! then to the law, `ward` has beds for doctors, `journaled` mounts in the background and looks at what
 //! a kill left, and `compare` compares what is in the mount, the bed and a plain folder.
 
+mod ahead;
 mod api;
 mod api_retries;
 mod api_token;
@@ -58,6 +61,7 @@ mod attributes_kept;
 mod background;
 mod background_model;
 mod bench;
+mod cache;
 mod calls;
 mod changes;
 mod command;

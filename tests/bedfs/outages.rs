@@ -48,8 +48,8 @@ pub(crate) fn no_violations(mount: &Mount) {
 fn a_download_outlives_every_fault_that_passes() {
     const SIZE: usize = 3 << 20;
     let mut cases = vec![Status(500), Status(503), Reset, ResetAfter, LostAnswer, Expired];
-    cases.extend([Truncate(0), Truncate(1000), Truncate(1 << 20), Truncate(SIZE as u64 - 1)]);
-    cases.extend([Slow(Duration::from_millis(200)), Stall(0), Stall(1_500_000)]);
+    cases.extend([Truncate(0), Truncate(1000), Truncate(100_000), Truncate((256 << 10) - 1)]);
+    cases.extend([Slow(Duration::from_millis(200)), Stall(0), Stall(150_000)]);
     all_at_once(cases, |kind| {
         let emulator = Emulator::start(fast()).expect("the emulator starts");
         let picture = noise(1, SIZE);
@@ -59,8 +59,9 @@ fn a_download_outlives_every_fault_that_passes() {
         mount.emulator.inject(Fault::new("cdn", kind.clone()));
         let read = fs::read(mount.at("a.jpg"));
         assert!(read.expect("readable") == picture, "other bytes under one {kind:?}");
-        let tries = if matches!(kind, Slow(_)) { 1 } else { 2 };
-        assert_eq!(mount.emulator.count("cdn"), tries, "{kind:?}");
+        // Two or three ranges, and one of them again.
+        let (gets, again) = (mount.emulator.count("cdn"), usize::from(!matches!(kind, Slow(_))));
+        assert!((2 + again..=4 + again).contains(&gets), "{kind:?}: {gets} GETs");
         assert_eq!(mount.emulator.count("detail"), usize::from(kind == Expired), "{kind:?}");
         // What came before the break is not paid for twice, give or take what was in flight.
         let served: u64 = mount.emulator.requests().iter().map(|r| r.bytes_out).sum();

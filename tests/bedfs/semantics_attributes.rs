@@ -11,7 +11,8 @@ use bedfs_emulator::{Answers, Options, SelfUrl};
 use crate::harness::{Mount, attempt, fast, run, text, wait_until, xattr};
 use crate::semantics::{bed, bed_with, errno, names, no_violations, python, refresh};
 
-const OF_FILES: [&str; 11] = [
+const OF_FILES: [&str; 12] = [
+    "cached",
     "created",
     "download_url",
     "html",

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(&str, u32)] = &[
     ("types", 0),
     ("config", 0),
+    ("disk", 0),
     ("link", 0),
     ("process", 0),
     ("mountpoint", 0),
