@@ -58,7 +58,7 @@ impl AccountCache {
         if let Some(account) = self.fresh() {
             return Ok(account);
         }
-        let account = self.client.account().await?;
+        let account = api::in_background(self.client.account()).await?;
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
             Some((Instant::now(), account));
         Ok(account)

@@ -180,15 +180,13 @@ impl Bed {
         Ok(self.client.detail(id).await?)
     }
 
-    /// The row of one object, with its link if the service tells it anywhere. For one whom nobody
-    /// waits for.
+    /// The row of one object, with its link if the service tells it anywhere.
     pub async fn row_with_link(&self, id: &FileId) -> Result<Entry, Error> {
-        let client = self.client.background();
-        let entry = client.detail(id).await?;
+        let entry = self.client.detail(id).await?;
         if entry.has_link() || entry.tells_no_parent() {
             return Ok(entry);
         }
-        let rows = client.list_all(&entry.parent).await?;
+        let rows = self.client.list_all(&entry.parent).await?;
         Ok(rows.into_iter().find(|row| row.id == *id).unwrap_or(entry))
     }
 

@@ -184,8 +184,14 @@ impl Fs {
 
     /// Runs what goes on behind the callers' backs, for as long as the mount lives.
     pub async fn run(self: Arc<Self>) {
-        let (deletes, uploads) = (self.bed.clone(), self.clone());
-        tokio::join!(deletes.run_deletes(), uploads.run_uploads(), self.run_replay());
+        let (deletes, uploads, tree) = (self.bed.clone(), self.clone(), self.tree.clone());
+        tokio::join!(
+            deletes.run_deletes(),
+            uploads.run_uploads(),
+            tree.clone().run_keeping(),
+            tree.run_refreshing(),
+            self.run_replay(),
+        );
     }
 
     /// Has the disk keep what was read, for the next mount.
@@ -199,22 +205,46 @@ impl Fs {
 
     /// The inode that a complete and fresh listing of the folder calls `name`.
     async fn find(&self, parent: Ino, name: &str) -> Result<Option<Ino>> {
-        // What is journaled is there whatever the service says, and before it says anything.
-        self.restore(parent)?;
-        let known = self.tree.child(parent, name)?;
-        let is_journaled =
-            |ino: &Ino| self.locals.get(*ino).is_some_and(|local| local.state().is_journaled());
-        if let Some(ino) = known.filter(is_journaled) {
+        if let Some(ino) = self.find_journaled(parent, name)? {
             return Ok(Some(ino));
         }
         self.list(parent).await?;
         Ok(self.tree.child(parent, name)?)
     }
 
+    /// As `find`, for one who only looks.
+    async fn look_up(&self, parent: Ino, name: &str) -> Result<Option<Ino>> {
+        if let Some(ino) = self.find_journaled(parent, name)? {
+            return Ok(Some(ino));
+        }
+        let found = self.tree.look_up(parent, name).await?;
+        self.restore(parent)?;
+        Ok(found.or(self.tree.child(parent, name)?))
+    }
+
+    /// What is journaled is there whatever the service says, and before it says anything.
+    fn find_journaled(&self, parent: Ino, name: &str) -> Result<Option<Ino>> {
+        self.restore(parent)?;
+        let known = self.tree.child(parent, name)?;
+        let is_journaled =
+            |ino: &Ino| self.locals.get(*ino).is_some_and(|local| local.state().is_journaled());
+        Ok(known.filter(is_journaled))
+    }
+
     /// Makes sure that a folder's names are known: those at the service and those here.
     async fn list(&self, folder: Ino) -> Result<()> {
         self.tree.ensure_listed(folder).await?;
         self.restore(folder)
+    }
+
+    /// What listings change of what the kernel may remember.
+    pub fn news(&self) -> std::sync::mpsc::Receiver<tree::News> {
+        self.tree.news()
+    }
+
+    /// Has the state file keep what is known of folders. At the end of the mount.
+    pub fn keep_listings(&self) {
+        self.tree.keep();
     }
 
     /// Forgets the inodes' look-ups; no answer is wanted.

@@ -5,6 +5,7 @@
 //! EIO.
 
 mod convert;
+mod names;
 mod waiting;
 
 use std::ffi::OsStr;
@@ -22,8 +23,9 @@ use fuser::{
 use tokio::runtime::Handle;
 
 use crate::fs::{Attr, Change, Fs, Opened, Result};
-use crate::names;
-use convert::{BLOCK, Refuse, file_attr, ino, kind, open_flags, reply_xattr, time};
+use crate::names::NAME_MAX;
+use convert::{BLOCK, Refuse, file_attr, ino, open_flags, reply_xattr, time};
+use names::Names;
 pub use waiting::Patience;
 use waiting::{Held, Waiting, answer};
 
@@ -272,41 +274,28 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn readdir(
-        &self, _req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory,
+        &self, req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory,
     ) {
-        answer("readdir", reply, self.fs.readdir(fh.0, offset), |mut reply, names| {
-            for (position, name) in names.iter().enumerate().skip(offset as usize) {
-                let next = position as u64 + 1;
-                if reply.add(INodeNo(name.ino.0), next, kind(name.is_folder), &*name.name) {
-                    break;
-                }
-            }
-            reply.ok();
-        });
+        let fill = move |reply, names: Names| names::fill(reply, offset, &names);
+        if let Some(names) = self.fs.readdir_here(fh.0, offset as usize) {
+            return answer("readdir", reply, names, fill);
+        }
+        let fs = self.fs.clone();
+        let work = async move { fs.readdir(fh.0, offset as usize).await };
+        self.spawn("readdir", req, reply, work, fill);
     }
 
     fn readdirplus(
-        &self, _req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64,
-        reply: ReplyDirectoryPlus,
+        &self, req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectoryPlus,
     ) {
-        answer("readdir", reply, self.fs.readdir(fh.0, offset), |mut reply, names| {
-            for (position, name) in names.iter().enumerate().skip(offset as usize) {
-                let next = position as u64 + 1;
-                // The kernel does not count `.` and `..`; the others count before the reply goes.
-                let counted = !matches!(&*name.name, "." | "..");
-                let attr =
-                    if counted { self.fs.entry(name.ino) } else { self.fs.getattr(name.ino) };
-                let Ok(attr) = attr else { continue };
-                let number = INodeNo(name.ino.0);
-                if reply.add(number, next, &*name.name, &self.ttl, &file_attr(&attr), GENERATION) {
-                    if counted {
-                        self.fs.forget(name.ino, 1);
-                    }
-                    break;
-                }
-            }
-            reply.ok();
-        });
+        let (fs, ttl) = (self.fs.clone(), self.ttl);
+        let fill = move |reply, names: Names| names::fill_plus(&fs, ttl, reply, offset, &names);
+        if let Some(names) = self.fs.readdir_here(fh.0, offset as usize) {
+            return answer("readdir", reply, names, fill);
+        }
+        let fs = self.fs.clone();
+        let work = async move { fs.readdir(fh.0, offset as usize).await };
+        self.spawn("readdir", req, reply, work, fill);
     }
 
     fn releasedir(
@@ -328,16 +317,7 @@ impl fuser::Filesystem for Adapter {
         self.waiting.runtime.spawn(async move { fs.refresh_space().await });
         let space = self.fs.statfs();
         let (total, free) = (space.total / u64::from(BLOCK), space.free / u64::from(BLOCK));
-        reply.statfs(
-            total,
-            free,
-            free,
-            space.inodes,
-            u64::MAX >> 1,
-            BLOCK,
-            names::NAME_MAX as u32,
-            BLOCK,
-        );
+        reply.statfs(total, free, free, space.inodes, u64::MAX >> 1, BLOCK, NAME_MAX as u32, BLOCK);
     }
 
     fn setxattr(

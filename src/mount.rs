@@ -1,5 +1,8 @@
 //! The mount: all rooms wired together, one FUSE session, and its orderly end.
 
+mod kernel;
+mod root;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,8 +25,8 @@ use crate::names::{self, LocalNames};
 use crate::pending::{self, Pending, Stage};
 use crate::read::Reader;
 use crate::state::{self, State};
-use crate::tree::{self, Tree};
-use crate::types::{Account, EntryKind, FileId, Ino};
+use crate::tree;
+use crate::types::{Account, FileId};
 
 /// How long the service may take to answer at the start.
 const START: Duration = Duration::from_secs(10);
@@ -139,6 +142,7 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Pending>, Error> {
     let mut ended =
         runtime.block_on(async { Ends::new() }).map_err(machine("waiting for signals"))?;
     let session = start_session(plan, fs.clone(), &client, &runtime)?;
+    kernel::tell_news(&session, fs.news()).map_err(machine("telling the kernel of changes"))?;
     let (finished, session_end) = oneshot::channel();
     let thread = std::thread::Builder::new().name("session".to_owned()).spawn(move || {
         if let Err(error) = session.run() {
@@ -173,6 +177,7 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Pending>, Error> {
     });
     behind.abort();
     fs.finish();
+    fs.keep_listings();
     runtime.shutdown_timeout(SESSION_END);
     let mut left = pending::list(&state, &plan.state.join(STAGING))?;
     // What was interrupted before this mount is not its to tell.
@@ -224,17 +229,15 @@ struct Parts {
 async fn assemble(plan: &Plan, client: &Client) -> Result<Parts, Error> {
     let wishes = &plan.wishes;
     let known = greet(plan).await?;
-    let root = find_root(client, wishes.root.as_deref().unwrap_or("")).await?;
     let staging = plan.state.join(STAGING);
     config::make_private(&staging)?;
     let state = open_state(&plan.state)?;
-    let tree = Tree::new(client.clone(), state.clone(), root, wishes.dir_ttl());
-    tree.ensure_listed(Ino::ROOT).await?;
+    let tree = root::open_tree(wishes, client, &state).await?;
     let cache = BlockCache::on_disk(&plan.cache, wishes.cache_size());
     let reader = Arc::new(Reader::new(client.clone(), cache));
     let bed =
         Bed::new(client.clone(), state.clone(), tree.clone(), reader.clone(), staging.clone())?;
-    let account = Arc::new(AccountCache::new(client.background(), known));
+    let account = Arc::new(AccountCache::new(client.clone(), known));
     // SAFETY: both calls only tell a number and cannot fail.
     let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
     let options = Options {
@@ -282,23 +285,6 @@ async fn greet(plan: &Plan) -> Result<Option<Account>, Error> {
             Ok(None)
         }
     }
-}
-
-/// The ID of the folder to mount.
-async fn find_root(client: &Client, path: &str) -> Result<FileId, Error> {
-    let mut at = FileId::root();
-    for part in path.split('/').filter(|part| !part.is_empty()) {
-        let rows = client.list_all(&at).await?;
-        let folder =
-            rows.into_iter().find(|row| *row.name == *part && row.kind == EntryKind::Folder);
-        at = match folder {
-            Some(row) => row.id,
-            None => {
-                return Err(Error::NoRoot { path: path.to_owned(), missing: part.to_owned() });
-            }
-        };
-    }
-    Ok(at)
 }
 
 fn start_session(

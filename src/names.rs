@@ -40,6 +40,9 @@ const FORBIDDEN: &[char] = &['"', '\\', '/', ':', '*', '?', '|', '>', '<'];
 /// Extensions up to this many bytes, dot included, survive the marking of a name.
 const LONGEST_EXTENSION: usize = 16;
 
+/// Bytes of a stem that the longest mark and extension leave.
+const STEM: usize = 200;
+
 /// Why a name cannot be given to an object of the bed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -72,21 +75,34 @@ pub fn check(name: &OsStr) -> Result<&str, NameError> {
     }
 }
 
-/// Gives each row of one folder the name the mount shows for it; no two are alike, and none is in
-/// `reserved`.
+/// The name that the mount shows for an object of this name, unless another has it; `None` where it
+/// is marked in any case.
+pub fn plain(name: &str) -> Option<Cow<'_, str>> {
+    Some(escape(name)).filter(|name| name.len() <= NAME_MAX)
+}
+
+/// What all names begin with that the mount may show for an object of this name.
+pub fn stem(name: &str) -> String {
+    let plain = escape(name);
+    let (stem, _) = split(&plain);
+    stem[..floor(stem, STEM)].to_owned()
+}
+
+/// Gives each row of one folder the name the mount shows for it; no two are alike, and none is
+/// reserved.
 ///
 /// Among rows of one name the oldest keeps it, so that a newcomer never takes a known name away;
 /// the others are marked by their file ID, so that a mark stays whatever the order of the listing.
-pub fn assign(rows: Vec<Entry>, reserved: &[&str]) -> Vec<(Arc<str>, Entry)> {
+pub fn assign(rows: Vec<Entry>, is_reserved: impl Fn(&str) -> bool) -> Vec<(Arc<str>, Entry)> {
     let mut rows = rows;
     rows.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
-    let mut taken: HashSet<Arc<str>> = reserved.iter().map(|name| Arc::from(*name)).collect();
+    let mut taken: HashSet<Arc<str>> = HashSet::new();
     let mut shown = Vec::with_capacity(rows.len());
     for row in rows {
         let plain = escape(&row.name);
         let mut name: Arc<str> = Arc::from(&*plain);
         let mut digits = 6;
-        while name.len() > NAME_MAX || taken.contains(&name) {
+        while name.len() > NAME_MAX || taken.contains(&name) || is_reserved(&name) {
             name = mark(&plain, &row.id, digits).into();
             digits += 2;
         }
@@ -124,16 +140,26 @@ fn mark(name: &str, id: &FileId, digits: usize) -> String {
     let sum: [u8; 16] = Hasher::digest(id.as_str()).into();
     let sum = crate::types::Md5::new(sum).to_string();
     let mark = format!(":#{}", &sum[..digits.min(sum.len())]);
-    let (stem, extension) = match name.rfind('.') {
+    let (stem, extension) = split(name);
+    let room = NAME_MAX - mark.len() - extension.len();
+    format!("{}{mark}{extension}", &stem[..floor(stem, room)])
+}
+
+/// What stands before the extension, and the extension with its dot.
+fn split(name: &str) -> (&str, &str) {
+    match name.rfind('.') {
         Some(dot) if dot > 0 && name.len() - dot <= LONGEST_EXTENSION => name.split_at(dot),
         _ => (name, ""),
-    };
-    let room = NAME_MAX - mark.len() - extension.len();
-    let mut end = stem.len().min(room);
-    while !stem.is_char_boundary(end) {
+    }
+}
+
+/// The end of the last character that ends within so many bytes.
+fn floor(text: &str, bytes: usize) -> usize {
+    let mut end = text.len().min(bytes);
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    format!("{}{mark}{extension}", &stem[..end])
+    end
 }
 
 #[cfg(test)]
@@ -154,7 +180,7 @@ mod tests {
     }
 
     fn shown(rows: Vec<Entry>) -> Vec<String> {
-        assign(rows, &[".bedfs"]).iter().map(|(name, _)| name.to_string()).collect()
+        assign(rows, |name| name == ".bedfs").iter().map(|(name, _)| name.to_string()).collect()
     }
 
     #[test]
@@ -185,8 +211,8 @@ mod tests {
         let rows = vec![row("a.png", "1", 9), row("a.png", "2", 5), row("a.png", "3", 7)];
         let mut turned = rows.clone();
         turned.reverse();
-        let first = assign(rows, &[]);
-        assert_eq!(first, assign(turned, &[]));
+        let first = assign(rows, |_| false);
+        assert_eq!(first, assign(turned, |_| false));
         assert_eq!(&*first[0].0, "a.png");
         assert_eq!(first[0].1.id, FileId::new("2"));
         assert!(first[1].0.starts_with("a:#") && first[1].0.ends_with(".png"));

@@ -1,8 +1,8 @@
 //! The state file: what an account's mounts and commands must not forget, in one SQLite file.
 //!
 //! It holds the journal (files that are here and not yet at the service, renames under way, deletes
-//! not sent, scratch folders), what the user set on files, which link took the place of which, and
-//! what was learned of the service. Every method is one transaction that is on disk when it returns.
+//! not sent, scratch folders), what the user set on files, which link took the place of which, what
+//! was learned of the service, and what folders held when they were last listed. Every method is one transaction that is on disk when it returns.
 //! This room is the only home of SQL.
 
 pub mod answer;
@@ -12,6 +12,7 @@ mod changes;
 mod deletes;
 mod error;
 mod known;
+mod listings;
 mod local;
 mod lock;
 mod moved;
@@ -30,6 +31,7 @@ pub use changes::{ChangeId, FolderChange, Rename};
 pub use deletes::Delete;
 pub use error::Error;
 pub use known::Knowledge;
+pub use listings::{EntryChange, Shown};
 pub use local::{Acknowledged, LocalRow, Phase, Published, Replacing, RowId, Whereabouts};
 pub use lock::{Holder, Lock};
 pub use moved::Moved;

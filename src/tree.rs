@@ -4,20 +4,38 @@
 //! entries answers for all of them until the listing is `ttl` old.
 
 mod change;
+mod folder;
 mod fresh;
+mod kept;
 mod listing;
+mod news;
+mod node;
+mod refresh;
+mod row;
 mod table;
 
 use std::collections::HashSet;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
+
 use crate::api::{self, Client};
+use crate::names;
 use crate::state::{self, State};
 use crate::types::{Attributes, Entry, FileId, Ino, Md5};
+pub use fresh::Coming;
+use fresh::View;
+use kept::Kept;
+pub use kept::{Changing, find_folder};
 use listing::LAG;
 pub use listing::{CONTROL_NAME, SCRATCH_PREFIX};
-use table::{Kind, Table};
+use news::Listener;
+pub use news::News;
+use node::{Kind, Node};
+use row::Row;
+use table::Table;
 
 /// Why the tree cannot answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -126,6 +144,11 @@ pub struct Tree {
     ttl: Duration,
     /// Never held across an await; nothing else is locked under it but `real_root`.
     table: Mutex<Table>,
+    /// Before the table.
+    kept: Kept,
+    /// Listings that nobody waits for take turns.
+    behind: Semaphore,
+    listener: Listener,
     /// The ID that the service gives the root in the rows of its children.
     real_root: Mutex<Option<FileId>>,
 }
@@ -133,8 +156,11 @@ pub struct Tree {
 impl Tree {
     /// A tree whose root is the folder `root` of the bed and whose listings hold for `ttl`.
     pub fn new(client: Client, state: Arc<State>, root: FileId, ttl: Duration) -> Arc<Self> {
+        let kept = Kept::new(&state, &root);
         let table = Mutex::new(Table::new(root));
-        Arc::new(Self { client, state, ttl, table, real_root: Mutex::new(None) })
+        let (behind, listener) = (Semaphore::new(fresh::BEHIND), Listener::default());
+        let real_root = Mutex::new(None);
+        Arc::new(Self { client, state, ttl, table, kept, behind, listener, real_root })
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -163,15 +189,15 @@ impl Tree {
     pub fn info(&self, ino: Ino) -> Result<Info, Error> {
         let table = self.table();
         let node = table.get(ino)?;
-        let what = match &node.kind {
-            Kind::File(entry) => What::File(entry.clone()),
+        let what = match node.kind() {
+            Kind::File(_) => What::File(table.entry(ino).map(Arc::new)),
             Kind::Folder(folder) => What::Folder {
                 id: folder.id.clone().unwrap_or_else(FileId::root),
                 created: folder.created,
             },
         };
-        let attributes = node.attributes.as_deref().cloned().unwrap_or_default();
-        Ok(Info { ino, parent: node.parent, name: node.name.clone(), what, attributes })
+        let attributes = node.rare().and_then(|rare| rare.attributes.clone()).unwrap_or_default();
+        Ok(Info { ino, parent: node.parent(), name: node.name.clone(), what, attributes })
     }
 
     /// The service's name of the folder.
@@ -204,7 +230,7 @@ impl Tree {
         let child = |(name, ino): (&Arc<str>, &Ino)| Child {
             ino: *ino,
             name: name.clone(),
-            is_folder: table.get(*ino).is_ok_and(|node| matches!(node.kind, Kind::Folder(_))),
+            is_folder: table.get(*ino).is_ok_and(Node::is_folder),
         };
         Ok(children.iter().map(child).collect())
     }
@@ -212,10 +238,13 @@ impl Tree {
     /// Whether an object of the folder other than `but` has this name at the service.
     pub fn has_other(&self, folder: Ino, name: &str, but: &FileId) -> Result<bool, Error> {
         let table = self.table();
-        let mut children = table.folder(folder)?.children.values();
-        Ok(children.any(|child| match table.get(*child).map(|node| &node.kind) {
-            Ok(Kind::File(Some(entry))) => *entry.name == *name && entry.id != *but,
-            _ => false,
+        let stem = names::stem(name);
+        let from = (Bound::Included(&*stem), Bound::Unbounded);
+        let children = table.folder(folder)?.children.range::<str, _>(from);
+        let mut alike = children.take_while(|(shown, _)| shown.starts_with(&stem));
+        Ok(alike.any(|(shown, child)| {
+            let row = table.get(*child).ok().and_then(|node| node.row()?.read());
+            row.is_some_and(|row| row.name(shown) == name && row.id != but.as_str())
         }))
     }
 
@@ -223,8 +252,11 @@ impl Tree {
     pub fn seen(&self, ino: Ino) -> Option<Instant> {
         let table = self.table();
         let node = table.get(ino).ok()?;
-        let listed = node.parent.and_then(|parent| table.folder(parent).ok()?.listed);
-        listed.max(node.since)
+        let listed = match table.folder(node.parent()?).ok()?.view {
+            View::Listed(at) => Some(at),
+            View::Unknown | View::Expired | View::Kept(_) => None,
+        };
+        listed.max(node.since())
     }
 
     /// The name of another file of the folder that is of the same bytes.
@@ -233,13 +265,12 @@ impl Tree {
     ) -> Result<Option<Arc<str>>, Error> {
         let table = self.table();
         let mut children = table.folder(folder)?.children.iter();
-        let is_twin = |ino: &Ino| match table.get(*ino).map(|node| &node.kind) {
-            Ok(Kind::File(Some(entry))) => {
-                let picture = entry.picture();
-                picture.is_some_and(|picture| picture.md5 == Some(md5) && picture.size == size)
-                    && !but.contains(&&entry.id)
-            }
-            _ => false,
+        let is_twin = |ino: &Ino| {
+            let row = table.get(*ino).ok().and_then(|node| node.row()?.read());
+            row.is_some_and(|row| {
+                (row.md5, row.size) == (Some(*md5.bytes()), size)
+                    && !but.iter().any(|id| id.as_str() == row.id)
+            })
         };
         let found = children.find(|(other, ino)| ***other != *name && is_twin(ino));
         Ok(found.map(|(name, _)| name.clone()))
@@ -252,14 +283,12 @@ impl Tree {
         let others: Vec<Ino> = table.folder(folder)?.children.values().copied().collect();
         for other in others.into_iter().filter(|other| *other != but) {
             let Ok(node) = table.get_mut(other) else { continue };
-            let Kind::File(Some(entry)) = &node.kind else { continue };
-            let twin = entry
-                .picture()
-                .is_some_and(|picture| picture.md5 == Some(md5) && picture.size == size);
+            let row = node.row().and_then(Row::read);
+            let twin = row.is_some_and(|row| (row.md5, row.size) == (Some(*md5.bytes()), size));
             if twin {
                 // Long enough ago that `detail` is believed, not so long that a listing is.
-                node.since = Instant::now().checked_sub(listing::DETAIL_LAG);
-                table.folder_mut(folder)?.listed = None;
+                node.rare_mut().since = Instant::now().checked_sub(listing::DETAIL_LAG);
+                table.folder_mut(folder)?.view = View::Expired;
             }
         }
         Ok(())
@@ -270,17 +299,17 @@ impl Tree {
         let table = self.table();
         let Some(ino) = table.find_folder(id) else { return Known::default() };
         let Ok(folder) = table.folder(ino) else { return Known::default() };
-        let nodes = folder.children.values().filter_map(|child| table.get(*child).ok());
-        let recent = nodes.filter(|node| node.since.is_some_and(|at| at.elapsed() < LAG));
-        let item = |node: &table::Node| {
-            let name = match &node.kind {
-                Kind::File(Some(entry)) => entry.name.clone(),
-                _ => Box::from(&*node.name),
-            };
-            let is_folder = matches!(node.kind, Kind::Folder(_));
-            Some(Item { id: node.kind.id()?.clone(), name, is_folder })
+        let is_recent = |ino: &&Ino| {
+            let since = table.get(**ino).ok().and_then(Node::since);
+            since.is_some_and(|at| at.elapsed() < LAG)
         };
-        let since = table.get(ino).ok().and_then(|node| node.since);
+        let recent = folder.children.values().filter(is_recent);
+        let item = |ino: &Ino| {
+            let node = table.get(*ino).ok()?;
+            let name = table.entry(*ino).map_or_else(|| Box::from(&*node.name), |entry| entry.name);
+            Some(Item { id: FileId::new(node.id()?), name, is_folder: node.is_folder() })
+        };
+        let since = table.get(ino).ok().and_then(Node::since);
         Known {
             recent: recent.filter_map(item).collect(),
             gone: folder.gone.keys().cloned().collect(),
@@ -295,7 +324,7 @@ impl Tree {
         let mut at = Some(ino);
         while let Some(node) = at.and_then(|ino| table.get(ino).ok()) {
             names.push(node.name.clone());
-            at = node.parent;
+            at = node.parent();
         }
         names.reverse();
         names.iter().map(|name| &**name).collect::<Vec<_>>().join("/")
@@ -320,7 +349,7 @@ impl Tree {
     /// The file system needs the inode, named or not, until `release`.
     pub fn hold(&self, ino: Ino) {
         if let Ok(node) = self.table().get_mut(ino) {
-            node.holds += 1;
+            node.rare_mut().holds += 1;
         }
     }
 
@@ -328,7 +357,8 @@ impl Tree {
     pub fn release(&self, ino: Ino) {
         let mut table = self.table();
         if let Ok(node) = table.get_mut(ino) {
-            node.holds = node.holds.saturating_sub(1);
+            let rare = node.rare_mut();
+            rare.holds = rare.holds.saturating_sub(1);
         }
         table.collect(ino);
     }
@@ -336,21 +366,21 @@ impl Tree {
     /// Tells whether bytes are staged for the file, so that it outlives its object.
     pub fn set_staged(&self, ino: Ino, staged: bool) {
         if let Ok(node) = self.table().get_mut(ino) {
-            node.staged = staged;
+            node.rare_mut().staged = staged;
         }
     }
 
     /// Tells whether the file stays here, so that an object of its name is not taken for its own.
     pub fn set_local(&self, ino: Ino, local: bool) {
         if let Ok(node) = self.table().get_mut(ino) {
-            node.local = local;
+            node.rare_mut().local = local;
         }
     }
 
     /// Changes what the user set on the inode.
     pub fn set_attributes(&self, ino: Ino, change: impl FnOnce(&mut Attributes)) {
         if let Ok(node) = self.table().get_mut(ino) {
-            change(node.attributes.get_or_insert_default());
+            change(node.rare_mut().attributes.get_or_insert_default());
         }
     }
 
@@ -362,7 +392,7 @@ impl Tree {
             if ino == folder {
                 return true;
             }
-            at = table.get(ino).ok().and_then(|node| node.parent);
+            at = table.get(ino).ok().and_then(Node::parent);
         }
         false
     }

@@ -54,6 +54,12 @@ impl FileId {
     }
 }
 
+impl std::borrow::Borrow<str> for FileId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for FileId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

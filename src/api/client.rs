@@ -11,8 +11,8 @@ use super::download::{Download, Way};
 use super::endpoint::Endpoint;
 use super::error::{Error, Reply};
 use super::figures::Figures;
-use super::limit::Priority;
-use super::list::{PAGE, Page, Walk};
+use super::limit;
+use super::list::{PAGE, Page, Pages};
 use super::progress::{Completed, Created, Part};
 use super::pulse::Pulse;
 use super::send::{Call, Sender};
@@ -36,7 +36,6 @@ const SLOWEST: u64 = 64 << 10;
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
-    priority: Priority,
 }
 
 struct Shared {
@@ -58,12 +57,7 @@ impl Client {
     /// A client; no request is sent yet. Settings that cannot be used are an error.
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let shared = Shared { sender: Sender::new(settings)?, mkdir_spelling: Mutex::new(None) };
-        Ok(Self { shared: Arc::new(shared), priority: Priority::Foreground })
-    }
-
-    /// The same client, whose calls wait while foreground calls to the same endpoint wait.
-    pub fn background(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), priority: Priority::Background }
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Has, or gets, a token that is valid by its expiry time.
@@ -83,21 +77,19 @@ impl Client {
         self.send(&call, |answer: ListAnswer| Page::read(answer, folder)).await
     }
 
+    /// The rows of a folder, page after page.
+    pub fn pages(&self, folder: &FileId) -> Pages {
+        Pages::new(self.clone(), folder.clone())
+    }
+
     /// All rows of a folder, each ID once: complete or an error.
     pub async fn list_all(&self, folder: &FileId) -> Result<Vec<Entry>, Error> {
-        let mut walk = Walk::default();
-        let mut cursor: Option<String> = None;
-        loop {
-            let page = self.list_page(folder, cursor.as_deref()).await?;
-            cursor = page.next.clone();
-            walk.add(page).map_err(|Garbage(cause)| Error::Garbled {
-                what: format!("list {}", about(folder)),
-                cause,
-            })?;
-            if cursor.is_none() {
-                return Ok(walk.entries);
-            }
+        let mut pages = self.pages(folder);
+        let mut rows = Vec::new();
+        while let Some(page) = pages.next().await? {
+            rows.extend(page);
         }
+        Ok(rows)
     }
 
     /// One file or folder. [`Error::is_not_found`] if the service says that it is gone.
@@ -297,11 +289,11 @@ impl Client {
     async fn send<A: DeserializeOwned, T>(
         &self, call: &Call<'_>, read: impl Fn(A) -> Result<T, Garbage>,
     ) -> Result<T, Error> {
-        self.shared.sender.send(call, self.priority, read).await
+        self.shared.sender.send(call, limit::priority(), read).await
     }
 }
 
-fn about(id: &FileId) -> String {
+pub(super) fn about(id: &FileId) -> String {
     if id.is_root() { "the root".into() } else { format!("{:?}", id.as_str()) }
 }
 

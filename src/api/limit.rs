@@ -26,11 +26,27 @@ const UNLIMITED_AGAIN: f64 = 200.0;
 
 /// Which callers go first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Priority {
+pub(super) enum Priority {
     /// Somebody waits for the answer.
     Foreground,
     /// Waits while a foreground call to the same endpoint waits.
     Background,
+}
+
+tokio::task_local! {
+    /// Set where nobody waits for the answers.
+    static SCOPE: Priority;
+}
+
+/// Runs `work`, whose calls all wait while foreground calls to the same endpoint wait. Tasks that it
+/// spawns are not part of it.
+pub async fn in_background<F: Future>(work: F) -> F::Output {
+    SCOPE.scope(Priority::Background, work).await
+}
+
+/// The priority of the calls of this task.
+pub(super) fn priority() -> Priority {
+    SCOPE.try_with(|priority| *priority).unwrap_or(Priority::Foreground)
 }
 
 /// Paces the requests to one endpoint.

@@ -5,6 +5,10 @@
 
 use std::collections::HashSet;
 
+use md5::{Digest, Md5 as Hasher};
+
+use super::client::{Client, about};
+use super::error::Error;
 use super::wire::{Garbage, ListAnswer};
 use crate::types::{Entry, FileId};
 
@@ -39,25 +43,49 @@ impl Page {
     }
 }
 
-/// The rows of the pages so far.
+/// The pages of one folder, from the first to the last.
+pub struct Pages {
+    client: Client,
+    folder: FileId,
+    walk: Walk,
+    /// What to ask the next page with; `None` after the last.
+    cursor: Option<Option<String>>,
+}
+
+impl Pages {
+    pub(super) fn new(client: Client, folder: FileId) -> Self {
+        Self { client, folder, walk: Walk::default(), cursor: Some(None) }
+    }
+
+    /// The rows of the next page that no page before had; `None` after the last page. After an error
+    /// nothing more is to be asked for.
+    pub async fn next(&mut self) -> Result<Option<Vec<Entry>>, Error> {
+        let Some(cursor) = &self.cursor else { return Ok(None) };
+        let page = self.client.list_page(&self.folder, cursor.as_deref()).await?;
+        self.cursor = page.next.clone().map(Some);
+        let rows = self.walk.add(page).map_err(|Garbage(cause)| Error::Garbled {
+            what: format!("list {}", about(&self.folder)),
+            cause,
+        })?;
+        Ok(Some(rows))
+    }
+}
+
+/// What came with the pages so far.
 #[derive(Default)]
-pub(super) struct Walk {
-    pub(super) entries: Vec<Entry>,
-    ids: HashSet<FileId>,
+struct Walk {
+    /// Sums of the IDs: 16 bytes each, however long the IDs are.
+    ids: HashSet<[u8; 16]>,
     cursors: HashSet<String>,
     barren: u32,
 }
 
 impl Walk {
-    /// Adds the rows that are new, and the cursor.
-    pub(super) fn add(&mut self, page: Page) -> Result<(), Garbage> {
-        let known = self.entries.len();
-        let new = page.entries.into_iter();
-        self.entries.extend(new.filter(|entry| self.ids.insert(entry.id.clone())));
-        self.barren = match self.entries.len() {
-            len if len == known => self.barren + 1,
-            _ => 0,
-        };
+    /// Gives the rows that are new, and notes the cursor.
+    fn add(&mut self, page: Page) -> Result<Vec<Entry>, Garbage> {
+        let mut rows = page.entries;
+        rows.retain(|row| self.ids.insert(Hasher::digest(row.id.as_str()).into()));
+        self.barren = if rows.is_empty() { self.barren + 1 } else { 0 };
         if let Some(cursor) = page.next {
             if self.barren == MOST_BARREN {
                 return Err(Garbage("page after page brings nothing new".into()));
@@ -66,7 +94,7 @@ impl Walk {
                 return Err(Garbage("a \"lastFileId\" comes a second time".into()));
             }
         }
-        Ok(())
+        Ok(rows)
     }
 }
 
@@ -93,9 +121,9 @@ mod tests {
     #[test]
     fn rows_that_come_again_are_not_counted_again() {
         let mut walk = Walk::default();
-        assert!(walk.add(page(0..100, "99")).is_ok() && walk.entries.len() == 100);
-        assert!(walk.add(page(99..103, "x")).is_ok() && walk.entries.len() == 103);
-        assert_eq!(walk.entries.len(), 103);
+        let mut new = |page| walk.add(page).map(|rows| rows.len()).ok();
+        assert_eq!(new(page(0..100, "99")), Some(100));
+        assert_eq!(new(page(99..103, "x")), Some(3));
     }
 
     #[test]

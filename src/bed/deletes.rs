@@ -137,7 +137,7 @@ impl Bed {
                 self.deletes.changed.notified().await;
             }
             self.quiet_or_full().await;
-            match self.send_one_batch(|_| true).await {
+            match api::in_background(self.send_one_batch(|_| true)).await {
                 Ok(_) => pause = FIRST_PAUSE,
                 Err(error) => {
                     tracing::warn!("deleting, again in {} s: {error}", pause.as_secs());
@@ -190,6 +190,9 @@ impl Bed {
 
     async fn send_batch(&self, batch: Vec<Waiting>) -> Result<(), Error> {
         let all: Vec<FileId> = batch.iter().map(|waiting| waiting.delete.object.clone()).collect();
+        let folders: HashSet<FileId> =
+            batch.iter().map(|waiting| waiting.delete.folder.clone()).collect();
+        let _change = self.tree.changing(&folders)?;
         let there = self.still_there(batch).await?;
         let objects: Vec<FileId> = there.iter().map(|delete| delete.object.clone()).collect();
         if !objects.is_empty() {

@@ -1,14 +1,15 @@
 //! Folders: look-ups, listings, and folders made.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::attr::Attr;
-use super::handle::FolderHandle;
+use super::handle::{FolderHandle, Names};
 use super::{Error, Fs, Result, control, turn};
 use crate::names::{self, NameError};
 use crate::state::Phase;
-use crate::tree::{CONTROL_NAME, Error as TreeError, SCRATCH_PREFIX};
+use crate::tree::{CONTROL_NAME, Child, Error as TreeError, SCRATCH_PREFIX};
 use crate::types::{Attributes, FileId, Ino};
 
 /// One name in an open folder.
@@ -22,6 +23,18 @@ pub struct DirEntry {
     pub is_folder: bool,
 }
 
+impl From<Child> for DirEntry {
+    fn from(child: Child) -> Self {
+        Self { ino: child.ino, name: child.name, is_folder: child.is_folder }
+    }
+}
+
+impl FolderHandle {
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Fs {
     /// The inode that a folder calls `name`. The kernel's count of it rises.
     pub async fn lookup(&self, parent: Ino, name: &OsStr) -> Result<Attr> {
@@ -33,7 +46,7 @@ impl Fs {
         if let Some(attr) = self.control_lookup(parent, name) {
             return attr;
         }
-        let ino = self.find(parent, name).await?.ok_or(TreeError::NotFound)?;
+        let ino = self.look_up(parent, name).await?.ok_or(TreeError::NotFound)?;
         self.entry(ino)
     }
 
@@ -43,47 +56,101 @@ impl Fs {
         self.getattr(ino).inspect_err(|_| self.tree.forget(ino, 1))
     }
 
-    /// Opens a folder: makes sure that its names are known.
+    /// Opens a folder: makes sure that its names are known, or the first of them.
     pub async fn opendir(&self, ino: Ino) -> Result<u64> {
-        if !control::is_control(ino) {
-            self.list(ino).await?;
+        let coming = match control::is_control(ino) {
+            true => None,
+            false => self.tree.look(ino).await?,
+        };
+        if coming.is_none() && !control::is_control(ino) {
+            self.restore(ino)?;
         }
-        let names = Mutex::new(self.names(ino)?);
-        Ok(self.handles.add_folder(FolderHandle { ino, names }))
+        let names = match coming {
+            Some(coming) => {
+                Names { known: self.fixed_names(ino)?.into(), coming: Some((coming, 0)) }
+            }
+            None => Names { known: self.names(ino)?.into(), coming: None },
+        };
+        Ok(self.handles.add_folder(FolderHandle { ino, names: Mutex::new(names) }))
     }
 
-    /// The names of an open folder from `offset` on: a position in the list as it was when the
-    /// reading began. From 0 on the list is taken anew.
-    pub fn readdir(&self, handle: u64, offset: u64) -> Result<Arc<[DirEntry]>> {
+    /// The names of an open folder, to be given from `offset` on: a position in the list as it was
+    /// when the reading began. From 0 on it is taken anew. `None`: the next ones have not come yet.
+    pub fn readdir_here(&self, handle: u64, offset: usize) -> Option<Result<Arc<Vec<DirEntry>>>> {
+        let folder = match self.handles.folder(handle) {
+            Ok(folder) => folder,
+            Err(error) => return Some(Err(error)),
+        };
+        let mut names = folder.names();
+        if offset == 0 && names.coming.is_none() {
+            match self.names(folder.ino) {
+                Ok(anew) => names.known = anew.into(),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        let is_there = names.coming.is_none() || offset < names.known.len();
+        is_there.then(|| Ok(names.known.clone()))
+    }
+
+    /// As `readdir_here`, when the names have come.
+    pub async fn readdir(&self, handle: u64, offset: usize) -> Result<Arc<Vec<DirEntry>>> {
         let folder = self.handles.folder(handle)?;
-        let mut names = folder.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if offset == 0 {
-            *names = self.names(folder.ino)?;
+        loop {
+            let waiting = {
+                let names = folder.names();
+                match &names.coming {
+                    Some(coming) if offset >= names.known.len() => coming.clone(),
+                    _ => return Ok(names.known.clone()),
+                }
+            };
+            let (mut coming, given) = waiting;
+            let more = coming.after(given).await?;
+            // What is here and not at the service comes last.
+            let rest = if more.is_none() { self.rest_of_names(folder.ino)? } else { Vec::new() };
+            let mut names = folder.names();
+            match (more, &mut names.coming) {
+                (Some(more), Some((_, so_far))) if *so_far == given => {
+                    *so_far += more.len();
+                    Arc::make_mut(&mut names.known).extend(more.into_iter().map(DirEntry::from));
+                }
+                (None, coming @ Some(_)) => {
+                    *coming = None;
+                    let known: HashSet<Ino> = names.known.iter().map(|name| name.ino).collect();
+                    Arc::make_mut(&mut names.known)
+                        .extend(rest.into_iter().filter(|name| !known.contains(&name.ino)));
+                }
+                // Another reader of the same handle was first.
+                (_, _) => {}
+            }
         }
-        Ok(names.clone())
     }
 
-    fn names(&self, ino: Ino) -> Result<Arc<[DirEntry]>> {
+    fn rest_of_names(&self, ino: Ino) -> Result<Vec<DirEntry>> {
+        self.restore(ino)?;
+        Ok(self.tree.children(ino)?.into_iter().map(DirEntry::from).collect())
+    }
+
+    fn names(&self, ino: Ino) -> Result<Vec<DirEntry>> {
+        let mut names = self.fixed_names(ino)?;
+        match control::is_control(ino) {
+            true => names.extend(self.control_names()),
+            false => names.extend(self.tree.children(ino)?.into_iter().map(DirEntry::from)),
+        }
+        Ok(names)
+    }
+
+    /// The names that are no object's.
+    fn fixed_names(&self, ino: Ino) -> Result<Vec<DirEntry>> {
         let parent = match control::is_control(ino) {
             true => Ino::ROOT,
             false => self.tree.info(ino)?.parent.unwrap_or(ino),
         };
-        let dot = |ino, name: &str| DirEntry { ino, name: name.into(), is_folder: true };
-        let mut names = vec![dot(ino, "."), dot(parent, "..")];
-        if control::is_control(ino) {
-            names.extend(self.control_names());
-            return Ok(names.into());
-        }
+        let folder = |ino, name: &str| DirEntry { ino, name: name.into(), is_folder: true };
+        let mut names = vec![folder(ino, "."), folder(parent, "..")];
         if ino == Ino::ROOT && self.options.control == crate::config::Control::Visible {
-            names.push(dot(control::FOLDER, CONTROL_NAME));
+            names.push(folder(control::FOLDER, CONTROL_NAME));
         }
-        let children = self.tree.children(ino)?.into_iter();
-        names.extend(children.map(|child| DirEntry {
-            ino: child.ino,
-            name: child.name,
-            is_folder: child.is_folder,
-        }));
-        Ok(names.into())
+        Ok(names)
     }
 
     /// Closes a folder.
@@ -104,6 +171,7 @@ impl Fs {
         let _permit = turn(&self.structure).await;
         let folder = self.tree.folder_id(parent)?;
         self.bed.flush_deletes(&folder, Some(name)).await?;
+        let _change = self.tree.changing([&folder])?;
         let id = match self.bed.make_folder(&folder, name).await {
             Ok(id) => id,
             Err(error) => {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::dir::DirEntry;
 use super::local::LocalFile;
 use super::{Error, Result};
+use crate::tree::Coming;
 use crate::types::Ino;
 
 /// An open file.
@@ -20,11 +21,21 @@ pub(super) struct FileHandle {
     pub(super) wrote: AtomicBool,
 }
 
-/// An open folder: its names at the time they were first asked for.
+/// An open folder.
 #[derive(Debug)]
 pub(super) struct FolderHandle {
     pub(super) ino: Ino,
-    pub(super) names: Mutex<Arc<[DirEntry]>>,
+    /// Its names when the reading began, and those that came since.
+    pub(super) names: Mutex<Names>,
+}
+
+/// The names of an open folder, in the order in which they are given.
+#[derive(Debug)]
+pub(super) struct Names {
+    pub(super) known: Arc<Vec<DirEntry>>,
+    /// The rest of them, while the folder is being listed for the first time, and how many of those
+    /// have come.
+    pub(super) coming: Option<(Coming, usize)>,
 }
 
 #[derive(Clone, Debug)]

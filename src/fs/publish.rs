@@ -130,6 +130,7 @@ impl Fs {
     ) -> Result<()> {
         let _permit = turn(&self.structure).await;
         let (parent, mut target) = self.target(local, place).await?;
+        let _change = self.tree.changing([&target.folder])?;
         let cut_off = local.state().replacing.clone();
         if let Some(replacing) = cut_off {
             let resumed = self.bed.resume_replace(&target, &replacing, kept.row).await?;

@@ -72,6 +72,7 @@ impl Fs {
         if let (true, Some(entry)) = (is_open, info.entry()) {
             // Its name must be free; where it cannot be moved, whoever wants the name waits.
             let from = self.tree.folder_id(parent)?;
+            let _change = self.tree.changing([&from])?;
             if let Err(error) = self.bed.set_aside(entry, &from).await {
                 tracing::warn!("{:?} stays in place while it is open: {error}", info.name);
             }
@@ -155,6 +156,8 @@ impl Fs {
         if !self.tree.children(folder.ino)?.is_empty() {
             return Err(Error::NotEmpty);
         }
+        let above = folder.parent.map(|parent| self.tree.folder_id(parent)).transpose()?;
+        let _change = self.tree.changing(&above)?;
         match id.local_row() {
             Some(row) => self.state.forget(RowId(row))?,
             None => {

@@ -83,6 +83,7 @@ impl Fs {
         &self, local: &Arc<LocalFile>, to: Ino, name: &str, over: Option<&Arc<LocalFile>>,
     ) -> Result<()> {
         let info = self.tree.info(local.ino)?;
+        let _change = self.tree.changing(&self.places(&info, to)?)?;
         let here = self.is_local_place(Some(to), name);
         let renamed = match info.entry() {
             None => self.rename_local(local, &info, to, name, over).await,
@@ -94,6 +95,12 @@ impl Fs {
             self.forget_name(over.ino);
         }
         renamed
+    }
+
+    /// The folders that change when something is moved.
+    fn places(&self, what: &Info, to: Ino) -> Result<Vec<FileId>> {
+        let places = what.parent.into_iter().chain([to]);
+        Ok(places.map(|place| self.tree.folder_id(place)).collect::<Result<_, _>>()?)
     }
 
     /// An object gets another place or name.
@@ -201,6 +208,7 @@ impl Fs {
             self.remove_empty(over).await?;
         }
         let folder = self.tree.folder_id(to)?;
+        let _change = self.tree.changing(&self.places(&what, to)?)?;
         if let Some(row) = id.local_row() {
             let folder_path = &*self.bed_path(to);
             let whereabouts = Whereabouts { folder: &folder, folder_path, name, is_local: true };

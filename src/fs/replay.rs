@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::local::LocalFile;
 use super::restore::AGAIN;
 use super::{Fs, Result, STRUCTURE, turn};
+use crate::api;
 use crate::state::{Acknowledged, LocalRow, Phase};
 use crate::types::Entry;
 
@@ -90,6 +91,8 @@ impl Fs {
         let _renaming = turn(&self.renaming).await;
         let all = self.structure.acquire_many(STRUCTURE).await;
         let _all = all.expect("the semaphores are never closed");
+        // What it comes to is not known, wherever it ends.
+        self.tree.expire_all();
         let replayed = self.bed.replay_changes(is_patient).await;
         self.tree.expire_all();
         replayed?;
@@ -149,7 +152,7 @@ impl Fs {
     /// Asks for the links of objects that took another's place, where the service did not tell them.
     async fn learn_links(&self) {
         for object in self.state.without_link().unwrap_or_default() {
-            let learned = match self.bed.row_with_link(&object).await {
+            let learned = match api::in_background(self.bed.row_with_link(&object)).await {
                 Ok(entry) => self.state.learn_link(&entry),
                 // It went before its link was told.
                 Err(error) if error.api().is_some_and(|error| error.is_not_found()) => {

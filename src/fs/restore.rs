@@ -274,9 +274,12 @@ impl Fs {
         };
         let mut at = Ino::ROOT;
         for name in inside.split('/').filter(|name| !name.is_empty()) {
+            // What waits for a folder must not be put into one that is gone.
+            self.tree.ensure_told(at).await?;
             at = self.find(at, name).await?.ok_or(TreeError::NotFound)?;
         }
-        self.list(at).await?;
+        self.tree.ensure_told(at).await?;
+        self.restore(at)?;
         Ok(Some(at))
     }
 

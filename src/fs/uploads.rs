@@ -54,7 +54,9 @@ impl Fs {
                 && let Some(ino) = self.uploads.take()
             {
                 let fs = self.clone();
-                under_way.spawn(async move { fs.upload_patiently(ino).await });
+                let upload = async move { fs.upload_patiently(ino).await };
+                // The callers have their answers: who waits for one goes first.
+                under_way.spawn(api::in_background(upload));
             }
             tokio::select! {
                 () = self.uploads.changed.notified() => {}

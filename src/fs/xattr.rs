@@ -123,7 +123,8 @@ impl Fs {
 
     /// Over the files directly in the folder.
     async fn folder_total(&self, ino: Ino, name: &str) -> Result<Vec<u8>> {
-        self.list(ino).await?;
+        self.tree.ensure_known(ino).await?;
+        self.restore(ino)?;
         let children = self.tree.children(ino)?;
         let files = children.iter().filter(|child| !child.is_folder);
         if name == "files" {

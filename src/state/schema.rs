@@ -96,6 +96,32 @@ const STEPS: &[&str] = &[
     -- folder; in seconds since the epoch.
     ALTER TABLE retired ADD COLUMN back INTEGER;
 ",
+    "
+    -- Folders that were listed.
+    CREATE TABLE folders (
+        id INTEGER PRIMARY KEY,
+        folder TEXT NOT NULL UNIQUE,
+        listed INTEGER                -- seconds since the epoch; without it nothing is believed
+    );
+    -- What they held.
+    CREATE TABLE entries (
+        folder INTEGER NOT NULL,      -- number in folders
+        object TEXT NOT NULL,
+        shown TEXT NOT NULL,          -- name in the mount
+        name TEXT,                    -- at the service, where that is another
+        parent TEXT NOT NULL,         -- as the row told it
+        size INTEGER,                 -- nothing for a folder, as all up to traffic
+        md5 BLOB,
+        status INTEGER,
+        traffic INTEGER,
+        created INTEGER NOT NULL,
+        updated INTEGER NOT NULL,
+        link TEXT,
+        own TEXT,                     -- as in the row, where it is not the link
+        PRIMARY KEY (folder, object)
+    ) WITHOUT ROWID;
+    CREATE INDEX entries_folders ON entries (object) WHERE size IS NULL;
+",
 ];
 
 /// Opens the file and checks it.

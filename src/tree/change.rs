@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::table::{Folder, Kind};
+use super::folder::Changed;
+use super::fresh::View;
+use super::row::Row;
 use super::{Error, Tree};
 use crate::types::{Entry, FileId, Ino};
 
@@ -12,7 +14,7 @@ impl Tree {
     pub fn add_file(&self, parent: Ino, name: &str) -> Result<Ino, Error> {
         let mut table = self.table();
         table.folder(parent)?;
-        Ok(table.add(Some(parent), name.into(), Kind::File(None)))
+        Ok(table.add_file(parent, name.into()))
     }
 
     /// A folder that this mount just made at the service.
@@ -23,15 +25,13 @@ impl Tree {
             return Ok(ino);
         }
         let now = Instant::now();
-        let folder = Folder {
-            id: Some(id),
-            created: jiff::Timestamp::now().as_second(),
-            // Nothing can be in it yet.
-            listed: Some(now),
-            ..Folder::default()
-        };
-        let ino = table.add(Some(parent), name.into(), Kind::Folder(Box::new(folder)));
-        table.get_mut(ino)?.since = Some(now);
+        let created = jiff::Timestamp::now().as_second();
+        let ino = table.add_folder(Some(parent), name.into(), id, created);
+        // Nothing can be in it yet.
+        let folder = table.folder_mut(ino)?;
+        (folder.view, folder.listed_at) = (View::Listed(now), created);
+        table.unsaved.insert(ino);
+        table.get_mut(ino)?.rare_mut().since = Some(now);
         Ok(ino)
     }
 
@@ -43,28 +43,26 @@ impl Tree {
             table.orphan(other);
         }
         let Ok(node) = table.get_mut(ino) else { return };
-        let Kind::File(old) = &mut node.kind else {
+        if node.is_folder() {
             return;
-        };
-        let old = old.replace(entry.clone());
-        let parent = node.parent;
-        let replaced = old.filter(|old| old.id != entry.id);
-        node.since = Some(Instant::now());
+        }
+        node.rare_mut().since = Some(Instant::now());
+        let (parent, old) = (node.parent(), node.id().map(FileId::new));
+        let replaced = old.filter(|old| *old != entry.id);
+        table.set_entry(ino, Some(&entry));
         if let Some(folder) = parent.and_then(|parent| table.folder_mut(parent).ok()) {
             folder.gone.remove(&entry.id);
             if let Some(old) = replaced {
-                folder.gone.insert(old.id.clone(), Instant::now());
+                folder.gone.insert(old, Instant::now());
             }
         }
     }
 
     /// A fresher row of the same object, as `detail` tells it.
     pub fn update_entry(&self, ino: Ino, entry: Arc<Entry>) {
-        if let Ok(node) = self.table().get_mut(ino)
-            && let Kind::File(Some(old)) = &mut node.kind
-            && old.id == entry.id
-        {
-            *old = entry;
+        let mut table = self.table();
+        if table.get(ino).is_ok_and(|node| node.id() == Some(entry.id.as_str())) {
+            table.set_entry(ino, Some(&entry));
         }
     }
 
@@ -72,7 +70,7 @@ impl Tree {
     pub fn remove(&self, ino: Ino) {
         let mut table = self.table();
         let Ok(node) = table.get(ino) else { return };
-        let (parent, id) = (node.parent, node.kind.id().cloned());
+        let (parent, id) = (node.parent(), node.id().map(FileId::new));
         if let (Some(parent), Some(id)) = (parent, id)
             && let Ok(folder) = table.folder_mut(parent)
         {
@@ -85,8 +83,8 @@ impl Tree {
     pub fn bury(&self, ino: Ino, object: &FileId) {
         let mut table = self.table();
         let Ok(node) = table.get(ino) else { return };
-        let is_its_own = node.kind.id() == Some(object);
-        if let Some(folder) = node.parent.and_then(|parent| table.folder_mut(parent).ok())
+        let is_its_own = node.id() == Some(object.as_str());
+        if let Some(folder) = node.parent().and_then(|parent| table.folder_mut(parent).ok())
             && !is_its_own
         {
             folder.gone.insert(object.clone(), Instant::now());
@@ -97,14 +95,14 @@ impl Tree {
     pub fn set_aside(&self, ino: Ino) {
         let mut table = self.table();
         let Ok(node) = table.get_mut(ino) else { return };
-        node.staged = true;
-        let parent = node.parent;
-        let Kind::File(entry) = &mut node.kind else { return };
-        if let (Some(entry), Some(parent)) = (entry.take(), parent)
+        node.rare_mut().staged = true;
+        let (parent, id) = (node.parent(), node.row().and_then(Row::id).map(FileId::new));
+        if let (Some(id), Some(parent)) = (id, parent)
             && let Ok(folder) = table.folder_mut(parent)
         {
-            folder.gone.insert(entry.id.clone(), Instant::now());
+            folder.gone.insert(id, Instant::now());
         }
+        table.set_entry(ino, None);
     }
 
     /// An object was not deleted after all: it shows at the next look.
@@ -113,7 +111,8 @@ impl Tree {
         let Some(ino) = table.find_folder(folder) else { return };
         if let Ok(folder) = table.folder_mut(ino) {
             folder.gone.remove(object);
-            folder.listed = None;
+            folder.view = View::Expired;
+            table.unsaved.insert(ino);
         }
     }
 
@@ -122,8 +121,8 @@ impl Tree {
         let mut table = self.table();
         table.folder(parent)?;
         let node = table.get_mut(ino)?;
-        node.since = Some(Instant::now());
-        let (old_parent, id) = (node.parent, node.kind.id().cloned());
+        node.rare_mut().since = Some(Instant::now());
+        let (old_parent, id) = (node.parent(), node.id().map(FileId::new));
         table.rename(ino, parent, name.into())?;
         if let Some(id) = id {
             if let Some(old) = old_parent.filter(|old| *old != parent)
@@ -142,13 +141,13 @@ impl Tree {
         let Some(ino) = table.find_folder(old) else {
             return;
         };
+        table.set_folder_id(ino, new.clone());
         if let Ok(folder) = table.folder_mut(ino) {
-            folder.id = Some(new.clone());
-            folder.listed = None;
+            (folder.view, folder.changed) = (View::Expired, Changed::All);
         }
         let Ok(node) = table.get_mut(ino) else { return };
-        node.since = Some(Instant::now());
-        let parent = node.parent;
+        node.rare_mut().since = Some(Instant::now());
+        let parent = node.parent();
         if let Some(folder) = parent.and_then(|parent| table.folder_mut(parent).ok()) {
             folder.gone.insert(old.clone(), Instant::now());
         }

@@ -1,88 +1,305 @@
 //! Freshness: when a folder is listed, and who waits for that.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use tokio::sync::watch;
 
-use super::{Error, Tree};
+use super::node::Node;
+use super::{Child, Error, Tree};
 use crate::types::Ino;
 
 /// How long the old view of a folder serves after a refresh of it failed.
 const EXCUSE: Duration = Duration::from_secs(60);
 
+/// Listings that nobody waits for, at once.
+pub(super) const BEHIND: usize = 2;
+
+/// Whether the children that are known of a folder are all there are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum View {
+    /// Nobody has looked yet: the state file may have them.
+    #[default]
+    Unknown,
+    /// They have to be listed before they are used.
+    Expired,
+    /// By the state file; listed so long ago that it is to be asked for again from then on.
+    Kept(Instant),
+    /// By a complete listing of this mount that ended then.
+    Listed(Instant),
+}
+
+/// A listing under way, which everyone who wants it shares.
+#[derive(Clone)]
+pub(super) struct Flight {
+    end: Shared<BoxFuture<'static, Result<(), Error>>>,
+    names: watch::Receiver<Vec<Child>>,
+    /// Whether somebody waits for it.
+    is_wanted: Arc<watch::Sender<bool>>,
+}
+
+/// What a flight is to bring.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Aim {
+    /// Any view: that of the state file will do.
+    View,
+    /// What the service says now, to one who waits for it.
+    Truth,
+    /// What the service says now, to nobody.
+    Refresh,
+}
+
+/// What a look at a folder finds.
+enum Sight {
+    Fresh,
+    Old,
+    Nothing,
+}
+
+impl fmt::Debug for Flight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flight").finish_non_exhaustive()
+    }
+}
+
+/// The names of a folder that is being listed for the first time, as they come.
+#[derive(Clone, Debug)]
+pub struct Coming(Flight);
+
+impl Coming {
+    /// The names after the first `from`, as soon as there are any; `None` at the end of a complete
+    /// listing.
+    pub async fn after(&mut self, from: usize) -> Result<Option<Vec<Child>>, Error> {
+        let Flight { end, names, .. } = &mut self.0;
+        loop {
+            let more = names.borrow_and_update().get(from..).unwrap_or_default().to_vec();
+            if !more.is_empty() {
+                return Ok(Some(more));
+            }
+            if names.changed().await.is_err() {
+                return end.clone().await.map(|()| None);
+            }
+        }
+    }
+}
+
 impl Tree {
-    /// Makes sure that the folder's children are known and not older than the TTL.
+    /// Makes sure that the folder's children are known and not older than the TTL: for who is about to
+    /// change something, and may have to wait for it.
     ///
     /// When a refresh fails the old view serves on; only a folder that was never listed fails.
     pub async fn ensure_listed(self: &Arc<Self>, ino: Ino) -> Result<(), Error> {
-        let known = {
-            let table = self.table();
-            let folder = table.folder(ino)?;
-            let now = Instant::now();
-            let fresh = folder.listed.is_some_and(|listed| listed.elapsed() < self.ttl);
-            if fresh || folder.excused.is_some_and(|until| now < until) {
-                return Ok(());
-            }
-            folder.listed.is_some()
-        };
-        match self.listing(ino).await {
-            Err(Error::Api(error)) if known => {
-                tracing::warn!("showing an older view of {:?}: {error}", self.path(ino));
-                if let Ok(folder) = self.table().folder_mut(ino) {
-                    folder.excused = Some(Instant::now() + EXCUSE);
-                }
-                Ok(())
-            }
+        if let Sight::Nothing = self.sight(ino)? {
+            self.flight(ino, Aim::View)?.end.await?;
+        }
+        let Sight::Old = self.sight(ino)? else { return Ok(()) };
+        match self.flight(ino, Aim::Truth)?.end.await {
+            Err(Error::Api(_)) => Ok(()),
             result => result,
         }
     }
 
+    /// As `ensure_listed`, for one to whom the word of the state file is not enough.
+    pub async fn ensure_told(self: &Arc<Self>, ino: Ino) -> Result<(), Error> {
+        self.ensure_listed(ino).await?;
+        match self.table().folder(ino)?.view {
+            View::Listed(_) => return Ok(()),
+            View::Unknown | View::Expired | View::Kept(_) => {}
+        }
+        self.flight(ino, Aim::Truth)?.end.await
+    }
+
+    /// Makes sure that all of the folder's children are known: for who reads them together.
+    pub async fn ensure_known(self: &Arc<Self>, ino: Ino) -> Result<(), Error> {
+        let Some(mut coming) = self.look(ino).await? else { return Ok(()) };
+        while coming.after(usize::MAX).await?.is_some() {}
+        Ok(())
+    }
+
+    /// Makes sure that the folder's children are known: for who reads. Where they may be old they are
+    /// listed behind his back. Those of a folder that was never listed are given as they come.
+    pub async fn look(self: &Arc<Self>, ino: Ino) -> Result<Option<Coming>, Error> {
+        if self.ttl.is_zero() {
+            return self.ensure_listed(ino).await.map(|()| None);
+        }
+        self.table().looks.insert(ino, Instant::now());
+        if let Sight::Nothing = self.sight(ino)? {
+            let mut coming = Coming(self.flight(ino, Aim::View)?);
+            if coming.after(0).await?.is_some() {
+                return Ok(Some(coming));
+            }
+        }
+        if let Sight::Old = self.sight(ino)? {
+            self.refresh_behind(ino);
+        }
+        Ok(None)
+    }
+
+    /// The inode that the folder calls `name`, as soon as that is known.
+    pub async fn look_up(self: &Arc<Self>, folder: Ino, name: &str) -> Result<Option<Ino>, Error> {
+        if let Some(mut coming) = self.look(folder).await? {
+            let mut known = 0;
+            while let Some(names) = coming.after(known).await? {
+                if let Some(ino) = self.child(folder, name)? {
+                    return Ok(Some(ino));
+                }
+                known += names.len();
+            }
+        }
+        self.child(folder, name)
+    }
+
+    fn sight(&self, ino: Ino) -> Result<Sight, Error> {
+        let table = self.table();
+        let folder = table.folder(ino)?;
+        let now = Instant::now();
+        if folder.excused.is_some_and(|until| now < until) {
+            return Ok(Sight::Fresh);
+        }
+        Ok(match folder.view {
+            View::Listed(at) if at.elapsed() < self.ttl => Sight::Fresh,
+            View::Kept(due) if now < due => Sight::Fresh,
+            View::Listed(_) | View::Kept(_) => Sight::Old,
+            View::Unknown | View::Expired => Sight::Nothing,
+        })
+    }
+
     /// Lists the folder anew, begun after this call.
     pub async fn refresh(self: &Arc<Self>, ino: Ino) -> Result<(), Error> {
-        let running = self.table().folder(ino)?.in_flight.clone();
-        if let Some(listing) = running {
+        let running = self.table().folder(ino)?.flight.clone();
+        if let Some(flight) = running {
             // It began before: its answer may be older than what the caller wants to know.
-            let _older = listing.await;
+            flight.is_wanted.send_replace(true);
+            let _older = flight.end.await;
         }
-        self.listing(ino).await
+        self.flight(ino, Aim::Truth)?.end.await?;
+        let is_kept = matches!(self.table().folder(ino)?.view, View::Kept(_));
+        match is_kept {
+            // Somebody else had the state file asked just now.
+            true => self.flight(ino, Aim::Truth)?.end.await,
+            false => Ok(()),
+        }
+    }
+
+    /// Lists the folder anew, for nobody who waits.
+    pub(super) fn refresh_behind(self: &Arc<Self>, ino: Ino) {
+        // What is gone needs no listing.
+        drop(self.flight(ino, Aim::Refresh));
     }
 
     /// Lists the folder at the next use.
     pub fn expire(&self, ino: Ino) {
-        if let Ok(folder) = self.table().folder_mut(ino) {
-            folder.listed = None;
+        let mut table = self.table();
+        if let Ok(folder) = table.folder_mut(ino) {
+            folder.view = View::Expired;
+            table.unsaved.insert(ino);
+            self.kept.wake();
         }
     }
 
-    /// Lists every folder at its next use.
+    /// Lists every folder at its next use, whatever was known of it before.
     pub fn expire_all(&self) {
-        self.table().folders_mut().for_each(|folder| folder.listed = None);
+        if let Err(error) = self.doubt_all() {
+            tracing::warn!("{error}");
+        }
+        self.table().folders_mut().for_each(|folder| folder.view = View::Expired);
     }
 
-    /// The listing in flight, or a new one: all who want one share it.
-    async fn listing(self: &Arc<Self>, ino: Ino) -> Result<(), Error> {
-        let listing = {
-            let mut table = self.table();
-            let folder = table.folder_mut(ino)?;
-            match &folder.in_flight {
-                Some(listing) => listing.clone(),
-                None => {
-                    let tree = self.clone();
-                    let task = tokio::spawn(async move {
-                        let result = tree.clone().list_now(ino).await;
-                        if let Ok(folder) = tree.table().folder_mut(ino) {
-                            folder.in_flight = None;
-                        }
-                        result
-                    });
-                    let listing =
-                        task.map(|joined| joined.unwrap_or(Err(Error::NotFound))).boxed().shared();
-                    folder.in_flight = Some(listing.clone());
-                    listing
-                }
+    /// The listing under way, or a new one.
+    fn flight(self: &Arc<Self>, ino: Ino, aim: Aim) -> Result<Flight, Error> {
+        let mut table = self.table();
+        let folder = table.folder_mut(ino)?;
+        if let Some(flight) = &folder.flight {
+            if aim != Aim::Refresh {
+                flight.is_wanted.send_replace(true);
+            }
+            return Ok(flight.clone());
+        }
+        let (sender, names) = watch::channel(Vec::new());
+        let (is_wanted, wanted) = watch::channel(aim != Aim::Refresh);
+        let tree = self.clone();
+        let task = tokio::spawn(async move {
+            let result = match aim {
+                Aim::View if tree.take_view(ino).await => Ok(()),
+                Aim::View | Aim::Truth | Aim::Refresh => tree.fly(ino, sender, wanted).await,
+            };
+            if let Ok(folder) = tree.table().folder_mut(ino) {
+                folder.flight = None;
+            }
+            result
+        });
+        let end = task.map(|joined| joined.unwrap_or(Err(Error::NotFound))).boxed().shared();
+        let flight = Flight { end, names, is_wanted: Arc::new(is_wanted) };
+        folder.flight = Some(flight.clone());
+        Ok(flight)
+    }
+
+    /// Whether the state file has a view of the folder.
+    async fn take_view(self: &Arc<Self>, ino: Ino) -> bool {
+        let Ok(id) = self.folder_id(ino) else { return false };
+        let is_unknown =
+            self.table().folder(ino).is_ok_and(|folder| matches!(folder.view, View::Unknown));
+        if !is_unknown || !self.kept.has(&id) {
+            return false;
+        }
+        let tree = self.clone();
+        let taken = tokio::task::spawn_blocking(move || tree.take_kept(ino, &id)).await;
+        let listed = match taken {
+            Ok(Ok(Some(listed))) => listed,
+            Ok(Ok(None)) | Err(_) => return false,
+            Ok(Err(error)) => {
+                tracing::warn!("listed anew: {error}");
+                return false;
             }
         };
-        listing.await
+        // A clock that was put back makes no view young.
+        let age = jiff::Timestamp::now().as_second().checked_sub(listed);
+        let age = age.and_then(|age| u64::try_from(age).ok()).map(Duration::from_secs);
+        let left = age.map_or(Duration::ZERO, |age| self.ttl.saturating_sub(age));
+        let mut table = self.table();
+        let Ok(folder) = table.folder_mut(ino) else { return false };
+        folder.view = View::Kept(Instant::now() + left);
+        folder.listed_at = listed;
+        true
+    }
+
+    /// Lists the folder, when it is its turn if nobody waits for it.
+    async fn fly(
+        self: &Arc<Self>, ino: Ino, names: watch::Sender<Vec<Child>>,
+        mut wanted: watch::Receiver<bool>,
+    ) -> Result<(), Error> {
+        let _turn = tokio::select! {
+            _ = wanted.wait_for(|wanted| *wanted) => None,
+            turn = self.behind.acquire() => turn.ok(),
+        };
+        let result = self.list_now(ino, names, wanted).await;
+        match &result {
+            Ok(()) => {}
+            Err(Error::Api(error)) => self.excuse(ino, error),
+            Err(Error::NotFound) => {
+                // It is gone, and so it will be from where it was.
+                self.expire(ino);
+                let parent = self.table().get(ino).ok().and_then(Node::parent);
+                if let Some(parent) = parent {
+                    self.refresh_behind(parent);
+                }
+            }
+            Err(error) => tracing::warn!("{:?} cannot be listed: {error}", self.path(ino)),
+        }
+        result
+    }
+
+    /// What was known of a folder serves on for a while.
+    fn excuse(&self, ino: Ino, error: &crate::api::Error) {
+        let path = self.path(ino);
+        if let Ok(folder) = self.table().folder_mut(ino)
+            && matches!(folder.view, View::Kept(_) | View::Listed(_))
+        {
+            tracing::warn!("showing an older view of {path:?}: {error}");
+            folder.excused = Some(Instant::now() + EXCUSE);
+        }
     }
 }

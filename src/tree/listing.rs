@@ -2,14 +2,22 @@
 //! inode table.
 //!
 //! Only a complete listing removes anything from view (law 3), and not even that removes what this
-//! mount made a moment ago: the listing may lag behind, so `detail` is asked instead.
+//! mount made a moment ago: the listing may lag behind, so `detail` is asked instead. The rows of a
+//! folder that was never listed are shown as their pages come; else all of them wait for the last.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::table::{Folder, Kind, Table};
-use super::{Error, Tree};
+use tokio::sync::watch;
+
+use super::folder::Changed;
+use super::fresh::View;
+use super::news::News;
+use super::node::{Kind, Node};
+use super::table::Table;
+use super::{Child, Error, Tree};
+use crate::api;
 use crate::names;
 use crate::types::{Attributes, Entry, EntryKind, FileId, Ino};
 
@@ -25,212 +33,304 @@ pub const SCRATCH_PREFIX: &str = ".bedfs-scratch-";
 /// The name of the control folder, which no remote object may take.
 pub const CONTROL_NAME: &str = ".bedfs";
 
+/// What a listing told so far.
+struct Merge {
+    ino: Ino,
+    id: FileId,
+    began: Instant,
+    /// Nothing of the folder was known before.
+    is_first: bool,
+    /// Children that are as the rows tell.
+    seen: HashSet<Ino>,
+    /// Rows that change something, for the end.
+    rest: Vec<Entry>,
+}
+
 impl Tree {
-    /// Lists the folder and merges the answer. A failed listing changes nothing.
-    pub(super) async fn list_now(self: Arc<Self>, ino: Ino) -> Result<(), Error> {
-        let began = Instant::now();
-        let id = self.folder_id(ino)?;
-        if id.is_local() {
-            self.table().folder_mut(ino)?.listed = Some(began);
+    /// Lists the folder and merges the answer. A failed listing takes nothing away. The names of a
+    /// folder that was never listed go to `names` as they come. While it is not `wanted` others go
+    /// first.
+    pub(super) async fn list_now(
+        self: &Arc<Self>, ino: Ino, names: watch::Sender<Vec<Child>>, wanted: watch::Receiver<bool>,
+    ) -> Result<(), Error> {
+        let mut merge = Merge::begin(&mut self.table(), ino)?;
+        if merge.id.is_local() {
+            self.table().folder_mut(ino)?.view = View::Listed(merge.began);
             return Ok(());
         }
-        let rows = self.client.list_all(&id).await;
-        let rows = match rows {
-            Ok(rows) => rows,
-            Err(error) if error.is_not_found() && self.is_young(ino) => {
-                // The service does not know it yet: what is known of it has to do for a while.
-                self.table().folder_mut(ino)?.excused = Some(Instant::now() + DETAIL_LAG);
-                return Ok(());
+        let mut pages = self.client.pages(&merge.id);
+        loop {
+            let is_wanted = *wanted.borrow();
+            let page = match is_wanted {
+                true => pages.next().await,
+                false => api::in_background(pages.next()).await,
+            };
+            match page {
+                Ok(Some(rows)) => {
+                    let new = self.take_page(&mut merge, rows)?;
+                    if !new.is_empty() {
+                        names.send_modify(|names| names.extend(new));
+                    }
+                }
+                Ok(None) => return self.merge(merge).await,
+                Err(error) if error.is_not_found() && self.is_young(ino) => {
+                    // The service does not know it yet: what is known of it has to do for a while.
+                    self.table().folder_mut(ino)?.excused = Some(Instant::now() + DETAIL_LAG);
+                    return Ok(());
+                }
+                Err(error) if error.is_not_found() => return Err(Error::NotFound),
+                Err(error) => return Err(error.into()),
             }
-            Err(error) if error.is_not_found() => return Err(Error::NotFound),
-            Err(error) => return Err(error.into()),
-        };
-        if id.is_root() {
-            self.learn_root_id(&rows);
         }
-        let kept = self.confirm_recent(ino, &rows, began).await?;
-        let rows = rows.into_iter().filter(|row| !(id.is_root() && is_scratch(row))).collect();
-        let rows = self.without_deleted(&id, rows)?;
-        let ids: Vec<&FileId> = rows.iter().map(|row| &row.id).collect();
-        let mut attributes = self.state.attributes(&ids)?;
-        let reserved: &[&str] = if ino == Ino::ROOT { &[CONTROL_NAME] } else { &[] };
-        let named = names::assign(rows, reserved);
+    }
+
+    /// Takes in the rows of one page, and gives the names that are new.
+    fn take_page(&self, merge: &mut Merge, mut rows: Vec<Entry>) -> Result<Vec<Child>, Error> {
+        if merge.id.is_root() {
+            self.learn_root_id(&rows);
+            rows.retain(|row| !is_scratch(row));
+        }
+        // What is removed here is not shown, though the service may still have it.
+        let deleted = self.state.deleted_in(&merge.id)?;
+        rows.retain(|row| !deleted.contains(&row.id));
+        let mut attributes = match merge.is_first {
+            true => self.attributes(&rows)?,
+            false => HashMap::new(),
+        };
         let mut table = self.table();
-        if table.folder(ino)?.id.as_ref() != Some(&id) {
+        let mut new = Vec::new();
+        for row in rows {
+            if let Some(ino) = merge.take_row(&mut table, row)? {
+                let node = table.get_mut(ino)?;
+                set_attributes(node, &mut attributes);
+                new.push(Child { ino, name: node.name.clone(), is_folder: node.is_folder() });
+            }
+        }
+        Ok(new)
+    }
+
+    /// What the user set on these objects.
+    pub(super) fn attributes(&self, rows: &[Entry]) -> Result<HashMap<FileId, Attributes>, Error> {
+        let ids: Vec<&FileId> = rows.iter().map(|row| &row.id).collect();
+        Ok(self.state.attributes(&ids)?)
+    }
+
+    /// Makes the folder's children what the complete listing says, inode numbers kept by file ID.
+    async fn merge(&self, mut merge: Merge) -> Result<(), Error> {
+        let ino = merge.ino;
+        let kept = self.confirm_recent(&merge).await?;
+        let mut attributes = self.attributes(&merge.rest)?;
+        let mut table = self.table();
+        let folder = table.folder(ino)?;
+        if folder.id.as_ref() != Some(&merge.id) {
             // It was made anew meanwhile: the rows are of the folder that it was.
             return Ok(());
         }
-        merge(&mut table, ino, named, &kept, began)?;
-        set_attributes(&mut table, ino, &mut attributes)
-    }
-
-    /// What is removed here is not shown, though the service may still have it.
-    fn without_deleted(&self, folder: &FileId, rows: Vec<Entry>) -> Result<Vec<Entry>, Error> {
-        let deleted = self.state.deleted_in(folder)?;
-        Ok(rows.into_iter().filter(|row| !deleted.contains(&row.id)).collect())
+        merge.rest.retain(|row| !folder.gone.contains_key(&row.id));
+        let mut news = News::of(ino);
+        merge.drop_vanished(&mut table, &kept, &mut news)?;
+        for (name, row) in merge.named(&table)? {
+            // An inode that lost its name to another row above may be forgotten by now.
+            let child = match table.find_in(ino, &row.id) {
+                Some(child) => {
+                    update(&mut table, child, ino, name, &row, &mut news)?;
+                    Some(child)
+                }
+                None => {
+                    news.names.push(name.clone());
+                    adopt(&mut table, ino, name, &row)
+                }
+            };
+            if let Some(child) = child {
+                set_attributes(table.get_mut(child)?, &mut attributes);
+            }
+        }
+        let folder = table.folder_mut(ino)?;
+        if merge.is_first {
+            // Built anew from what is in order, the map has no gaps.
+            folder.children = std::mem::take(&mut folder.children).into_iter().collect();
+        }
+        folder.view = View::Listed(Instant::now());
+        folder.listed_at = jiff::Timestamp::now().as_second();
+        folder.took = merge.began.elapsed();
+        folder.excused = None;
+        table.unsaved.insert(ino);
+        drop(table);
+        self.kept.wake();
+        self.tell(news);
+        Ok(())
     }
 
     fn is_young(&self, ino: Ino) -> bool {
-        let table = self.table();
-        let since = table.get(ino).ok().and_then(|node| node.since);
+        let since = self.table().get(ino).ok().and_then(Node::since);
         since.is_some_and(|since| since.elapsed() < LAG)
     }
 
     /// Which of the objects that this mount made a moment ago, and that the listing lacks, exist
     /// all the same.
-    async fn confirm_recent(
-        &self, ino: Ino, rows: &[Entry], began: Instant,
-    ) -> Result<Vec<FileId>, Error> {
-        let listed: std::collections::HashSet<_> = rows.iter().map(|row| &row.id).collect();
+    async fn confirm_recent(&self, merge: &Merge) -> Result<HashSet<FileId>, Error> {
+        let listed: HashSet<&str> = merge.rest.iter().map(|row| row.id.as_str()).collect();
         let doubtful: Vec<(FileId, Instant)> = {
             let table = self.table();
-            let children = table.folder(ino)?.children.values();
-            let nodes = children.filter_map(|child| table.get(*child).ok());
+            let children = table.folder(merge.ino)?.children.values();
+            let unseen = children.filter(|child| !merge.seen.contains(child));
+            let nodes = unseen.filter_map(|child| table.get(*child).ok());
             let recent = nodes.filter_map(|node| {
-                let since = node.since.filter(|since| *since + LAG > began)?;
-                Some((node.kind.id()?.clone(), since))
+                let since = node.since().filter(|since| *since + LAG > merge.began)?;
+                Some((node.id().filter(|id| !listed.contains(id))?, since))
             });
-            recent.filter(|(id, _)| !listed.contains(id)).collect()
+            recent.map(|(id, since)| (FileId::new(id), since)).collect()
         };
-        let mut kept = Vec::new();
+        let mut kept = HashSet::new();
         for (id, since) in doubtful {
             match self.client.detail(&id).await {
                 // `detail` may lag as well, but not as long.
                 Err(error) if error.is_not_found() && since.elapsed() > DETAIL_LAG => {}
                 // Not a clear no: what was acknowledged stays in view.
-                Ok(_) | Err(_) => kept.push(id),
+                Ok(_) | Err(_) => {
+                    kept.insert(id);
+                }
             }
         }
         Ok(kept)
     }
 }
 
-impl Kind {
-    /// The ID the service knows the object by, if it has it.
-    pub(super) fn id(&self) -> Option<&FileId> {
-        match self {
-            Self::Folder(folder) => folder.id.as_ref(),
-            Self::File(entry) => entry.as_ref().map(|entry| &entry.id),
+impl Merge {
+    fn begin(table: &mut Table, ino: Ino) -> Result<Self, Error> {
+        let began = Instant::now();
+        let folder = table.folder_mut(ino)?;
+        folder.gone.retain(|_, since| *since + LAG > began);
+        let id = folder.id.clone().ok_or(Error::NotFound)?;
+        let is_known = matches!(folder.view, View::Listed(_) | View::Kept(_));
+        let mut children = table.folder(ino)?.children.values();
+        let is_remote = |child: &Ino| {
+            let id = table.get(*child).ok().and_then(|node| node.id().map(FileId::new));
+            id.is_some_and(|id| !id.is_local())
+        };
+        let is_first = !is_known && !children.any(is_remote);
+        if is_first {
+            table.folder_mut(ino)?.changed = Changed::All;
         }
+        Ok(Self { ino, id, began, is_first, seen: HashSet::new(), rest: Vec::new() })
+    }
+
+    /// Whether something else than an object may have the name.
+    fn is_reserved(&self, name: &str) -> bool {
+        self.ino == Ino::ROOT && name == CONTROL_NAME
+    }
+
+    /// Takes in one row, and gives its inode if that is new.
+    fn take_row(&mut self, table: &mut Table, row: Entry) -> Result<Option<Ino>, Error> {
+        let folder = table.folder(self.ino)?;
+        if folder.gone.contains_key(&row.id) {
+            return Ok(None);
+        }
+        let name = names::plain(&row.name).filter(|name| !self.is_reserved(name));
+        let is_free = name.as_ref().is_some_and(|name| !folder.children.contains_key(&**name));
+        match (table.find_in(self.ino, &row.id), name) {
+            (Some(child), Some(name))
+                if *table.get(child)?.name == *name && table.is_as_told(child, &row) =>
+            {
+                self.seen.insert(child);
+            }
+            (None, Some(name)) if is_free && self.is_first => {
+                let child = table.add_entry(self.ino, Arc::from(&*name), &row);
+                self.seen.insert(child);
+                return Ok(Some(child));
+            }
+            _ => self.rest.push(row),
+        }
+        Ok(None)
+    }
+
+    /// Takes the children out of view that the service no longer has. What is held here stays, as a
+    /// file that the service has not got.
+    fn drop_vanished(
+        &self, table: &mut Table, kept: &HashSet<FileId>, news: &mut News,
+    ) -> Result<(), Error> {
+        let listed: HashSet<&str> = self.rest.iter().map(|row| row.id.as_str()).collect();
+        let children = table.folder(self.ino)?.children.values();
+        let unseen: Vec<Ino> =
+            children.filter(|child| !self.seen.contains(child)).copied().collect();
+        for child in unseen {
+            let node = table.get(child)?;
+            let Some(id) = node.id() else { continue };
+            let is_ours = node.since().is_some_and(|since| since >= self.began);
+            let id_of = FileId::new(id);
+            if listed.contains(id) || is_ours || kept.contains(&id_of) || id_of.is_local() {
+                continue;
+            }
+            news.names.push(node.name.clone());
+            match node.kind() {
+                Kind::File(_) if node.staged() => table.set_entry(child, None),
+                Kind::File(_) | Kind::Folder(_) => table.orphan(child),
+            }
+        }
+        Ok(())
+    }
+
+    /// The rest with the names that the mount is to show for it. What has one of these names may have
+    /// to give it up, and is among them then.
+    fn named(&mut self, table: &Table) -> Result<Vec<(Arc<str>, Entry)>, Error> {
+        let mut rows = std::mem::take(&mut self.rest);
+        let children = &table.folder(self.ino)?.children;
+        let mut holders: HashMap<Ino, Entry> = HashMap::new();
+        for row in &rows {
+            let holder = names::plain(&row.name).and_then(|name| children.get(&*name));
+            if let Some(holder) = holder.filter(|holder| self.seen.contains(holder)) {
+                let told = table.entry(*holder).or_else(|| table.folder_row(*holder, &row.name));
+                holders.extend(told.map(|told| (*holder, told)));
+            }
+        }
+        rows.extend(holders.into_values());
+        Ok(names::assign(rows, |name| self.is_reserved(name)))
     }
 }
 
-fn is_scratch(row: &Entry) -> bool {
+pub(super) fn is_scratch(row: &Entry) -> bool {
     row.kind == EntryKind::Folder && row.name.starts_with(SCRATCH_PREFIX)
 }
 
-/// Makes the folder's children what the listing says, inode numbers kept by file ID.
-fn merge(
-    table: &mut Table, ino: Ino, named: Vec<(Arc<str>, Entry)>, kept: &[FileId], began: Instant,
-) -> Result<(), Error> {
-    let folder = table.folder_mut(ino)?;
-    folder.gone.retain(|_, since| *since + LAG > began);
-    let gone = folder.gone.clone();
-    let children: Vec<Ino> = folder.children.values().copied().collect();
-    let by_id: HashMap<FileId, Ino> = children
-        .iter()
-        .filter_map(|child| Some((table.get(*child).ok()?.kind.id()?.clone(), *child)))
-        .collect();
-    let named: Vec<_> = named.into_iter().filter(|(_, row)| !gone.contains_key(&row.id)).collect();
-    let listed: std::collections::HashSet<FileId> =
-        named.iter().map(|(_, row)| row.id.clone()).collect();
-    for child in children {
-        drop_if_vanished(table, child, &listed, kept, began);
-    }
-    for (name, row) in named {
-        // An inode that lost its name to another row above may be forgotten by now.
-        match by_id.get(&row.id).filter(|child| table.get(**child).is_ok()) {
-            Some(child) => update(table, *child, ino, name, row)?,
-            None => adopt(table, ino, name, row),
-        }
-    }
-    let folder = table.folder_mut(ino)?;
-    folder.listed = Some(Instant::now());
-    folder.excused = None;
-    Ok(())
-}
-
-/// Gives children what the user set on them, unless more is known already.
-fn set_attributes(
-    table: &mut Table, ino: Ino, attributes: &mut HashMap<FileId, Attributes>,
-) -> Result<(), Error> {
+/// Gives a child what the user set on it, unless more is known already.
+pub(super) fn set_attributes(node: &mut Node, attributes: &mut HashMap<FileId, Attributes>) {
     if attributes.is_empty() {
-        return Ok(());
-    }
-    let children: Vec<Ino> = table.folder(ino)?.children.values().copied().collect();
-    for child in children {
-        let node = table.get_mut(child)?;
-        let Some(id) = node.kind.id() else { continue };
-        if let Some(set) = attributes.remove(id)
-            && node.attributes.is_none()
-        {
-            node.attributes = Some(Box::new(set));
-        }
-    }
-    Ok(())
-}
-
-/// Takes a child out of view that the service no longer has. What is held here stays, as a file
-/// that the service has not got.
-fn drop_if_vanished(
-    table: &mut Table, child: Ino, listed: &std::collections::HashSet<FileId>, kept: &[FileId],
-    began: Instant,
-) {
-    let Ok(node) = table.get_mut(child) else {
-        return;
-    };
-    let Some(id) = node.kind.id() else { return };
-    let ours = node.since.is_some_and(|since| since >= began) || kept.contains(id);
-    if listed.contains(id) || ours || id.is_local() {
         return;
     }
-    match &mut node.kind {
-        Kind::File(entry) if node.staged => *entry = None,
-        _ => table.orphan(child),
+    let set = node.id().and_then(|id| attributes.remove(id));
+    if let Some(set) = set {
+        node.rare_mut().attributes.get_or_insert(set);
     }
 }
 
 /// A row of a known object: its inode takes the row, and the name if that changed.
 fn update(
-    table: &mut Table, child: Ino, ino: Ino, name: Arc<str>, row: Entry,
+    table: &mut Table, child: Ino, ino: Ino, name: Arc<str>, row: &Entry, news: &mut News,
 ) -> Result<(), Error> {
-    let node = table.get_mut(child)?;
-    match &mut node.kind {
-        Kind::File(entry) => *entry = Some(Arc::new(row)),
-        Kind::Folder(folder) => folder.created = row.created,
-    }
-    if node.name != name || node.parent != Some(ino) {
+    let node = table.get(child)?;
+    news.files.push(child);
+    if node.name != name || node.parent() != Some(ino) {
+        news.names.extend([node.name.clone(), name.clone()]);
         table.rename(child, ino, name)?;
+    }
+    match table.folder_mut(child) {
+        Ok(folder) => folder.created = row.created,
+        Err(_) => table.set_entry(child, Some(row)),
     }
     Ok(())
 }
 
-/// A row of an unknown object. A file staged here under its name is about to replace it.
-fn adopt(table: &mut Table, ino: Ino, name: Arc<str>, row: Entry) {
+/// A row of an unknown object. A file staged here under its name is about to replace it; one that
+/// stays here hides what others gave its name.
+pub(super) fn adopt(table: &mut Table, ino: Ino, name: Arc<str>, row: &Entry) -> Option<Ino> {
     let there = table.folder(ino).ok().and_then(|folder| folder.children.get(&name).copied());
-    if there.is_some_and(|child| table.get(child).is_ok_and(|node| node.local)) {
-        // A file that stays here hides what others gave its name.
-        return;
-    }
-    let staged = there.filter(|child| table.get(*child).is_ok_and(|node| node.staged));
-    if let Some(child) = staged
-        && row.kind != EntryKind::Folder
-        && let Ok(node) = table.get_mut(child)
-    {
-        node.kind = Kind::File(Some(Arc::new(row)));
-        return;
-    }
-    table.add(Some(ino), name, kind_of(row));
-}
-
-/// What the table keeps of a row.
-pub(super) fn kind_of(row: Entry) -> Kind {
-    match row.kind {
-        EntryKind::File(_) => Kind::File(Some(Arc::new(row))),
-        EntryKind::Folder => Kind::Folder(Box::new(Folder {
-            id: Some(row.id),
-            created: row.created,
-            ..Folder::default()
-        })),
+    let node = there.and_then(|child| Some((child, table.get(child).ok()?)));
+    match node {
+        Some((_, node)) if node.local() => None,
+        Some((child, node)) if node.staged() && row.kind != EntryKind::Folder => {
+            table.set_entry(child, Some(row));
+            Some(child)
+        }
+        _ => Some(table.add_entry(ino, name, row)),
     }
 }

@@ -5,85 +5,46 @@
 //! bytes. A node stays while a folder names it, while the kernel counts look-ups of it, or while
 //! the file system holds it open; an *orphan* is no longer named by any folder.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::future::{BoxFuture, Shared};
+use hashbrown::HashTable;
 
 use super::Error;
-use crate::types::{Attributes, Entry, FileId, Ino};
+use super::folder::Folder;
+use super::node::{Kind, Node};
+use super::row::{Row, Shapes};
+use crate::types::{Entry, EntryKind, FileId, Ino};
 
-/// One inode.
-#[derive(Debug)]
-pub(super) struct Node {
-    /// The folder that names it; `None` for the root and for orphans.
-    pub(super) parent: Option<Ino>,
-    /// As the mount shows it.
-    pub(super) name: Arc<str>,
-    /// How often the kernel was told of the inode and has not forgotten it.
-    pub(super) lookups: u64,
-    /// How many open handles and staged contents the file system has on it.
-    pub(super) holds: u32,
-    /// Whether bytes are staged for the file: it then outlives its object.
-    pub(super) staged: bool,
-    /// Whether the file stays here: an object of its name is another's.
-    pub(super) local: bool,
-    /// When this mount made or moved the object: a listing begun before cannot know of it, and one
-    /// soon after may not.
-    pub(super) since: Option<Instant>,
-    /// What the user set and the service has no place for.
-    pub(super) attributes: Option<Box<Attributes>>,
-    pub(super) kind: Kind,
-}
-
-/// What an inode is.
-#[derive(Debug)]
-pub(super) enum Kind {
-    /// A folder.
-    Folder(Box<Folder>),
-    /// A file; without an entry until the service has it.
-    File(Option<Arc<Entry>>),
-}
-
-/// A listing in flight, waited for by everyone who wants it.
-pub(super) type Listing = Shared<BoxFuture<'static, Result<(), Error>>>;
-
-/// A folder and what is known of its content.
-#[derive(Default)]
-pub(super) struct Folder {
-    /// The folder's ID; the root of the bed has the empty one.
-    pub(super) id: Option<FileId>,
-    pub(super) created: i64,
-    pub(super) children: BTreeMap<Arc<str>, Ino>,
-    /// When the last complete listing ended.
-    pub(super) listed: Option<Instant>,
-    /// After a failed refresh the old view serves until then.
-    pub(super) excused: Option<Instant>,
-    pub(super) in_flight: Option<Listing>,
-    /// Objects this mount removed from here, which a listing may show for a while.
-    pub(super) gone: HashMap<FileId, Instant>,
-}
-
-impl std::fmt::Debug for Folder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Folder").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-/// All inodes by number.
+/// All inodes by number, and those that the service knows by ID.
 #[derive(Debug)]
 pub(super) struct Table {
     nodes: HashMap<Ino, Node>,
+    ids: HashTable<Ino>,
+    hasher: RandomState,
+    shapes: Shapes,
     next: u64,
+    /// Folders of which the state file has not got everything.
+    pub(super) unsaved: HashSet<Ino>,
+    /// When folders were last looked at.
+    pub(super) looks: HashMap<Ino, Instant>,
 }
 
 impl Table {
     /// A table that knows the root, a folder of this ID.
     pub(super) fn new(root: FileId) -> Self {
-        let mut table = Self { nodes: HashMap::new(), next: Ino::ROOT.0 };
-        let folder = Folder { id: Some(root), ..Folder::default() };
-        let root = table.add(None, "".into(), Kind::Folder(Box::new(folder)));
+        let mut table = Self {
+            nodes: HashMap::new(),
+            ids: HashTable::new(),
+            hasher: RandomState::new(),
+            shapes: Shapes::default(),
+            next: Ino::ROOT.0,
+            unsaved: HashSet::new(),
+            looks: HashMap::new(),
+        };
+        let root = table.add_folder(None, "".into(), root, 0);
         debug_assert_eq!(root, Ino::ROOT);
         table
     }
@@ -116,6 +77,14 @@ impl Table {
     }
 
     /// Every folder.
+    pub(super) fn folders(&self) -> impl Iterator<Item = (Ino, &Folder)> {
+        self.nodes.iter().filter_map(|(ino, node)| match &node.kind {
+            Kind::Folder(folder) => Some((*ino, &**folder)),
+            Kind::File(_) => None,
+        })
+    }
+
+    /// Every folder, to be changed.
     pub(super) fn folders_mut(&mut self) -> impl Iterator<Item = &mut Folder> {
         self.nodes.values_mut().filter_map(|node| match &mut node.kind {
             Kind::Folder(folder) => Some(&mut **folder),
@@ -123,56 +92,162 @@ impl Table {
         })
     }
 
-    /// The inode of a folder, by looking at all.
+    /// The row of a file that the service has.
+    pub(super) fn entry(&self, ino: Ino) -> Option<Entry> {
+        let node = self.nodes.get(&ino)?;
+        self.shapes.unpack(node.row()?, &node.name)
+    }
+
+    /// Whether the row is what is known of the inode.
+    pub(super) fn is_as_told(&mut self, ino: Ino, row: &Entry) -> bool {
+        let Some(node) = self.nodes.get(&ino) else { return false };
+        match &node.kind {
+            Kind::File(known) => *known == self.shapes.pack(row, &node.name),
+            Kind::Folder(folder) => row.kind == EntryKind::Folder && folder.created == row.created,
+        }
+    }
+
+    /// What a row of a folder told, as far as it matters; `name` is its name at the service.
+    pub(super) fn folder_row(&self, ino: Ino, name: &str) -> Option<Entry> {
+        let folder = self.folder(ino).ok()?;
+        Some(Entry {
+            id: folder.id.clone()?,
+            name: name.into(),
+            parent: FileId::root(),
+            created: folder.created,
+            updated: folder.created,
+            kind: EntryKind::Folder,
+        })
+    }
+
+    fn find(&self, id: &str, is_it: impl Fn(&Node) -> bool) -> Option<Ino> {
+        let is_meant = |ino: &Ino| {
+            let node = self.nodes.get(ino);
+            node.is_some_and(|node| node.id() == Some(id) && is_it(node))
+        };
+        self.ids.find(self.hasher.hash_one(id), is_meant).copied()
+    }
+
+    /// The inode of a folder.
     pub(super) fn find_folder(&self, id: &FileId) -> Option<Ino> {
-        let is_it = |node: &Node| match &node.kind {
-            Kind::Folder(folder) => folder.id.as_ref() == Some(id),
-            Kind::File(_) => false,
-        };
-        let found = self.nodes.iter().find(|(_, node)| is_it(node));
-        found.map(|(ino, _)| *ino)
+        self.find(id.as_str(), Node::is_folder)
     }
 
-    /// The inode of an object that a folder names, by looking at all.
+    /// The inode of a file that a folder names.
     pub(super) fn find_file(&self, id: &FileId) -> Option<Ino> {
-        let is_it = |node: &Node| match &node.kind {
-            Kind::File(Some(entry)) => entry.id == *id && node.parent.is_some(),
-            _ => false,
-        };
-        let found = self.nodes.iter().find(|(_, node)| is_it(node));
-        found.map(|(ino, _)| *ino)
+        self.find(id.as_str(), |node| !node.is_folder() && node.parent.is_some())
     }
 
-    /// A new inode under `parent`, which names it from now on.
-    pub(super) fn add(&mut self, parent: Option<Ino>, name: Arc<str>, kind: Kind) -> Ino {
+    /// The inode of an object that this folder names.
+    pub(super) fn find_in(&self, folder: Ino, id: &FileId) -> Option<Ino> {
+        self.find(id.as_str(), |node| node.parent() == Some(folder))
+    }
+
+    /// Has the inode be found by its ID, and its entry be written into the state file; to be undone
+    /// before either changes.
+    fn index(&mut self, ino: Ino) {
+        self.note(ino);
+        let Self { nodes, ids, hasher, .. } = self;
+        let hash = |ino: &Ino| {
+            let id = nodes.get(ino).and_then(Node::id);
+            hasher.hash_one(id.unwrap_or_default())
+        };
+        if nodes.get(&ino).is_some_and(|node| node.id().is_some()) {
+            ids.insert_unique(hash(&ino), ino, hash);
+        }
+    }
+
+    fn unindex(&mut self, ino: Ino) {
+        self.note(ino);
+        let id = self.nodes.get(&ino).and_then(Node::id);
+        if let Some(hash) = id.map(|id| self.hasher.hash_one(id))
+            && let Ok(found) = self.ids.find_entry(hash, |other| *other == ino)
+        {
+            found.remove();
+        }
+    }
+
+    /// The entry of the inode in its folder changes.
+    fn note(&mut self, ino: Ino) {
+        let Some(node) = self.nodes.get(&ino) else { return };
+        let (Some(parent), Some(id)) = (node.parent(), node.id().map(FileId::new)) else { return };
+        if !id.is_local()
+            && let Ok(folder) = self.folder_mut(parent)
+        {
+            folder.changed.note(id.as_str());
+            self.unsaved.insert(parent);
+        }
+    }
+
+    /// A new file that the service has not got, under `parent`, which names it from now on.
+    pub(super) fn add_file(&mut self, parent: Ino, name: Arc<str>) -> Ino {
+        self.add(Some(parent), name, Kind::File(Row::default()))
+    }
+
+    /// A folder, likewise.
+    pub(super) fn add_folder(
+        &mut self, parent: Option<Ino>, name: Arc<str>, id: FileId, created: i64,
+    ) -> Ino {
+        let folder = Folder { id: Some(id), created, ..Folder::default() };
+        self.add(parent, name, Kind::Folder(Box::new(folder)))
+    }
+
+    /// What a listing tells, likewise.
+    pub(super) fn add_entry(&mut self, parent: Ino, name: Arc<str>, entry: &Entry) -> Ino {
+        match entry.kind {
+            EntryKind::Folder => {
+                self.add_folder(Some(parent), name, entry.id.clone(), entry.created)
+            }
+            EntryKind::File(_) => {
+                let row = self.shapes.pack(entry, &name);
+                self.add(Some(parent), name, Kind::File(row))
+            }
+        }
+    }
+
+    fn add(&mut self, parent: Option<Ino>, name: Arc<str>, kind: Kind) -> Ino {
         let ino = Ino(self.next);
         self.next += 1;
         self.clear(parent, &name);
-        let node = Node {
-            parent,
-            name: name.clone(),
-            lookups: 0,
-            holds: 0,
-            staged: false,
-            local: false,
-            since: None,
-            attributes: None,
-            kind,
-        };
+        let mut node = Node { parent: None, name: name.clone(), lookups: 0, rare: None, kind };
+        node.set_parent(parent);
         self.nodes.insert(ino, node);
+        self.index(ino);
         if let Some(folder) = parent.and_then(|parent| self.folder_mut(parent).ok()) {
             folder.children.insert(name, ino);
         }
         ino
     }
 
+    /// The file is this object now, or none.
+    pub(super) fn set_entry(&mut self, ino: Ino, entry: Option<&Entry>) {
+        self.unindex(ino);
+        if let Some(node) = self.nodes.get_mut(&ino)
+            && let Kind::File(row) = &mut node.kind
+        {
+            *row = entry.map(|entry| self.shapes.pack(entry, &node.name)).unwrap_or_default();
+        }
+        self.index(ino);
+    }
+
+    /// The folder is another object now.
+    pub(super) fn set_folder_id(&mut self, ino: Ino, id: FileId) {
+        self.unindex(ino);
+        if let Ok(folder) = self.folder_mut(ino) {
+            folder.id = Some(id);
+        }
+        self.index(ino);
+    }
+
     /// Takes the inode out of its folder. It stays as an orphan while anyone needs it.
     pub(super) fn orphan(&mut self, ino: Ino) {
+        self.note(ino);
         let Some(node) = self.nodes.get_mut(&ino) else {
             return;
         };
-        let name = node.name.clone();
-        if let Some(folder) = node.parent.take().and_then(|parent| self.folder_mut(parent).ok())
+        let (name, parent) = (node.name.clone(), node.parent());
+        node.set_parent(None);
+        if let Some(folder) = parent.and_then(|parent| self.folder_mut(parent).ok())
             && folder.children.get(&name) == Some(&ino)
         {
             folder.children.remove(&name);
@@ -181,7 +256,7 @@ impl Table {
     }
 
     /// Makes a name free: what has it becomes an orphan.
-    pub(super) fn clear(&mut self, parent: Option<Ino>, name: &str) {
+    fn clear(&mut self, parent: Option<Ino>, name: &str) {
         let folder = parent.and_then(|parent| self.folder(parent).ok());
         if let Some(old) = folder.and_then(|folder| folder.children.get(name).copied()) {
             self.orphan(old);
@@ -193,14 +268,22 @@ impl Table {
         if self.folder(parent)?.children.get(&name) != Some(&ino) {
             self.clear(Some(parent), &name);
         }
+        // The row keeps the name that the service knows, which may be that shown before.
+        let entry = self.entry(ino);
+        self.note(ino);
         let node = self.get_mut(ino)?;
-        let old = (node.parent.replace(parent), std::mem::replace(&mut node.name, name.clone()));
+        let old = (node.parent(), std::mem::replace(&mut node.name, name.clone()));
+        node.set_parent(Some(parent));
         if let (Some(parent), old_name) = old
             && let Ok(folder) = self.folder_mut(parent)
         {
             folder.children.remove(&old_name);
         }
         self.folder_mut(parent)?.children.insert(name, ino);
+        match entry {
+            Some(entry) => self.set_entry(ino, Some(&entry)),
+            None => self.note(ino),
+        }
         Ok(())
     }
 
@@ -211,15 +294,18 @@ impl Table {
             let Some(node) = self.nodes.get(&ino) else {
                 continue;
             };
-            let needed = node.parent.is_some() || node.lookups > 0 || node.holds > 0;
+            let is_held = node.rare().is_some_and(|rare| rare.holds > 0);
+            let needed = node.parent.is_some() || node.lookups > 0 || is_held;
             if needed || ino == Ino::ROOT {
                 continue;
             }
+            self.unindex(ino);
+            self.looks.remove(&ino);
             let node = self.nodes.remove(&ino);
             if let Some(Node { kind: Kind::Folder(folder), .. }) = node {
                 for child in folder.children.into_values() {
                     if let Some(node) = self.nodes.get_mut(&child) {
-                        node.parent = None;
+                        node.set_parent(None);
                         doomed.push(child);
                     }
                 }

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use bedfs::api::{Client, Created, Error, Settings};
+use bedfs::api::{self, Client, Created, Error, Settings};
 use bedfs::types::FileId;
 use bedfs_emulator::{FaultKind, Options};
 use tempfile::TempDir;
@@ -193,7 +193,7 @@ fn foreground_calls_go_before_background_calls() {
         for _ in 0..5 {
             detail(&client).await.expect("there");
         }
-        let background = tokio::spawn(detail(&client.background()));
+        let background = tokio::spawn(api::in_background(detail(&client)));
         tokio::time::sleep(Duration::from_millis(50)).await;
         let mut foreground = tokio::task::JoinSet::new();
         for _ in 0..5 {

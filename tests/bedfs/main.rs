@@ -27,6 +27,7 @@
 //! | `faults_programs` | faults under whole programs: what passes is not noticed, what stays costs no version |
 //! | `interruption` | who is killed while it waits is gone, a silent service is given up, what moves is not cut |
 //! | `journal` | who has the journal, and what outlives a kill, damage and missing files |
+//! | `listings` | what is known of folders: over remounts and kills, in large folders, as others change them, and at the limit |
 //! | `local_names` | what programs write beside a picture stays here, and is uploaded once when it gets a proper name |
 //! | `local_places` | local files in places that change: not lost, and never in another's place |
 //! | `model` | random operations on a mount and on a plain folder, compared |
@@ -84,6 +85,7 @@ mod harness;
 mod interruption;
 mod journal;
 mod journaled;
+mod listings;
 mod local_names;
 mod local_places;
 mod model;

@@ -1,0 +1,49 @@
+//! News: what a listing changed of what the kernel may remember.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
+
+use super::Tree;
+use crate::types::Ino;
+
+/// What changed in one folder.
+#[derive(Clone, Debug)]
+pub struct News {
+    /// The folder.
+    pub folder: Ino,
+    /// Names that went, came, or are another object's.
+    pub names: Vec<Arc<str>>,
+    /// Files that are the same objects, and of which something else is told.
+    pub files: Vec<Ino>,
+}
+
+/// Whoever wants to be told.
+#[derive(Debug, Default)]
+pub(super) struct Listener(OnceLock<Sender<News>>);
+
+impl News {
+    pub(super) fn of(folder: Ino) -> Self {
+        Self { folder, names: Vec::new(), files: Vec::new() }
+    }
+}
+
+impl Tree {
+    /// What listings change from now on. For one who asks once.
+    pub fn news(&self) -> Receiver<News> {
+        let (sender, receiver) = channel();
+        // A second one hears nothing.
+        let _first = self.listener.0.set(sender);
+        receiver
+    }
+
+    /// With no lock held: the kernel may ask something before it takes the news.
+    pub(super) fn tell(&self, news: News) {
+        if news.names.is_empty() && news.files.is_empty() {
+            return;
+        }
+        if let Some(listener) = self.listener.0.get() {
+            // Nobody listens at the end of the mount.
+            let _unheard = listener.send(news);
+        }
+    }
+}
