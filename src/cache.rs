@@ -11,10 +11,12 @@ mod shelf;
 mod sidecar;
 mod writer;
 
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use md5::{Digest, Md5 as Hasher};
@@ -80,6 +82,8 @@ pub struct BlockCache {
 struct Disk {
     shelf: Arc<Shelf>,
     writer: Writer,
+    /// A file is being checked as a whole: one at a time.
+    checking: Arc<AtomicBool>,
 }
 
 impl BlockCache {
@@ -94,7 +98,7 @@ impl BlockCache {
         let begun = || -> io::Result<Disk> {
             let shelf = Arc::new(Shelf::open(dir, limit)?);
             let writer = Writer::start(shelf.clone())?;
-            Ok(Disk { shelf, writer })
+            Ok(Disk { shelf, writer, checking: Arc::default() })
         };
         let disk = match limit {
             0 => None,
@@ -197,6 +201,41 @@ impl BlockCache {
     /// Whether all of the file is on disk, and was proven by md5.
     pub fn is_proven(&self, file: &Entry) -> bool {
         self.data(file).is_some_and(|data| data.is_proven())
+    }
+
+    /// The data file, if all of the file is in it, checked in this mount, and proven by md5 where the
+    /// listing has one. It is never written to again, though its name may go. `None` otherwise; what
+    /// has not been checked then is, by a thread of its own.
+    pub fn whole(&self, file: &Entry) -> Option<File> {
+        let (disk, data) = (self.disk.as_ref()?, self.data(file)?);
+        let listed = file.picture().and_then(|picture| picture.md5);
+        if let Some(lent) = data.lend(listed) {
+            return Some(lent);
+        }
+        if !data.is_whole() || disk.checking.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let (shelf, checking) = (disk.shelf.clone(), disk.checking.clone());
+        let (key, name) = (Key::of(&file.id), file.name.clone());
+        let check = move || {
+            match data.check_all(listed) {
+                Ok(true) => {}
+                Ok(false) => {
+                    tracing::warn!("what is cached of {name:?} has not the md5 of the listing");
+                    shelf.remove(key);
+                }
+                Err(error) => {
+                    tracing::warn!("the cache of {name:?} is given up: {error}");
+                    shelf.remove(key);
+                }
+            }
+            checking.store(false, Ordering::Relaxed);
+        };
+        if let Err(error) = std::thread::Builder::new().name("check".to_owned()).spawn(check) {
+            tracing::warn!("no thread to check a cached file: {error}");
+            disk.checking.store(false, Ordering::Relaxed);
+        }
+        None
     }
 
     /// Throws out what is here of a file; a pin stays.

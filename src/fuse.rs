@@ -5,6 +5,7 @@
 //! EIO.
 
 mod convert;
+mod lending;
 mod names;
 mod waiting;
 
@@ -24,7 +25,8 @@ use tokio::runtime::Handle;
 
 use crate::fs::{Attr, Change, Fs, Opened, Result};
 use crate::names::NAME_MAX;
-use convert::{BLOCK, Refuse, file_attr, ino, open_flags, reply_xattr, time};
+use convert::{BLOCK, Refuse, file_attr, ino, reply_xattr, time};
+use lending::Lending;
 use names::Names;
 pub use waiting::Patience;
 use waiting::{Held, Waiting, answer};
@@ -42,6 +44,7 @@ const MAX_BACKGROUND: u16 = 64;
 pub struct Adapter {
     fs: Arc<Fs>,
     waiting: Waiting,
+    lending: Lending,
     /// How long the kernel may answer for itself.
     ttl: Duration,
 }
@@ -49,7 +52,8 @@ pub struct Adapter {
 impl Adapter {
     /// An adapter whose requests wait in `runtime`.
     pub fn new(fs: Arc<Fs>, runtime: Handle, patience: Patience, ttl: Duration) -> Self {
-        Self { fs: fs.clone(), waiting: Waiting { fs, runtime, patience }, ttl }
+        let lending = Lending::new(fs.clone());
+        Self { fs: fs.clone(), waiting: Waiting { fs, runtime, patience }, ttl, lending }
     }
 
     /// Answers when the work is done, with what the kernel need not give back.
@@ -88,6 +92,7 @@ impl fuser::Filesystem for Adapter {
                 tracing::info!("the kernel lacks {missing:?}");
             }
         }
+        self.lending.negotiate(config);
         let write = config.set_max_write(MAX_WRITE);
         let background = config.set_max_background(MAX_BACKGROUND);
         match (write, background) {
@@ -192,7 +197,7 @@ impl fuser::Filesystem for Adapter {
     fn open(&self, req: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let read_only = flags.0 & libc::O_ACCMODE == libc::O_RDONLY;
         answer("open", reply, self.fs.open(ino(number), flags.0, req.pid()), |reply, opened| {
-            reply.opened(FileHandle(opened.handle), open_flags(opened, read_only));
+            self.lending.open(reply, opened, read_only);
         });
     }
 
@@ -201,11 +206,11 @@ impl fuser::Filesystem for Adapter {
         reply: ReplyCreate,
     ) {
         let (fs, name, ttl, pid) = (self.fs.clone(), name.to_owned(), self.ttl, req.pid());
+        let lending = self.lending.clone();
         let work = async move { fs.create(ino(parent), &name, mode & !umask, flags, pid).await };
         let held = |(attr, opened): &(Attr, Opened)| Held::File(attr.ino, opened.handle);
         self.waiting.spawn("create", req, reply, work, held, move |reply, (attr, opened)| {
-            let handle = FileHandle(opened.handle);
-            reply.created(&ttl, &file_attr(&attr), GENERATION, handle, open_flags(opened, false));
+            lending.create(reply, &ttl, &file_attr(&attr), opened);
         });
     }
 

@@ -17,6 +17,7 @@ mod proof;
 mod reading;
 mod stream;
 
+use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -130,6 +131,14 @@ impl Reader {
             self.forget(file);
         }
         standing != Standing::Good
+    }
+
+    /// The whole file as it lies in the cache on disk, to be read from there: all of its bytes,
+    /// proven by its md5 where the listing tells one. `None` where something is missing, or is not
+    /// yet checked in this mount; the check then begins in the background, and a later call tells.
+    /// What was handed out is never written to again, though its name may go.
+    pub fn whole(&self, file: &Entry) -> Option<File> {
+        self.cache.whole(file)
     }
 
     /// Ends the flights of a file that nobody has open any more.

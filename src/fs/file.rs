@@ -334,6 +334,9 @@ impl Fs {
             let mut state = local.state();
             state.opens -= 1;
             state.writers -= u32::from(file.writable);
+            if state.opens == 0 {
+                state.lent = None;
+            }
             file.writable && state.writers == 0
         };
         // A close may have been answered early: its upload is waited for, and not repeated.

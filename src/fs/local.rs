@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 
 use super::Fs;
+use super::lend::Lent;
 use crate::staging::StagedFile;
 use crate::state::{Phase, Replacing, RowId};
 use crate::types::{Entry, FileId, Ino};
@@ -69,6 +70,8 @@ pub(super) struct State {
     pub(super) error: Option<(u64, Arc<str>)>,
     /// The object goes when nobody has it open: its name went before.
     pub(super) held: Option<FileId>,
+    /// The kernel reads it by itself, until its last close.
+    pub(super) lent: Option<Lent>,
 }
 
 impl State {

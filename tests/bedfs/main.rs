@@ -34,6 +34,7 @@
 //! | `moved` | each link that takes the place of another is recorded, and nothing else |
 //! | `options` | every mount option in its three spellings, the configuration file, the environment |
 //! | `outages` | each fault while reading and listing |
+//! | `passthrough` | the kernel reads cached files by itself, and reads what it would otherwise |
 //! | `pending` | what is not at the service is listed, exported, tried again and given up |
 //! | `probe` | what the service does is found out, and nothing is left |
 //! | `saves` | how vim, rsync and others save: the bed sees each version once |
@@ -92,6 +93,7 @@ mod model;
 mod moved;
 mod options;
 mod outages;
+mod passthrough;
 mod pending;
 mod probe;
 mod saves;

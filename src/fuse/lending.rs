@@ -1,0 +1,102 @@
+//! Lending as FUSE does it: passthrough, by an ID that the kernel gives a file on disk. The replies
+//! to who opened a file are here, since they tell the kernel whether it goes on by itself.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use fuser::{
+    BackingId, FileAttr, FileHandle, FopenFlags, InitFlags, KernelConfig, ReplyCreate, ReplyOpen,
+};
+
+use super::GENERATION;
+use super::convert::open_flags;
+use crate::fs::{Backing, Fs, Opened, Way};
+
+/// Open files may be passed through to a disk, but not to another stack of file systems.
+const STACK_DEPTH: u32 = 1;
+
+/// Lets the kernel read open files by itself, where it can.
+#[derive(Clone)]
+pub(super) struct Lending {
+    fs: Arc<Fs>,
+    /// Whether the kernel can, as far as is known.
+    is_possible: Arc<AtomicBool>,
+}
+
+impl Lending {
+    pub(super) fn new(fs: Arc<Fs>) -> Self {
+        Self { fs, is_possible: Arc::default() }
+    }
+
+    /// Asks for it, of a kernel that has it (6.9).
+    pub(super) fn negotiate(&self, config: &mut KernelConfig) {
+        let passthrough = config.add_capabilities(InitFlags::FUSE_PASSTHROUGH);
+        let is_possible = passthrough.is_ok() && config.set_max_stack_depth(STACK_DEPTH).is_ok();
+        self.is_possible.store(is_possible, Ordering::Relaxed);
+    }
+
+    /// Answers who opened a file.
+    pub(super) fn open(&self, reply: ReplyOpen, opened: Opened, read_only: bool) {
+        let handle = FileHandle(opened.handle);
+        let register = |file: &File| self.register(file, |file| reply.open_backing(file));
+        let way = self.fs.way(opened.handle, register);
+        let flags = flags(&way, opened, read_only);
+        match backing(way) {
+            Some(backing) => reply.opened_passthrough(handle, flags, &backing),
+            None => reply.opened(handle, flags),
+        }
+    }
+
+    /// Answers who made a file, or found it there, and opened it.
+    pub(super) fn create(
+        &self, reply: ReplyCreate, ttl: &Duration, attr: &FileAttr, opened: Opened,
+    ) {
+        let handle = FileHandle(opened.handle);
+        let register = |file: &File| self.register(file, |file| reply.open_backing(file));
+        let way = self.fs.way(opened.handle, register);
+        let flags = flags(&way, opened, false);
+        match backing(way) {
+            Some(backing) => {
+                reply.created_passthrough(ttl, attr, GENERATION, handle, flags, &backing);
+            }
+            None => reply.created(ttl, attr, GENERATION, handle, flags),
+        }
+    }
+
+    /// Makes a file known to the kernel; where that is refused, as to all but root, no other is tried.
+    fn register(
+        &self, file: &File, register: impl FnOnce(&File) -> io::Result<BackingId>,
+    ) -> Option<Backing> {
+        if !self.is_possible.load(Ordering::Relaxed) {
+            return None;
+        }
+        match register(file) {
+            Ok(id) => Some(Arc::new(id) as Backing),
+            Err(error) => {
+                tracing::info!("the kernel does not read by itself: {error}");
+                self.is_possible.store(false, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+}
+
+fn backing(way: Way) -> Option<Arc<BackingId>> {
+    match way {
+        Way::Lent(backing) => backing.downcast().ok(),
+        Way::Calls | Way::Beside => None,
+    }
+}
+
+fn flags(way: &Way, opened: Opened, read_only: bool) -> FopenFlags {
+    match way {
+        Way::Calls => open_flags(opened, read_only),
+        Way::Beside => open_flags(Opened { is_stream: true, ..opened }, read_only),
+        // There are no pages to keep or to drop.
+        Way::Lent(_) if read_only => FopenFlags::FOPEN_NOFLUSH,
+        Way::Lent(_) => FopenFlags::empty(),
+    }
+}

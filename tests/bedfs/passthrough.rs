@@ -1,0 +1,103 @@
+//! Passthrough: where the kernel reads a cached file by itself, it reads what it would otherwise.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+use crate::command::{kill, pid};
+use crate::harness::{Mount, noise, run, wait_until};
+use crate::semantics::{bed, no_violations, open_rw};
+
+/// Whether this machine can do what is tested here. If not, that is told, and no test of this module
+/// says anything.
+fn is_possible() -> bool {
+    let release = run("uname", ["-r"]);
+    let mut parts = release.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    // SAFETY: no argument, and it never fails.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    let is_possible = is_root && version >= (6, 9);
+    if !is_possible {
+        eprintln!("NOT TESTED: passthrough takes root and Linux 6.9, this is {release}");
+    }
+    is_possible
+}
+
+/// All of an open file, read while the mount's process is stopped; `None` if it could not be.
+fn read_without_the_mount(mount: &Mount, file: &File, len: usize) -> Option<Vec<u8>> {
+    let process = pid(mount);
+    let file = file.try_clone().expect("a duplicate");
+    let (sender, bytes) = std::sync::mpsc::channel();
+    kill(process, libc::SIGSTOP);
+    std::thread::spawn(move || {
+        let mut bytes = vec![0; len];
+        let read = file.read_exact_at(&mut bytes, 0);
+        drop(file);
+        let _nobody_waits = sender.send(read.map(|()| bytes));
+    });
+    let read = bytes.recv_timeout(Duration::from_secs(2));
+    kill(process, libc::SIGCONT);
+    read.ok().map(|read| read.expect("readable"))
+}
+
+#[test]
+fn a_cached_file_is_read_by_the_kernel_itself() {
+    if !is_possible() {
+        return;
+    }
+    let bytes = noise(1, 3 << 20);
+    let mount = bed(|bed| drop(bed.put("a.jpg", &bytes)));
+    let path = mount.at("a.jpg");
+    let first = File::open(&path).expect("opens");
+    assert!(read_without_the_mount(&mount, &first, bytes.len()).is_none(), "nothing is here yet");
+    assert!(fs::read(&path).expect("readable") == bytes);
+    drop(first);
+    for _ in 0..2 {
+        let lent = || {
+            let file = File::open(&path).expect("opens");
+            read_without_the_mount(&mount, &file, bytes.len()).is_some_and(|read| read == bytes)
+        };
+        wait_until("it is read without the mount", lent);
+        // What the mount before kept is checked before it is lent.
+        mount.remount(&[]);
+    }
+    assert_eq!(mount.emulator.total_traffic(), bytes.len() as u64);
+    no_violations(&mount);
+}
+
+#[test]
+fn a_change_of_a_file_that_is_lent_shows_to_who_opens_it_then() {
+    if !is_possible() {
+        return;
+    }
+    let (old, new) = (noise(1, 3 << 20), noise(2, 2 << 20));
+    let mut changed = old.clone();
+    changed[1000..1007].copy_from_slice(b"changed");
+    let mount = bed(|bed| drop(bed.put("a.jpg", &old)));
+    let path = mount.at("a.jpg");
+    assert!(fs::read(&path).expect("readable") == old);
+    let before = File::open(&path).expect("opens");
+    wait_until("it is lent", || {
+        read_without_the_mount(&mount, &before, old.len()).is_some_and(|read| read == old)
+    });
+    let mut part = [0; 7];
+    let writer = open_rw(&path);
+    writer.write_all_at(b"changed", 1000).expect("written");
+    writer.read_exact_at(&mut part, 1000).expect("readable");
+    assert_eq!(&part, b"changed");
+    assert!(fs::read(&path).expect("readable") == changed, "before it is closed");
+    drop(writer);
+    assert!(fs::read(&path).expect("readable") == changed, "after");
+    File::create(&path).and_then(|mut file| file.write_all(&new)).expect("written over");
+    assert!(fs::read(&path).expect("readable") == new);
+    let mut all = vec![0; new.len()];
+    before.read_exact_at(&mut all, 0).expect("readable");
+    assert!(all == old[..new.len()], "who had it open before reads what it was");
+    drop(before);
+    assert!(fs::read(&path).expect("readable") == new);
+    assert_eq!(mount.emulator.read("a.jpg").as_ref(), Some(&new));
+    fs::rename(&path, mount.at("b.jpg")).expect("renamed");
+    assert!(fs::read(mount.at("b.jpg")).expect("readable") == new);
+    no_violations(&mount);
+}
