@@ -25,6 +25,7 @@ mod xattr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::account::AccountCache;
@@ -150,6 +151,8 @@ pub struct Fs {
     structure: Semaphore,
     /// Held while it is looked for what uploads of removed files made.
     clearing: Semaphore,
+    /// Where the disk is waited for.
+    runtime: Handle,
     /// When the mount began.
     born: std::time::SystemTime,
 }
@@ -178,6 +181,7 @@ impl Fs {
             renaming: Semaphore::new(1),
             structure: Semaphore::new(STRUCTURE as usize),
             clearing: Semaphore::new(1),
+            runtime: Handle::current(),
             born: std::time::SystemTime::now(),
         };
         fs.take_over()?;

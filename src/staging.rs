@@ -8,6 +8,7 @@
 //! the base. Both outlive the value, until they are removed.
 
 mod base;
+mod hash;
 mod log;
 
 use std::fs::{File, OpenOptions};
@@ -15,13 +16,13 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use md5::{Digest, Md5 as Hasher};
 use rangemap::RangeSet;
 
-use crate::types::Md5;
 pub use base::Part;
+use hash::Prefix;
+pub use hash::Sum;
 use log::ExtentLog;
 pub use log::is_log;
 
@@ -39,6 +40,8 @@ pub struct StagedFile {
     path: Option<PathBuf>,
     /// Tells which bytes lie over the base. There is none without a base or a name.
     log: Option<ExtentLog>,
+    /// What is hashed so far. Locked before `extents`, and only by who may wait for the disk.
+    prefix: Mutex<Prefix>,
     extents: Mutex<Extents>,
 }
 
@@ -55,6 +58,11 @@ struct Extents {
     filled: RangeSet<u64>,
     /// Counts the changes of content; filling is none.
     generation: u64,
+    /// Bytes that are hashed, or being hashed, and whether any of them changed since.
+    hashed: u64,
+    is_rewritten: bool,
+    /// Whether somebody hashes behind the writer.
+    is_followed: bool,
 }
 
 /// What a read of a staged file comes to.
@@ -64,17 +72,6 @@ pub enum Staged {
     Bytes(Vec<u8>),
     /// This part of the base must be filled in first.
     Missing(Range<u64>),
-}
-
-/// The content of a staged file at one generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sum {
-    /// Of all bytes.
-    pub md5: Md5,
-    /// Bytes.
-    pub size: u64,
-    /// The generation that was hashed.
-    pub generation: u64,
 }
 
 impl StagedFile {
@@ -131,8 +128,11 @@ impl StagedFile {
             present: RangeSet::new(),
             filled: RangeSet::new(),
             generation: 0,
+            hashed: 0,
+            is_rewritten: false,
+            is_followed: false,
         };
-        Self { file, path, log, extents: Mutex::new(extents) }
+        Self { file, path, log, prefix: Mutex::default(), extents: Mutex::new(extents) }
     }
 
     /// Has the disk keep what was written so far, over a power failure too.
@@ -194,7 +194,7 @@ impl StagedFile {
         extents.present.insert(offset..end);
         extents.filled.remove(offset..end);
         extents.len = extents.len.max(end);
-        extents.generation += 1;
+        extents.changed_from(offset);
         Ok(())
     }
 
@@ -222,7 +222,7 @@ impl StagedFile {
         extents.present.remove(len..u64::MAX);
         extents.filled.remove(len..u64::MAX);
         extents.len = len;
-        extents.generation += 1;
+        extents.changed_from(len);
         Ok(())
     }
 
@@ -239,31 +239,6 @@ impl StagedFile {
         let mut bytes = vec![0; (end - offset) as usize];
         self.file.read_exact_at(&mut bytes, offset)?;
         Ok(Staged::Bytes(bytes))
-    }
-
-    /// The md5 of the whole content, nothing of which may be missing. Reads it all: not for a
-    /// session thread.
-    pub fn sum(&self) -> io::Result<Sum> {
-        let Extents { len, generation, .. } = *self.extents();
-        let mut hasher = Hasher::new();
-        let mut buffer = vec![0; CHUNK.min(len as usize)];
-        let mut offset = 0;
-        while offset < len {
-            let want = buffer.len().min((len - offset) as usize);
-            match self.file.read_exact_at(&mut buffer[..want], offset) {
-                // Cut meanwhile: then the generation tells that this sum is of nothing.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
-                read => read?,
-            }
-            hasher.update(&buffer[..want]);
-            offset += want as u64;
-        }
-        Ok(Sum { md5: Md5::new(hasher.finalize().into()), size: len, generation })
-    }
-
-    /// `sum`, on a thread where it holds nobody up.
-    pub async fn sum_aside(self: Arc<Self>) -> io::Result<Sum> {
-        tokio::task::spawn_blocking(move || self.sum()).await.map_err(io::Error::other)?
     }
 
     /// Another handle on the bytes, for sending them.
@@ -283,7 +258,8 @@ impl StagedFile {
             copy.file.write_all_at(&buffer[..want], offset)?;
             offset += want as u64;
         }
-        *copy.extents() = extents.clone();
+        let (hashed, is_rewritten, is_followed) = (0, false, false);
+        *copy.extents() = Extents { hashed, is_rewritten, is_followed, ..extents.clone() };
         drop(extents);
         Ok(copy)
     }
@@ -301,6 +277,12 @@ fn plain(label: &str) -> String {
 }
 
 impl Extents {
+    /// The content changed at `offset` and after it.
+    fn changed_from(&mut self, offset: u64) {
+        self.generation += 1;
+        self.is_rewritten |= offset < self.hashed;
+    }
+
     fn missing(&self, within: Range<u64>) -> Option<Range<u64>> {
         let end = within.end.min(self.base);
         if within.start >= end {

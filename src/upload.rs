@@ -90,6 +90,8 @@ pub struct Job<'a> {
     pub bytes: &'a (dyn Fn() -> std::io::Result<File> + Send + Sync),
     /// Whether the bytes are still those that were summed.
     pub unchanged: &'a (dyn Fn() -> bool + Send + Sync),
+    /// Told when all bytes are sent, before the service has checked them.
+    pub sent: &'a (dyn Fn() + Send + Sync),
 }
 
 /// Uploads, and gives the ID of the new object.
@@ -102,6 +104,7 @@ pub async fn upload(client: &Client, job: &Job<'_>) -> Result<FileId, Error> {
                 // Never completed, so never an object.
                 return Err(Error::Changed);
             }
+            (job.sent)();
             complete(client, job, &preupload).await
         }
     }
@@ -113,7 +116,7 @@ pub async fn instant(
     client: &Client, folder: &FileId, name: &str, sum: Sum,
 ) -> Result<Option<FileId>, Error> {
     let bytes = || Err(std::io::ErrorKind::Unsupported.into());
-    let job = Job { folder, name, sum, bytes: &bytes, unchanged: &|| true };
+    let job = Job { folder, name, sum, bytes: &bytes, unchanged: &|| true, sent: &|| () };
     match create(client, &job).await? {
         Begun::Done(id) => Ok(Some(id)),
         // Never completed, so never an object.

@@ -39,6 +39,8 @@ pub struct Bytes<'a> {
     pub may_be_there: bool,
     /// Whether the bytes are still wanted, as they were summed.
     pub unchanged: &'a (dyn Fn() -> bool + Send + Sync),
+    /// Told when they are sent, before the service has checked them.
+    pub sent: &'a (dyn Fn() + Send + Sync),
 }
 
 impl Bed {
@@ -69,7 +71,8 @@ impl Bed {
         &self, folder: &FileId, name: &str, bytes: Bytes<'_>,
     ) -> Result<FileId, upload::Error> {
         let reader = || bytes.staged.reader();
-        let job = Job { folder, name, sum: bytes.sum, bytes: &reader, unchanged: bytes.unchanged };
+        let Bytes { sum, unchanged, sent, .. } = bytes;
+        let job = Job { folder, name, sum, bytes: &reader, unchanged, sent };
         upload::upload(&self.client, &job).await
     }
 

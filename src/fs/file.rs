@@ -11,7 +11,7 @@ use super::local::{InUse, LocalFile, State};
 use super::{Error, Fs, Result, control, turn};
 use crate::process;
 use crate::read;
-use crate::staging::Staged;
+use crate::staging::{Staged, StagedFile};
 use crate::tree::{Error as TreeError, What};
 use crate::types::{Entry, Ino};
 
@@ -267,12 +267,27 @@ impl Fs {
         if !file.writable {
             return Err(Error::BadHandle);
         }
-        self.stage(&file.local)?.write_at(offset, data)?;
+        let staged = self.stage(&file.local)?;
+        staged.write_at(offset, data)?;
+        self.follow(staged);
         file.wrote.store(true, Ordering::Relaxed);
         // Again, since an upload may have ended between the two.
         self.tree.set_staged(file.local.ino, true);
         self.touch(file.local.ino);
         Ok(())
+    }
+
+    /// Has what is written hashed behind the writer.
+    fn follow(&self, staged: Arc<StagedFile>) {
+        if !staged.wants_follower() {
+            return;
+        }
+        self.runtime.spawn_blocking(move || {
+            if let Err(error) = staged.follow() {
+                // The sum reads it again, and tells.
+                tracing::warn!("hashing what is written: {error}");
+            }
+        });
     }
 
     /// Whether this close of a descriptor has something to upload.

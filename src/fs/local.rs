@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use super::Fs;
 use super::lend::Lent;
+use super::{Fs, uploads};
 use crate::staging::StagedFile;
 use crate::state::{Phase, Replacing, RowId};
 use crate::types::{Entry, FileId, Ino};
@@ -57,6 +57,8 @@ pub(super) struct State {
     /// A replacement that was cut off half way.
     pub(super) replacing: Option<Replacing>,
     pub(super) uploading: bool,
+    /// Held by an upload in the background until its bytes are sent.
+    pub(super) place: Option<uploads::Place>,
     /// A mount before this one may have begun its upload, which may complete by itself.
     pub(super) is_restored: bool,
     /// Where the upload under way goes to: a folder and a name in it.
@@ -96,6 +98,16 @@ impl State {
     pub(super) fn base_of(&self, row: RowId) -> Option<Arc<Entry>> {
         let kept = self.kept.iter().chain(&self.earlier).find(|kept| kept.row == row);
         kept.and_then(|kept| kept.base.clone())
+    }
+
+    /// What is to be published, at first or of this row again. That may have become the version
+    /// before one that is being written, and was promised to nobody.
+    pub(super) fn to_publish(&self, row: Option<RowId>) -> Option<Kept> {
+        let is_now = |kept: &Kept| row.is_none_or(|row| row == kept.row);
+        match &self.kept {
+            Some(kept) if is_now(kept) => self.dirty().map(|_| kept.clone()),
+            _ => self.earlier.clone().filter(is_now),
+        }
     }
 
     /// A replacement was cut off. The old version may be gone; the new one has its bytes wherever

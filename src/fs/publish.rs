@@ -83,13 +83,12 @@ impl Fs {
         &self, local: &Arc<LocalFile>, place: Option<&Place>,
     ) -> Result<()> {
         // What goes on being written to is copied before the second try, and then cannot change.
-        let mut copy = false;
+        let (mut copy, mut row) = (false, None);
         loop {
             let kept = {
                 let mut state = local.state();
-                let (Some(kept), Some(_)) = (state.kept.clone(), state.dirty()) else {
-                    return Ok(());
-                };
+                let Some(kept) = state.to_publish(row) else { return Ok(()) };
+                row = Some(kept.row);
                 if state.removed {
                     return Ok(());
                 }
@@ -154,8 +153,9 @@ impl Fs {
         self.spare_twin(parent, &target.name, &old, (sum.md5, sum.size)).await?;
         let unchanged = || source.generation() == sum.generation && !local.state().removed;
         let may_be_there = self.record_sent(local, kept.row, sum)?;
-        let (row, staged) = (kept.row, &*source);
-        let bytes = Bytes { row, staged, sum, may_be_there, unchanged: &unchanged };
+        let sent = || drop(local.state().place.take());
+        let (row, staged, unchanged, sent) = (kept.row, &*source, &unchanged, &sent);
+        let bytes = Bytes { row, staged, sum, may_be_there, unchanged, sent };
         let stored = self.bed.store(&target, bytes).await?;
         self.tree.doubt_twins(parent, local.ino, sum.md5, sum.size)?;
         self.take_in(local, kept, place, &stored, Some(sum))

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::{Error, Fs, turn};
@@ -15,18 +15,34 @@ use crate::tree;
 use crate::types::Ino;
 use crate::upload;
 
-/// Files on their way at once.
-const AT_ONCE: usize = 8;
+/// Files whose bytes are on their way at once. Those that the service checks are not counted: they
+/// wait for it alone, and the calls of the next ones go meanwhile.
+const AT_ONCE: usize = 16;
+
+/// Files that are on their way, checked, or waiting to be tried again.
+const MOST: usize = 256;
 
 /// How long a file waits after a failure that may pass, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 
 /// Files that wait for their upload.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Uploads {
     waiting: Mutex<BTreeSet<Ino>>,
     changed: Notify,
+    /// A file has one of these until its bytes are sent.
+    places: Arc<Semaphore>,
+}
+
+/// One of the places for files that are being sent.
+pub(super) type Place = OwnedSemaphorePermit;
+
+impl Default for Uploads {
+    fn default() -> Self {
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        Self { waiting: Mutex::default(), changed: Notify::default(), places }
+    }
 }
 
 impl Uploads {
@@ -40,8 +56,17 @@ impl Uploads {
         self.changed.notify_one();
     }
 
-    fn take(&self) -> Option<Ino> {
-        self.waiting().pop_first()
+    async fn take(&self) -> Ino {
+        loop {
+            if let Some(ino) = self.waiting().pop_first() {
+                return ino;
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    async fn place(&self) -> Place {
+        self.places.clone().acquire_owned().await.expect("the semaphores are never closed")
     }
 }
 
@@ -50,23 +75,20 @@ impl Fs {
     pub async fn run_uploads(self: Arc<Self>) {
         let mut under_way = JoinSet::new();
         loop {
-            while under_way.len() < AT_ONCE
-                && let Some(ino) = self.uploads.take()
-            {
-                let fs = self.clone();
-                let upload = async move { fs.upload_patiently(ino).await };
-                // The callers have their answers: who waits for one goes first.
-                under_way.spawn(api::in_background(upload));
-            }
-            tokio::select! {
-                () = self.uploads.changed.notified() => {}
-                Some(_) = under_way.join_next() => {}
+            let place = self.uploads.place().await;
+            let (fs, ino) = (self.clone(), self.uploads.take().await);
+            let upload = async move { fs.upload_patiently(ino, place).await };
+            // The callers have their answers: who waits for one goes first.
+            under_way.spawn(api::in_background(upload));
+            while under_way.try_join_next().is_some() {}
+            if under_way.len() >= MOST {
+                under_way.join_next().await;
             }
         }
     }
 
     /// Tries until the service has the file, refuses it for good, or nobody wants it any more.
-    async fn upload_patiently(&self, ino: Ino) {
+    async fn upload_patiently(&self, ino: Ino, mut place: Place) {
         let mut pause = FIRST_PAUSE;
         while self.locals.get(ino).is_some() {
             let local = self.local(ino);
@@ -74,7 +96,10 @@ impl Fs {
                 // It is being written: the last close comes back here.
                 return;
             }
-            let Err(error) = self.publish(&local).await else { return };
+            local.state().place = Some(place);
+            let published = self.publish(&local).await;
+            local.state().place = None;
+            let Err(error) = published else { return };
             if !may_pass(&error) {
                 tracing::error!("{:?} is not uploaded: {error}", self.tree.path(ino));
                 return self.give_up(&local, &error);
@@ -84,6 +109,7 @@ impl Fs {
             tracing::warn!("uploading {path:?} again in {} s: {error}", pause.as_secs());
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+            place = self.uploads.place().await;
         }
     }
 

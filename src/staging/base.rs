@@ -34,6 +34,7 @@ impl StagedFile {
             self.file.write_all_at(part, gap.start)?;
             from = gap.end;
             extents.present.insert(gap.clone());
+            extents.is_rewritten |= gap.start < extents.hashed;
             extents.filled.insert(gap);
         }
         Ok(())

@@ -1,7 +1,10 @@
 //! What a staged file does, held against a plain one.
 
 use super::*;
+use md5::{Digest, Md5 as Hasher};
 use proptest::prelude::*;
+
+use crate::types::Md5;
 
 pub(super) fn staged(base: u64) -> (tempfile::TempDir, StagedFile) {
     let dir = tempfile::tempdir().expect("a temporary folder");

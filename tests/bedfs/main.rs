@@ -36,6 +36,7 @@
 //! | `outages` | each fault while reading and listing |
 //! | `passthrough` | the kernel reads cached files by itself, and reads what it would otherwise |
 //! | `pending` | what is not at the service is listed, exported, tried again and given up |
+//! | `pipeline` | uploads in the background: the steps of many files overlap, within the limits |
 //! | `probe` | what the service does is found out, and nothing is left |
 //! | `saves` | how vim, rsync and others save: the bed sees each version once |
 //! | `semantics` | what a file holds: written anywhere, cut, mapped, appended to, read back |
@@ -95,6 +96,7 @@ mod options;
 mod outages;
 mod passthrough;
 mod pending;
+mod pipeline;
 mod probe;
 mod saves;
 mod semantics;
