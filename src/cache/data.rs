@@ -205,6 +205,10 @@ impl DataFile {
     /// Frees the blocks from `after` on, round to those before it, until about `bytes` are freed.
     pub(super) fn punch(&self, after: u64, bytes: u64) -> io::Result<()> {
         let mut held = self.held();
+        if held.is_lent {
+            // Its readers would see the holes.
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
         let (later, earlier) = (after..u64::MAX, 0..after);
         let runs = held.present.overlapping(&later).chain(held.present.overlapping(&earlier));
         let runs: Vec<Range<u64>> = runs.cloned().collect();
