@@ -23,21 +23,25 @@ need() {
     done
     # A C compiler comes without the C library's files unless they are asked for.
     case " ${missing[*]-} " in *" gcc "*) missing+=(libc6-dev) ;; esac
-    if [ "${#missing[@]}" -eq 0 ]; then
-        return
+    if [ "${#missing[@]}" -gt 0 ]; then
+        install_packages "${missing[@]}"
     fi
+}
+
+# Installs Debian packages.
+install_packages() {
     local root=()
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null 2>&1 ||
-            fail "these Debian packages are missing, and there is no sudo to install them: ${missing[*]}"
+            fail "these Debian packages are missing, and there is no sudo to install them: $*"
         root=(sudo)
     fi
     command -v apt-get >/dev/null 2>&1 ||
-        fail "these packages are missing, and there is no apt-get to install them: ${missing[*]}"
-    say "Installing Debian packages: ${missing[*]}"
+        fail "these packages are missing, and there is no apt-get to install them: $*"
+    say "Installing Debian packages: $*"
     "${root[@]}" apt-get -q update </dev/null
     "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get -q -y --no-install-recommends install "${missing[@]}" </dev/null
+        apt-get -q -y --no-install-recommends install "$@" </dev/null
 }
 
 # Rust itself is not installed here: how it comes to a machine is its owner's choice.
