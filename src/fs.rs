@@ -42,7 +42,7 @@ pub use attr::{Attr, Change, Space};
 pub use dir::DirEntry;
 pub use file::Opened;
 use handle::Handles;
-pub use lend::{Backing, Way};
+pub use lend::Backing;
 use local::LocalFiles;
 use restore::Restorable;
 use uploads::Uploads;

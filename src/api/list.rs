@@ -57,6 +57,11 @@ impl Pages {
         Self { client, folder, walk: Walk::default(), cursor: Some(None) }
     }
 
+    /// Whether the page that came last is the last.
+    pub fn is_last(&self) -> bool {
+        self.cursor.is_none()
+    }
+
     /// The rows of the next page that no page before had; `None` after the last page. After an error
     /// nothing more is to be asked for.
     pub async fn next(&mut self) -> Result<Option<Vec<Entry>>, Error> {

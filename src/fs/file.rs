@@ -55,6 +55,7 @@ impl Fs {
         if writable {
             self.writable()?;
         }
+        self.part(ino, writable)?;
         let handle = self.open_file(ino, writable, pid);
         let is_doubtful = self.is_doubtful(ino);
         Ok(Opened { handle, is_stream: false, is_doubtful })
@@ -91,6 +92,7 @@ impl Fs {
             None => self.make_file(parent, name, mode)?,
         };
         let writable = flags & libc::O_ACCMODE != libc::O_RDONLY;
+        self.part(ino, writable)?;
         let handle = self.open_file(ino, writable, pid);
         // Where the kernel took the file for new it does not ask for the cut in a call of its own.
         let cut = match flags & libc::O_TRUNC {

@@ -1,18 +1,17 @@
 //! Lending: the kernel reads an open file by itself, from the cache on disk (FUSE passthrough).
 //!
 //! A file is lent to who opens it for reading while all of its object is in the cache and nothing was
-//! written over it here. The kernel mixes no two ways in one file: while it is lent, whoever comes for
-//! something else goes *beside*, past the pages that the kernel would keep. So who had the file open
-//! before a change goes on reading what it was, and who opens it later gets what it is.
+//! written over it here. The kernel mixes no two ways in one inode. So whoever comes to change a file
+//! that is lent finds another inode under its name: who had it open before goes on reading what it
+//! was, and who opens it later gets what it is.
 
 use std::any::Any;
 use std::fs::File;
 use std::sync::Arc;
 
-use super::Fs;
-use super::handle::FileHandle;
 use super::local::State;
-use crate::types::{Entry, FileId};
+use super::{Error, Fs, Result};
+use crate::types::{Entry, FileId, Ino};
 
 /// What the kernel knows the lent bytes by, for as long as it has them.
 pub type Backing = Arc<dyn Any + Send + Sync>;
@@ -24,43 +23,48 @@ pub(super) struct Lent {
     backing: Backing,
 }
 
-/// How a file that was just opened is read and written.
-pub enum Way {
-    /// By calls, and the kernel keeps its pages.
-    Calls,
-    /// By calls, and the kernel keeps nothing: others have the file lent.
-    Beside,
-    /// By the kernel itself.
-    Lent(Backing),
-}
-
 impl Fs {
-    /// How a file that was just opened is to be read and written. `register` makes a file on the
-    /// local disk known to the kernel, if it can be lent.
-    pub fn way(&self, handle: u64, register: impl FnOnce(&File) -> Option<Backing>) -> Way {
-        let Ok(file) = self.handles.file(handle) else { return Way::Calls };
+    /// What the kernel is to read a file by that was just opened, if it is to do so by itself.
+    /// `register` makes a file on the local disk known to it, if that can be.
+    pub fn lend(
+        &self, handle: u64, register: impl FnOnce(&File) -> Option<Backing>,
+    ) -> Option<Backing> {
+        let file = self.handles.file(handle).ok()?;
         let mut state = file.local.state();
-        let object = self.lendable(&file, &state);
         if let Some(lent) = &state.lent {
-            return match object.is_some_and(|object| object.id == lent.object) {
-                true => Way::Lent(lent.backing.clone()),
-                false => Way::Beside,
-            };
+            return Some(lent.backing.clone());
         }
         // Who came first, and still has it open, reads by calls.
-        let Some(object) = object.filter(|_| state.opens == 1) else { return Way::Calls };
-        let Some(backing) = self.reader.whole(&object).and_then(|whole| register(&whole)) else {
-            return Way::Calls;
-        };
-        state.lent = Some(Lent { object: object.id.clone(), backing: backing.clone() });
-        Way::Lent(backing)
-    }
-
-    /// The object of a file that is opened for reading, if nothing else shows through.
-    fn lendable(&self, file: &FileHandle, state: &State) -> Option<Arc<Entry>> {
-        if file.writable || state.is_aside || state.is_journaled() {
+        if file.writable || state.opens > 1 {
             return None;
         }
-        self.tree.info(file.local.ino).ok()?.entry().cloned()
+        let object = self.lendable(file.local.ino, &state)?;
+        let backing = register(&self.reader.whole(&object)?)?;
+        state.lent = Some(Lent { object: object.id.clone(), backing: backing.clone() });
+        Some(backing)
+    }
+
+    /// Before a file is opened or cut: where it is lent, and would not be what is lent any more, its
+    /// name is another inode's from now on, which the kernel is told to look for.
+    pub(super) fn part(&self, ino: Ino, is_change: bool) -> Result<()> {
+        let Some(local) = self.locals.get(ino) else { return Ok(()) };
+        let is_other = {
+            let state = local.state();
+            let object = self.lendable(ino, &state).filter(|_| !is_change);
+            state.lent.as_ref().is_some_and(|lent| object.is_none_or(|it| it.id != lent.object))
+        };
+        if is_other {
+            self.tree.renew(ino)?;
+            return Err(Error::Stale);
+        }
+        Ok(())
+    }
+
+    /// The object of a file, if nothing else shows through.
+    fn lendable(&self, ino: Ino, state: &State) -> Option<Arc<Entry>> {
+        if state.is_aside || state.is_journaled() {
+            return None;
+        }
+        self.tree.info(ino).ok()?.entry().cloned()
     }
 }

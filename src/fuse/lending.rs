@@ -13,7 +13,7 @@ use fuser::{
 
 use super::GENERATION;
 use super::convert::open_flags;
-use crate::fs::{Backing, Fs, Opened, Way};
+use crate::fs::{Backing, Fs, Opened};
 
 /// Open files may be passed through to a disk, but not to another stack of file systems.
 const STACK_DEPTH: u32 = 1;
@@ -41,12 +41,9 @@ impl Lending {
     /// Answers who opened a file.
     pub(super) fn open(&self, reply: ReplyOpen, opened: Opened, read_only: bool) {
         let handle = FileHandle(opened.handle);
-        let register = |file: &File| self.register(file, |file| reply.open_backing(file));
-        let way = self.fs.way(opened.handle, register);
-        let flags = flags(&way, opened, read_only);
-        match backing(way) {
-            Some(backing) => reply.opened_passthrough(handle, flags, &backing),
-            None => reply.opened(handle, flags),
+        match self.lend(opened, |file| reply.open_backing(file)) {
+            Some(backing) => reply.opened_passthrough(handle, lent_flags(read_only), &backing),
+            None => reply.opened(handle, open_flags(opened, read_only)),
         }
     }
 
@@ -55,48 +52,36 @@ impl Lending {
         &self, reply: ReplyCreate, ttl: &Duration, attr: &FileAttr, opened: Opened,
     ) {
         let handle = FileHandle(opened.handle);
-        let register = |file: &File| self.register(file, |file| reply.open_backing(file));
-        let way = self.fs.way(opened.handle, register);
-        let flags = flags(&way, opened, false);
-        match backing(way) {
+        match self.lend(opened, |file| reply.open_backing(file)) {
             Some(backing) => {
+                let flags = lent_flags(false);
                 reply.created_passthrough(ttl, attr, GENERATION, handle, flags, &backing);
             }
-            None => reply.created(ttl, attr, GENERATION, handle, flags),
+            None => reply.created(ttl, attr, GENERATION, handle, open_flags(opened, false)),
         }
     }
 
-    /// Makes a file known to the kernel; where that is refused, as to all but root, no other is tried.
-    fn register(
-        &self, file: &File, register: impl FnOnce(&File) -> io::Result<BackingId>,
-    ) -> Option<Backing> {
+    /// The ID by which the kernel is to read the file by itself, if it is. `register` gets a file such
+    /// an ID; where that is refused, as to all but root, no other is tried.
+    fn lend(
+        &self, opened: Opened, register: impl FnOnce(&File) -> io::Result<BackingId>,
+    ) -> Option<Arc<BackingId>> {
         if !self.is_possible.load(Ordering::Relaxed) {
             return None;
         }
-        match register(file) {
+        let backing = self.fs.lend(opened.handle, |file| match register(file) {
             Ok(id) => Some(Arc::new(id) as Backing),
             Err(error) => {
                 tracing::info!("the kernel does not read by itself: {error}");
                 self.is_possible.store(false, Ordering::Relaxed);
                 None
             }
-        }
+        });
+        backing.and_then(|backing| backing.downcast().ok())
     }
 }
 
-fn backing(way: Way) -> Option<Arc<BackingId>> {
-    match way {
-        Way::Lent(backing) => backing.downcast().ok(),
-        Way::Calls | Way::Beside => None,
-    }
-}
-
-fn flags(way: &Way, opened: Opened, read_only: bool) -> FopenFlags {
-    match way {
-        Way::Calls => open_flags(opened, read_only),
-        Way::Beside => open_flags(Opened { is_stream: true, ..opened }, read_only),
-        // There are no pages to keep or to drop.
-        Way::Lent(_) if read_only => FopenFlags::FOPEN_NOFLUSH,
-        Way::Lent(_) => FopenFlags::empty(),
-    }
+/// The kernel keeps no pages of its own of such a file.
+fn lent_flags(read_only: bool) -> FopenFlags {
+    if read_only { FopenFlags::FOPEN_NOFLUSH } else { FopenFlags::empty() }
 }

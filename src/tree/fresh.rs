@@ -94,6 +94,9 @@ impl Tree {
     pub async fn ensure_listed(self: &Arc<Self>, ino: Ino) -> Result<(), Error> {
         if let Sight::Nothing = self.sight(ino)? {
             self.flight(ino, Aim::View)?.end.await?;
+            if let View::Listed(_) = self.table().folder(ino)?.view {
+                return Ok(());
+            }
         }
         let Sight::Old = self.sight(ino)? else { return Ok(()) };
         match self.flight(ino, Aim::Truth)?.end.await {

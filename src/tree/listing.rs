@@ -68,7 +68,8 @@ impl Tree {
             match page {
                 Ok(Some(rows)) => {
                     let new = self.take_page(&mut merge, rows)?;
-                    if !new.is_empty() {
+                    // The end of the listing brings those of the last page.
+                    if !new.is_empty() && !pages.is_last() {
                         names.send_modify(|names| names.extend(new));
                     }
                 }

@@ -255,6 +255,21 @@ impl Table {
         self.collect(ino);
     }
 
+    /// Gives the name and the object of a file to another inode; the one it had becomes an orphan.
+    pub(super) fn renew(&mut self, ino: Ino) -> Result<(), Error> {
+        let node = self.get(ino)?;
+        let (parent, name) = (node.parent().ok_or(Error::NotFound)?, node.name.clone());
+        let attributes = node.rare().and_then(|rare| rare.attributes.clone());
+        let since = node.since();
+        let entry = self.entry(ino).ok_or(Error::NotFound)?;
+        let new = self.add_entry(parent, name, &entry);
+        if attributes.is_some() || since.is_some() {
+            let rare = self.get_mut(new)?.rare_mut();
+            (rare.attributes, rare.since) = (attributes, since);
+        }
+        Ok(())
+    }
+
     /// Makes a name free: what has it becomes an orphan.
     fn clear(&mut self, parent: Option<Ino>, name: &str) {
         let folder = parent.and_then(|parent| self.folder(parent).ok());

@@ -3,11 +3,13 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::time::Duration;
 
+use crate::cache::drop_pages;
 use crate::command::{kill, pid};
 use crate::harness::{Mount, noise, run, wait_until};
-use crate::semantics::{bed, no_violations, open_rw};
+use crate::semantics::{bed, no_violations, open_rw, python};
 
 /// Whether this machine can do what is tested here. If not, that is told, and no test of this module
 /// says anything.
@@ -41,6 +43,16 @@ fn read_without_the_mount(mount: &Mount, file: &File, len: usize) -> Option<Vec<
     read.ok().map(|read| read.expect("readable"))
 }
 
+/// The file, open and read by the kernel itself; `None` if it is not.
+fn lent(mount: &Mount, path: &Path, wanted: &[u8]) -> Option<File> {
+    // Of what was read before, the kernel may have pages.
+    drop_pages(path);
+    let file = File::open(path).expect("opens");
+    let read = read_without_the_mount(mount, &file, wanted.len())?;
+    assert!(read == wanted);
+    Some(file)
+}
+
 #[test]
 fn a_cached_file_is_read_by_the_kernel_itself() {
     if !is_possible() {
@@ -54,11 +66,7 @@ fn a_cached_file_is_read_by_the_kernel_itself() {
     assert!(fs::read(&path).expect("readable") == bytes);
     drop(first);
     for _ in 0..2 {
-        let lent = || {
-            let file = File::open(&path).expect("opens");
-            read_without_the_mount(&mount, &file, bytes.len()).is_some_and(|read| read == bytes)
-        };
-        wait_until("it is read without the mount", lent);
+        wait_until("it is lent", || lent(&mount, &path, &bytes).is_some());
         // What the mount before kept is checked before it is lent.
         mount.remount(&[]);
     }
@@ -77,9 +85,10 @@ fn a_change_of_a_file_that_is_lent_shows_to_who_opens_it_then() {
     let mount = bed(|bed| drop(bed.put("a.jpg", &old)));
     let path = mount.at("a.jpg");
     assert!(fs::read(&path).expect("readable") == old);
-    let before = File::open(&path).expect("opens");
+    let mut before = None;
     wait_until("it is lent", || {
-        read_without_the_mount(&mount, &before, old.len()).is_some_and(|read| read == old)
+        before = lent(&mount, &path, &old);
+        before.is_some()
     });
     let mut part = [0; 7];
     let writer = open_rw(&path);
@@ -91,13 +100,22 @@ fn a_change_of_a_file_that_is_lent_shows_to_who_opens_it_then() {
     assert!(fs::read(&path).expect("readable") == changed, "after");
     File::create(&path).and_then(|mut file| file.write_all(&new)).expect("written over");
     assert!(fs::read(&path).expect("readable") == new);
-    let mut all = vec![0; new.len()];
-    before.read_exact_at(&mut all, 0).expect("readable");
-    assert!(all == old[..new.len()], "who had it open before reads what it was");
-    drop(before);
+    let mut all = vec![0; old.len()];
+    before.take().expect("it is lent").read_exact_at(&mut all, 0).expect("readable");
+    assert!(all == old, "who had it open before reads what it was");
     assert!(fs::read(&path).expect("readable") == new);
     assert_eq!(mount.emulator.read("a.jpg").as_ref(), Some(&new));
+    wait_until("it is lent anew", || {
+        before = lent(&mount, &path, &new);
+        before.is_some()
+    });
+    python("import os, sys; os.truncate(sys.argv[1], 1000)", &[&path]);
+    assert!(fs::read(&path).expect("readable") == new[..1000]);
+    drop(before);
+    wait_until("it is uploaded", || {
+        mount.emulator.read("a.jpg").is_some_and(|it| it.len() == 1000)
+    });
     fs::rename(&path, mount.at("b.jpg")).expect("renamed");
-    assert!(fs::read(mount.at("b.jpg")).expect("readable") == new);
+    assert!(fs::read(mount.at("b.jpg")).expect("readable") == new[..1000]);
     no_violations(&mount);
 }
