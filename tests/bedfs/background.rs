@@ -16,7 +16,7 @@ use crate::journaled::{
 };
 
 /// Uploads that bedfs has on their way at once.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 
 fn copy(mount: &Mount, name: &str, bytes: &[u8]) {
     run("cp", [mount.local("source", bytes), mount.at(name)]);
