@@ -196,8 +196,20 @@ impl fuser::Filesystem for Adapter {
 
     fn open(&self, req: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let read_only = flags.0 & libc::O_ACCMODE == libc::O_RDONLY;
-        answer("open", reply, self.fs.open(ino(number), flags.0, req.pid()), |reply, opened| {
-            self.lending.open(reply, opened, read_only);
+        let (fs, lending, ino, pid) =
+            (self.fs.clone(), self.lending.clone(), ino(number), req.pid());
+        let open = move |reply| {
+            answer("open", reply, fs.open(ino, flags.0, pid), |reply, opened| {
+                lending.open(reply, opened, read_only);
+            });
+        };
+        if !self.fs.is_lent_otherwise(ino, !read_only) {
+            return open(reply);
+        }
+        let fs = self.fs.clone();
+        self.waiting.runtime.spawn(async move {
+            fs.closes_are_told(ino, !read_only).await;
+            open(reply);
         });
     }
 

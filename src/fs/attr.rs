@@ -116,6 +116,7 @@ impl Fs {
             return Err(Error::NotPermitted);
         }
         if let Some(size) = change.size {
+            self.closes_are_told(ino, true).await;
             self.part(ino, true)?;
             self.truncate(ino, size).await?;
             if let Some(handle) = change.handle {

@@ -92,6 +92,7 @@ impl Fs {
             None => self.make_file(parent, name, mode)?,
         };
         let writable = flags & libc::O_ACCMODE != libc::O_RDONLY;
+        self.closes_are_told(ino, writable).await;
         self.part(ino, writable)?;
         let handle = self.open_file(ino, writable, pid);
         // Where the kernel took the file for new it does not ask for the cut in a call of its own.

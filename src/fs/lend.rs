@@ -8,6 +8,7 @@
 use std::any::Any;
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::local::State;
 use super::{Error, Fs, Result};
@@ -15,6 +16,9 @@ use crate::types::{Entry, FileId, Ino};
 
 /// What the kernel knows the lent bytes by, for as long as it has them.
 pub type Backing = Arc<dyn Any + Send + Sync>;
+
+/// How long it is waited for that a close is told, between looks, in milliseconds.
+const PAUSES: [u64; 6] = [1, 2, 5, 10, 20, 40];
 
 /// An object that is lent, and by what.
 #[derive(Debug)]
@@ -44,16 +48,29 @@ impl Fs {
         Some(backing)
     }
 
-    /// Before a file is opened or cut: where it is lent, and would not be what is lent any more, its
-    /// name is another inode's from now on, which the kernel is told to look for.
+    /// Whether the file is lent, and would not be what is lent any more if it is opened now, or
+    /// changed.
+    pub fn is_lent_otherwise(&self, ino: Ino, is_change: bool) -> bool {
+        let Some(local) = self.locals.get(ino) else { return false };
+        let state = local.state();
+        let object = self.lendable(ino, &state).filter(|_| !is_change);
+        state.lent.as_ref().is_some_and(|lent| object.is_none_or(|it| it.id != lent.object))
+    }
+
+    /// Waits a little for the end of that: the kernel tells of a last close some time after it.
+    pub async fn closes_are_told(&self, ino: Ino, is_change: bool) {
+        for pause in PAUSES {
+            if !self.is_lent_otherwise(ino, is_change) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    /// Before a file is opened or cut. Where it is lent otherwise its name is another inode's from
+    /// now on, which the kernel is told to look for.
     pub(super) fn part(&self, ino: Ino, is_change: bool) -> Result<()> {
-        let Some(local) = self.locals.get(ino) else { return Ok(()) };
-        let is_other = {
-            let state = local.state();
-            let object = self.lendable(ino, &state).filter(|_| !is_change);
-            state.lent.as_ref().is_some_and(|lent| object.is_none_or(|it| it.id != lent.object))
-        };
-        if is_other {
+        if self.is_lent_otherwise(ino, is_change) {
             self.tree.renew(ino)?;
             return Err(Error::Stale);
         }
