@@ -16,7 +16,7 @@ const COMMANDS: [(&str, &str, f64); 7] = [
     ("cp ../new.jpg a/1.jpg", "create, get_upload_url, put, upload_complete", 4.0),
     ("cp ../new.jpg b/2.jpg", "create: the service has the bytes", 1.0),
     ("ls -l a; getfattr -d a/*", "detail of a link not seen yet", 1.0),
-    ("mv b/2.jpg a/", "move", 1.0),
+    ("mv b/2.jpg c/", "move", 1.0),
     ("cp ../other.jpg a/1.jpg", "twice a new picture", 8.0),
     ("cat cold/*.jpg", "three ranges of 4 MiB that are not here", 3.0),
     ("cat cold/*.jpg; : again", "nothing: it is here", 0.0),
@@ -39,7 +39,7 @@ fn measure(run: &Run) -> Outcome<[Measured; 7]> {
     let fill = vec![("cold".to_owned(), 1, 4 * MIB)];
     let stand = Stand::start(&Bed { fill, ..Bed::default() })?;
     let mount = Mount::new(&stand.url, &home, &[])?;
-    in_mount(&mount.path, "mkdir a b; ls cold")?;
+    in_mount(&mount.path, "mkdir a b c; ls cold")?;
     let mut measured = Vec::new();
     for (command, ..) in COMMANDS {
         measured.push(counted(&stand, &mount, command)?);
