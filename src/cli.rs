@@ -18,6 +18,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::memory;
+
 /// What goes wrong is told in one line, so any error will do.
 type Failure = Box<dyn std::error::Error>;
 
@@ -51,6 +53,7 @@ enum Command {
 
 /// Runs the program and gives its exit code.
 pub fn main() -> ExitCode {
+    memory::give_back_what_is_freed();
     let names: Vec<String> =
         Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
     let typed: Vec<OsString> = std::env::args_os().collect();

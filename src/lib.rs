@@ -15,7 +15,7 @@
 //! | 3 | [`bed`]: changes of the bed that lose nothing; [`probe`], [`checkup`] |
 //! | 2 | [`tree`], [`read`], [`upload`], [`account`], [`pending`] |
 //! | 1 | [`api`], [`staging`], [`state`], [`cache`], [`names`] |
-//! | 0 | [`types`], [`config`], [`disk`], [`link`], [`process`], [`mountpoint`] |
+//! | 0 | [`types`], [`config`], [`disk`], [`link`], [`memory`], [`process`], [`mountpoint`] |
 //!
 //! # Three walks
 //!
@@ -43,6 +43,7 @@ pub mod disk;
 pub mod fs;
 pub mod fuse;
 pub mod link;
+pub mod memory;
 pub mod mount;
 pub mod mountpoint;
 pub mod names;

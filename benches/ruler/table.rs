@@ -148,7 +148,8 @@ impl Unit {
             Self::Time | Self::Speed | Self::Bytes | Self::Processor => {
                 self.plain((value * 100.0).round() / 100.0)
             }
-            Self::Calls | Self::MiB => self.plain(value.round()),
+            // Nothing is not less than nothing.
+            Self::Calls | Self::MiB => self.plain(value.round() + 0.0),
         }
     }
 

@@ -217,12 +217,12 @@ fn forget_again(mount: &Mount, round: u64) {
     }
 }
 
-/// The most memory that the mount's process ever had, in KiB.
-fn peak(mount: &Mount) -> u64 {
+/// KiB of memory that the mount's process has (`VmRSS:`), or had at most (`VmHWM:`).
+pub(crate) fn resident(mount: &Mount, which: &str) -> u64 {
     let status = mount.at(".bedfs/status.json");
     let pid = python("import json,sys; print(json.load(open(sys.argv[1]))['pid'])", &[&status]);
     let status = fs::read_to_string(format!("/proc/{}/status", pid.trim())).expect("a process");
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("VmHWM");
+    let line = status.lines().find(|line| line.starts_with(which)).expect("a line");
     line.split_whitespace().nth(1).expect("a figure").parse().expect("a number")
 }
 
@@ -242,7 +242,7 @@ fn streaming_a_large_file_in_and_out_stays_within_128_mib() {
     run("cp", [source.as_os_str(), mount.at("a.bmp").as_os_str()]);
     assert_eq!(mount.emulator.row("a.bmp").expect("the file").size, LEN);
     assert_eq!(mount.emulator.count("put") as u64, LEN.div_ceil(100 << 20));
-    let writing = peak(&mount);
+    let writing = resident(&mount, "VmHWM:");
     // Another process, for which the kernel has kept no page.
     mount.remount(&[]);
     // What was sent may be kept for reading.
@@ -250,7 +250,7 @@ fn streaming_a_large_file_in_and_out_stays_within_128_mib() {
     run("setfattr", evict.into_iter().chain([mount.at("a.bmp").as_os_str()]));
     run("cmp", [source.as_os_str(), mount.at("a.bmp").as_os_str()]);
     assert_eq!(mount.emulator.total_traffic(), LEN, "no byte is fetched twice");
-    let reading = peak(&mount);
+    let reading = resident(&mount, "VmHWM:");
     assert!(writing.max(reading) <= 128 << 10, "{writing} KiB for writing, {reading} for reading");
     no_violations(&mount);
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bedfs_emulator::{Fault, FaultKind};
 
+use crate::calls::resident;
 use crate::harness::{Mount, fast, noise, run, wait_until, xattr};
 use crate::semantics::{bed, bed_with, names, no_violations};
 
@@ -40,6 +41,17 @@ fn twenty_thousand_entries_cost_200_calls_once() {
     assert_eq!(names(&mount.at("large")).len(), COUNT);
     run("ls", ["-lR".as_ref(), mount.path.as_os_str()]);
     assert_eq!(mount.emulator.count("list"), COUNT / 100);
+    no_violations(&mount);
+}
+
+#[test]
+fn a_hundred_thousand_entries_stay_within_64_mib() {
+    const COUNT: usize = 100_000;
+    let mount = bed_with(fast(), &["--dir-ttl", "3600"], |bed| bed.fill("large", COUNT, 100));
+    run("ls", ["-lR".as_ref(), mount.path.as_os_str()]);
+    let held = || resident(&mount, "VmRSS:") >> 10;
+    wait_until("what the listing took is given back", || held() <= 64);
+    assert_eq!(mount.emulator.count("list"), 1 + COUNT / 100);
     no_violations(&mount);
 }
 

@@ -8,6 +8,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("types", 0),
     ("config", 0),
     ("disk", 0),
+    ("memory", 0),
     ("link", 0),
     ("process", 0),
     ("mountpoint", 0),
