@@ -223,9 +223,10 @@ impl Fs {
         if let Some(ino) = self.find_journaled(parent, name)? {
             return Ok(Some(ino));
         }
-        let found = self.tree.look_up(parent, name).await?;
+        self.tree.await_name(parent, name).await?;
+        // What was removed here and comes about at the service is taken out of view by this.
         self.restore(parent)?;
-        Ok(found.or(self.tree.child(parent, name)?))
+        Ok(self.tree.child(parent, name)?)
     }
 
     /// What is journaled is there whatever the service says, and before it says anything.

@@ -105,13 +105,19 @@ impl Fs {
             };
             let (mut coming, given) = waiting;
             let more = coming.after(given).await?;
+            // What was removed here and comes about at the service is taken out of view by this.
+            self.restore(folder.ino)?;
             // What is here and not at the service comes last.
             let rest = if more.is_none() { self.rest_of_names(folder.ino)? } else { Vec::new() };
             let mut names = folder.names();
             match (more, &mut names.coming) {
                 (Some(more), Some((_, so_far))) if *so_far == given => {
                     *so_far += more.len();
-                    Arc::make_mut(&mut names.known).extend(more.into_iter().map(DirEntry::from));
+                    let shown = more.into_iter().filter(|child| {
+                        let named = self.tree.child(folder.ino, &child.name);
+                        named.is_ok_and(|ino| ino == Some(child.ino))
+                    });
+                    Arc::make_mut(&mut names.known).extend(shown.map(DirEntry::from));
                 }
                 (None, coming @ Some(_)) => {
                     *coming = None;
@@ -126,7 +132,6 @@ impl Fs {
     }
 
     fn rest_of_names(&self, ino: Ino) -> Result<Vec<DirEntry>> {
-        self.restore(ino)?;
         Ok(self.tree.children(ino)?.into_iter().map(DirEntry::from).collect())
     }
 

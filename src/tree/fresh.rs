@@ -141,18 +141,18 @@ impl Tree {
         Ok(None)
     }
 
-    /// The inode that the folder calls `name`, as soon as that is known.
-    pub async fn look_up(self: &Arc<Self>, folder: Ino, name: &str) -> Result<Option<Ino>, Error> {
+    /// Returns as soon as it is known which inode the folder calls `name`, or that it calls none so.
+    pub async fn await_name(self: &Arc<Self>, folder: Ino, name: &str) -> Result<(), Error> {
         if let Some(mut coming) = self.look(folder).await? {
             let mut known = 0;
             while let Some(names) = coming.after(known).await? {
-                if let Some(ino) = self.child(folder, name)? {
-                    return Ok(Some(ino));
+                if self.child(folder, name)?.is_some() {
+                    break;
                 }
                 known += names.len();
             }
         }
-        self.child(folder, name)
+        Ok(())
     }
 
     fn sight(&self, ino: Ino) -> Result<Sight, Error> {
