@@ -63,7 +63,7 @@ pub(super) struct State {
     pub(super) is_restored: bool,
     /// Where the upload under way goes to: a folder and a name in it.
     pub(super) bound_for: Option<(FileId, String)>,
-    /// An upload to the name was begun since the service last had what is here: what it makes may
+    /// Uploads to the name that were begun since the service last had what is here, each of which may
     /// come about at any time.
     pub(super) sent: u32,
     /// The user removed the file: its bytes are not wanted any more.
@@ -150,6 +150,11 @@ impl State {
     /// Whether the service would not have it, and it waits for the user.
     pub(super) fn is_given_up(&self) -> bool {
         self.kept.as_ref().is_some_and(|kept| kept.phase == Phase::Failed)
+    }
+
+    /// Whether one of these rows is of what is being uploaded.
+    pub(super) fn is_uploading_any(&self, rows: &[RowId]) -> bool {
+        self.uploading && self.rows().iter().any(|row| rows.contains(row))
     }
 
     /// The rows of the state file that are this file's.

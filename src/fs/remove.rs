@@ -39,7 +39,7 @@ impl Fs {
             true => self.remove_file(&local, parent, &rows, Phase::Removed).await,
             false => {
                 let _turn = turn(&local.turn).await;
-                // What an upload of before may still make is looked for by the replay.
+                // What an upload of before may still make is looked for then.
                 let phase = if may_come { Phase::Removed } else { Phase::Done };
                 let removed = self.remove_file(&local, parent, &rows, phase).await;
                 if removed.is_ok() && may_come {

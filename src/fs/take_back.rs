@@ -25,18 +25,22 @@ impl Fs {
     /// Uploads of removed files to this name end, with what they made, before anything else gets it:
     /// what they made is told by its name and its bytes.
     pub(super) async fn wait_for_removed(&self, but: Ino, target: &Target) -> Result<()> {
+        let is_meant = |row: &LocalRow| row.folder == target.folder && row.name == target.name;
+        let rows: Vec<RowId> =
+            self.state.removed()?.iter().filter(|row| is_meant(row)).map(|row| row.id).collect();
         for local in self.locals.all() {
-            let is_meant = local.ino != but && {
+            let is_under_way = local.ino != but && {
                 let state = local.state();
                 let (folder, name) = (&target.folder, &target.name);
                 let bound_for = state.bound_for.as_ref();
-                state.removed && bound_for.is_some_and(|(f, n)| f == folder && n == name)
+                let is_bound = bound_for.is_some_and(|(f, n)| f == folder && n == name);
+                state.removed && (is_bound || state.is_uploading_any(&rows))
             };
-            if is_meant {
+            if is_under_way {
                 drop(turn(&local.turn).await);
             }
         }
-        self.clear_removed(|row| row.folder == target.folder && row.name == target.name).await
+        self.clear_removed(is_meant).await
     }
 
     /// What uploads of a removed file may still make is looked for, and hidden until then.
@@ -65,11 +69,10 @@ impl Fs {
     }
 
     fn look_for(&self, removed: &[RowId]) {
-        match self.state.locals() {
-            Ok(rows) => {
-                let is_meant =
-                    |row: &LocalRow| row.phase == Phase::Removed && removed.contains(&row.id);
-                rows.into_iter().filter(is_meant).for_each(|row| self.restorable.add_removed(row));
+        match self.state.removed() {
+            Ok(mut rows) => {
+                rows.retain(|row| removed.contains(&row.id));
+                rows.into_iter().for_each(|row| self.restorable.add_removed(row));
             }
             Err(error) => {
                 tracing::warn!("what an upload left is looked for by the next mount: {error}");
@@ -91,14 +94,16 @@ impl Fs {
     /// What uploads of these removed files made goes with the next deletes, and is waited for: an
     /// upload that was told to complete may do so by itself some seconds later.
     pub(super) async fn clear_removed(&self, is_meant: impl Fn(&LocalRow) -> bool) -> Result<()> {
-        let is_meant = |row: &LocalRow| row.phase == Phase::Removed && is_meant(row);
-        if !self.state.locals()?.iter().any(is_meant) {
+        if !self.state.removed()?.iter().any(&is_meant) {
             return Ok(());
         }
         // One at a time: what is put in the place of a removed file later is not its upload's.
         let _turn = turn(&self.clearing).await;
-        let mut rows = self.state.locals()?;
-        rows.retain(is_meant);
+        let mut rows = self.state.removed()?;
+        // An upload that is under way clears away behind itself, or has that done when it has ended.
+        let is_under_way =
+            |row: RowId| self.locals.all().iter().any(|it| it.state().is_uploading_any(&[row]));
+        rows.retain(|row| is_meant(row) && !is_under_way(row.id));
         let mut made: HashMap<RowId, Entry> = HashMap::new();
         for pause in LOOKS {
             let missing =

@@ -175,7 +175,7 @@ pub(super) fn set_phase(db: &Connection, row: RowId, phase: Phase) -> rusqlite::
 }
 
 /// A row whose objects cannot be read is of no use but for its bytes: it waits for the user.
-fn read(row: &Row<'_>) -> rusqlite::Result<LocalRow> {
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<LocalRow> {
     let objects = || -> rusqlite::Result<_> {
         let replacing = entry_column(row, "new")?.zip(entry_column(row, "old")?);
         let replacing = replacing.map(|(new, old)| Replacing { new, old });

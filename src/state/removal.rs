@@ -1,6 +1,6 @@
 //! A removal: what ends with it in one transaction.
 
-use super::{Delete, Phase, Result, RowId, State, changes, deletes, local};
+use super::{Delete, LocalRow, Phase, Result, RowId, State, changes, deletes, local};
 
 impl State {
     /// The user removed objects, and files that were staged here, which are in this phase from now
@@ -16,6 +16,14 @@ impl State {
                 local::set_phase(db, *row, phase)?;
             }
             Ok(())
+        })
+    }
+
+    /// Files that were removed, and of which an upload may still come about.
+    pub fn removed(&self) -> Result<Vec<LocalRow>> {
+        self.read("reading what was removed", |db| {
+            let sql = "SELECT * FROM local WHERE phase = 'removed'";
+            db.prepare_cached(sql)?.query_map([], local::read)?.collect()
         })
     }
 }
