@@ -1,10 +1,13 @@
 //! News: what a listing changed of what the kernel may remember.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 
 use super::Tree;
 use crate::types::Ino;
+
+/// Listings whose news wait for the kernel.
+const MOST: usize = 256;
 
 /// What changed in one folder.
 #[derive(Clone, Debug)]
@@ -19,7 +22,7 @@ pub struct News {
 
 /// Whoever wants to be told.
 #[derive(Debug, Default)]
-pub(super) struct Listener(OnceLock<Sender<News>>);
+pub(super) struct Listener(OnceLock<SyncSender<News>>);
 
 impl News {
     pub(super) fn of(folder: Ino) -> Self {
@@ -30,7 +33,7 @@ impl News {
 impl Tree {
     /// What listings change from now on. For one who asks once.
     pub fn news(&self) -> Receiver<News> {
-        let (sender, receiver) = channel();
+        let (sender, receiver) = sync_channel(MOST);
         // A second one hears nothing.
         let _first = self.listener.0.set(sender);
         receiver
@@ -42,8 +45,9 @@ impl Tree {
             return;
         }
         if let Some(listener) = self.listener.0.get() {
-            // Nobody listens at the end of the mount.
-            let _unheard = listener.send(news);
+            // Nobody listens at the end of the mount. What is too much the kernel forgets by itself,
+            // a TTL after it heard of it.
+            let _unheard = listener.try_send(news);
         }
     }
 }
