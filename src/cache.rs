@@ -78,6 +78,22 @@ pub struct BlockCache {
     disk: Option<Disk>,
 }
 
+/// A file all of which is in the cache, to be read from there: its bytes are never written to again,
+/// and stay for as long as this is held, though its name may go.
+#[derive(Debug)]
+pub struct Whole {
+    file: File,
+    /// Two data files of one name would not know of each other: that this one is lent, for one.
+    _data: Arc<DataFile>,
+}
+
+impl Whole {
+    /// To read from.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
 #[derive(Debug)]
 struct Disk {
     shelf: Arc<Shelf>,
@@ -206,11 +222,11 @@ impl BlockCache {
     /// The data file, if all of the file is in it, checked in this mount, and proven by md5 where the
     /// listing has one. It is never written to again, though its name may go. `None` otherwise; what
     /// has not been checked then is, by a thread of its own.
-    pub fn whole(&self, file: &Entry) -> Option<File> {
+    pub fn whole(&self, file: &Entry) -> Option<Whole> {
         let (disk, data) = (self.disk.as_ref()?, self.data(file)?);
         let listed = file.picture().and_then(|picture| picture.md5);
-        if let Some(lent) = data.lend(listed) {
-            return Some(lent);
+        if let Some(file) = data.lend(listed) {
+            return Some(Whole { file, _data: data });
         }
         if !data.is_whole() || disk.checking.swap(true, Ordering::Relaxed) {
             return None;

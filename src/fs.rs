@@ -43,6 +43,7 @@ pub use dir::DirEntry;
 pub use file::Opened;
 use handle::Handles;
 pub use lend::Backing;
+use lend::Spared;
 use local::LocalFiles;
 use restore::Restorable;
 use uploads::Uploads;
@@ -149,6 +150,7 @@ pub struct Fs {
     /// Uploads and new folders take one permit, a folder that is rebuilt under another name takes
     /// all: nothing may be put into the old folder while it is poured into the new one.
     structure: Semaphore,
+    spared: Spared,
     /// Held while it is looked for what uploads of removed files made.
     clearing: Semaphore,
     /// Where the disk is waited for.
@@ -180,6 +182,7 @@ impl Fs {
             handles: Handles::default(),
             renaming: Semaphore::new(1),
             structure: Semaphore::new(STRUCTURE as usize),
+            spared: Spared::default(),
             clearing: Semaphore::new(1),
             runtime: Handle::current(),
             born: std::time::SystemTime::now(),

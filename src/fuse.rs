@@ -52,7 +52,7 @@ pub struct Adapter {
 impl Adapter {
     /// An adapter whose requests wait in `runtime`.
     pub fn new(fs: Arc<Fs>, runtime: Handle, patience: Patience, ttl: Duration) -> Self {
-        let lending = Lending::new(fs.clone());
+        let lending = Lending::new(fs.clone(), runtime.clone());
         Self { fs: fs.clone(), waiting: Waiting { fs, runtime, patience }, ttl, lending }
     }
 

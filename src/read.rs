@@ -17,7 +17,6 @@ mod proof;
 mod reading;
 mod stream;
 
-use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -28,7 +27,7 @@ use lru::LruCache;
 use tokio::sync::Semaphore;
 
 use crate::api::Client;
-use crate::cache::{BLOCK, BlockCache};
+use crate::cache::{BLOCK, BlockCache, Whole};
 use crate::types::{Entry, FileId};
 use crew::Crew;
 pub use error::Error;
@@ -137,7 +136,7 @@ impl Reader {
     /// proven by its md5 where the listing tells one. `None` where something is missing, or is not
     /// yet checked in this mount; the check then begins in the background, and a later call tells.
     /// What was handed out is never written to again, though its name may go.
-    pub fn whole(&self, file: &Entry) -> Option<File> {
+    pub fn whole(&self, file: &Entry) -> Option<Whole> {
         self.cache.whole(file)
     }
 

@@ -11,9 +11,12 @@ use fuser::{
     BackingId, FileAttr, FileHandle, FopenFlags, InitFlags, KernelConfig, ReplyCreate, ReplyOpen,
 };
 
+use tokio::runtime::Handle;
+
 use super::GENERATION;
-use super::convert::open_flags;
-use crate::fs::{Backing, Fs, Opened};
+use super::convert::{Refuse, ino, open_flags};
+use super::waiting::answer;
+use crate::fs::{Backing, Error, Fs, Opened, Result};
 
 /// Open files may be passed through to a disk, but not to another stack of file systems.
 const STACK_DEPTH: u32 = 1;
@@ -22,13 +25,14 @@ const STACK_DEPTH: u32 = 1;
 #[derive(Clone)]
 pub(super) struct Lending {
     fs: Arc<Fs>,
+    runtime: Handle,
     /// Whether the kernel can, as far as is known.
     is_possible: Arc<AtomicBool>,
 }
 
 impl Lending {
-    pub(super) fn new(fs: Arc<Fs>) -> Self {
-        Self { fs, is_possible: Arc::default() }
+    pub(super) fn new(fs: Arc<Fs>, runtime: Handle) -> Self {
+        Self { fs, runtime, is_possible: Arc::default() }
     }
 
     /// Asks for it, of a kernel that has it (6.9).
@@ -42,8 +46,9 @@ impl Lending {
     pub(super) fn open(&self, reply: ReplyOpen, opened: Opened, read_only: bool) {
         let handle = FileHandle(opened.handle);
         match self.lend(opened, |file| reply.open_backing(file)) {
-            Some(backing) => reply.opened_passthrough(handle, lent_flags(read_only), &backing),
-            None => reply.opened(handle, open_flags(opened, read_only)),
+            Ok(Some(backing)) => reply.opened_passthrough(handle, lent_flags(read_only), &backing),
+            Ok(None) => reply.opened(handle, open_flags(opened, read_only)),
+            Err(error) => self.refuse(reply, opened, error),
         }
     }
 
@@ -53,11 +58,16 @@ impl Lending {
     ) {
         let handle = FileHandle(opened.handle);
         match self.lend(opened, |file| reply.open_backing(file)) {
-            Some(backing) => {
+            Ok(Some(backing)) => {
                 let flags = lent_flags(false);
                 reply.created_passthrough(ttl, attr, GENERATION, handle, flags, &backing);
             }
-            None => reply.created(ttl, attr, GENERATION, handle, open_flags(opened, false)),
+            Ok(None) => reply.created(ttl, attr, GENERATION, handle, open_flags(opened, false)),
+            Err(error) => {
+                // The kernel counts an inode with its answer, and gets none.
+                self.fs.forget(ino(attr.ino), 1);
+                self.refuse(reply, opened, error);
+            }
         }
     }
 
@@ -65,9 +75,9 @@ impl Lending {
     /// an ID; where that is refused, as to all but root, no other is tried.
     fn lend(
         &self, opened: Opened, register: impl FnOnce(&File) -> io::Result<BackingId>,
-    ) -> Option<Arc<BackingId>> {
+    ) -> Result<Option<Arc<BackingId>>> {
         if !self.is_possible.load(Ordering::Relaxed) {
-            return None;
+            return Ok(None);
         }
         let backing = self.fs.lend(opened.handle, |file| match register(file) {
             Ok(id) => Some(Arc::new(id) as Backing),
@@ -76,8 +86,15 @@ impl Lending {
                 self.is_possible.store(false, Ordering::Relaxed);
                 None
             }
-        });
-        backing.and_then(|backing| backing.downcast().ok())
+        })?;
+        Ok(backing.and_then(|backing| backing.downcast().ok()))
+    }
+
+    /// The kernel never hears of the handle, and so does not give it back.
+    fn refuse(&self, reply: impl Refuse, opened: Opened, error: Error) {
+        let fs = self.fs.clone();
+        self.runtime.spawn(async move { fs.release(opened.handle).await });
+        answer::<_, ()>("open", reply, Err(error), |_, ()| ());
     }
 }
 

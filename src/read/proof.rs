@@ -5,7 +5,7 @@
 //! of order, since the kernel asks for several at once: the sum takes those *strays* from the cache
 //! when it comes to them.
 //!
-//! A block is hashed where it is handed out, before the reader has it: a quarter of a millisecond,
+//! A block is hashed where it is handed out, before the reader has it: some 50 microseconds,
 //! during which the flight goes on receiving. The last block to come can so be held back.
 
 use std::collections::BTreeSet;

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::cache::drop_pages;
@@ -117,5 +118,37 @@ fn a_change_of_a_file_that_is_lent_shows_to_who_opens_it_then() {
     });
     fs::rename(&path, mount.at("b.jpg")).expect("renamed");
     assert!(fs::read(mount.at("b.jpg")).expect("readable") == new[..1000]);
+    no_violations(&mount);
+}
+
+#[test]
+fn readers_and_a_writer_at_once_see_no_error_and_lose_nothing() {
+    const ROUNDS: u8 = 40;
+    if !is_possible() {
+        return;
+    }
+    // One byte more in each version: none is mistaken for another.
+    let version = |number: u8| vec![number; 200_000 + usize::from(number)];
+    let mount = bed(|bed| drop(bed.put("a.jpg", &version(0))));
+    let path = mount.at("a.jpg");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    drop(fs::read(&path).expect("readable at any time"));
+                }
+            });
+        }
+        for number in 1..=ROUNDS {
+            fs::write(&path, version(number)).expect("written at any time");
+            assert!(fs::read(&path).expect("readable") == version(number), "{number}");
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    assert!(mount.emulator.read("a.jpg") == Some(version(ROUNDS)), "at the service");
+    mount.remount(&[]);
+    assert!(fs::read(&path).expect("readable") == version(ROUNDS), "from the cache or the service");
+    assert_eq!(mount.emulator.tree().len(), 1);
     no_violations(&mount);
 }
