@@ -121,34 +121,48 @@ fn a_change_of_a_file_that_is_lent_shows_to_who_opens_it_then() {
     no_violations(&mount);
 }
 
+/// Opens the file again and again, each time for so long.
+fn look_again_and_again(path: &Path, pause: Duration, is_over: &AtomicBool) {
+    while !is_over.load(Ordering::Relaxed) {
+        let file = File::open(path).expect("opens at any time");
+        std::thread::sleep(pause);
+        drop(file);
+    }
+}
+
 #[test]
 fn readers_and_a_writer_at_once_see_no_error_and_lose_nothing() {
-    const ROUNDS: u8 = 40;
+    const PICTURES: u64 = 12;
     if !is_possible() {
         return;
     }
-    // One byte more in each version: none is mistaken for another.
-    let version = |number: u8| vec![number; 200_000 + usize::from(number)];
-    let mount = bed(|bed| drop(bed.put("a.jpg", &version(0))));
-    let path = mount.at("a.jpg");
-    let is_over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                while !is_over.load(Ordering::Relaxed) {
-                    drop(fs::read(&path).expect("readable at any time"));
-                }
-            });
-        }
-        for number in 1..=ROUNDS {
-            fs::write(&path, version(number)).expect("written at any time");
-            assert!(fs::read(&path).expect("readable") == version(number), "{number}");
-        }
-        is_over.store(true, Ordering::Relaxed);
-    });
-    assert!(mount.emulator.read("a.jpg") == Some(version(ROUNDS)), "at the service");
+    let name = |number: u64| format!("{number}.jpg");
+    let (old, new) = (|number| noise(number, 200_000), |number| noise(100 + number, 150_000));
+    let mount = bed(|bed| (0..PICTURES).for_each(|n| drop(bed.put(&name(n), &old(n)))));
+    for number in 0..PICTURES {
+        let (path, is_over) = (mount.at(name(number)), AtomicBool::new(false));
+        wait_until("it is lent", || {
+            assert!(fs::read(&path).expect("readable") == old(number));
+            lent(&mount, &path, &old(number)).is_some()
+        });
+        std::thread::scope(|scope| {
+            // One has it open for longer than a writer waits, and one comes at every moment.
+            for pause in [Duration::from_millis(200), Duration::ZERO] {
+                let (path, is_over) = (&path, &is_over);
+                scope.spawn(move || look_again_and_again(path, pause, is_over));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+            let written = fs::write(&path, new(number));
+            let read = fs::read(&path);
+            is_over.store(true, Ordering::Relaxed);
+            written.expect("written at any time");
+            assert!(read.expect("readable at any time") == new(number), "{number}");
+        });
+    }
+    let at_service = |number| mount.emulator.read(&name(number));
+    assert!((0..PICTURES).all(|number| at_service(number) == Some(new(number))));
     mount.remount(&[]);
-    assert!(fs::read(&path).expect("readable") == version(ROUNDS), "from the cache or the service");
-    assert_eq!(mount.emulator.tree().len(), 1);
+    let here = |number| fs::read(mount.at(name(number))).expect("readable");
+    assert!((0..PICTURES).all(|number| here(number) == new(number)));
     no_violations(&mount);
 }
