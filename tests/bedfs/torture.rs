@@ -79,8 +79,8 @@ impl Worker {
         let doubt = Doubt { op, before, after: content(&self.plain) };
         match here {
             Err(_) if was_killed => return Err(doubt),
-            // What the user sees of a service that fails.
-            Err(libc::EIO | libc::ETIMEDOUT | libc::EINTR) => {}
+            // What the user sees of a service that fails, or that refuses a link and its successor.
+            Err(libc::EIO | libc::ETIMEDOUT | libc::EINTR | libc::EACCES) => {}
             _ => panic!("{:?}: {} here, {} there, {}", doubt.op, brief(&here), brief(&there), self),
         }
         match self.find_out(&doubt).is_some_and(|seen| self.published(&seen)) {
