@@ -1,4 +1,4 @@
-//! The service client: a method for every image-bed endpoint of the documents (`003`), with one
+//! The service client: a method for every endpoint of the documents (`000` to `004`), with one
 //! token, one limiter an endpoint, retries inside a deadline, and errors that say what is known.
 //!
 //! From a method down to the wire: [`Client`] spells the request and reads the answer (`client`,
@@ -16,8 +16,10 @@ mod failure;
 mod figures;
 mod host;
 mod http;
+mod ledger;
 mod limit;
 mod list;
+mod numbered;
 mod progress;
 mod pulse;
 mod qps;
@@ -33,6 +35,7 @@ pub use client::{Client, Spelling};
 pub use download::{Download, Version};
 pub use error::{Error, Reply};
 pub use figures::Figures;
+pub use ledger::TrafficPages;
 pub use limit::in_background;
 pub use list::{Page, Pages};
 pub use progress::{Completed, Created, Part};

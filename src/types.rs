@@ -1,11 +1,15 @@
 //! The words every room shares: file IDs, inode numbers, md5 sums, listing rows, links.
 
+mod ledger;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::Deserialize;
+
+pub use ledger::{IMAGE_BED, OfflineLog, PaidShare, TrafficRow};
 
 /// What the IDs of folders begin with that exist only here.
 const LOCAL: &str = "\0local-";
@@ -276,4 +280,6 @@ pub struct Account {
     pub space_total: u64,
     /// Bytes of direct-link traffic left.
     pub traffic_left: u64,
+    /// Whether it is a member's account; `None` where the service does not say.
+    pub is_member: Option<bool>,
 }

@@ -62,6 +62,19 @@ pub struct Answers {
     pub verify_md5: bool,
     /// Unknown: what `userSelfURL` is for an account without a domain of its own.
     pub self_url: SelfUrl,
+    /// Unknown: how offline logs are asked for. The table of `001` says by query, its sample sends
+    /// a body.
+    pub offline_logs: Asked,
+    /// Unknown: where the last three days of the traffic log begin, and what is said to who asks for
+    /// more.
+    pub log_reach: LogReach,
+    /// Unknown: the most rows of a page of either log.
+    pub log_page: u64,
+    /// Seen in the sample of `001`: `total` is 0 beside rows.
+    pub total_lies: bool,
+    /// Unknown: the code with which the logs are refused to who is no developer. None: this account
+    /// is one.
+    pub no_developer: Option<i64>,
 }
 
 impl Default for Answers {
@@ -95,6 +108,11 @@ impl Default for Answers {
             booleans_as_numbers: false,
             verify_md5: true,
             self_url: SelfUrl::default(),
+            offline_logs: Asked::default(),
+            log_reach: LogReach::default(),
+            log_page: 100,
+            total_lies: false,
+            no_developer: None,
         }
     }
 }
@@ -283,4 +301,28 @@ pub enum SelfUrl {
     OwnDomain,
     /// The empty string.
     Empty,
+}
+
+/// How the parameters of a GET come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Asked {
+    /// In the query.
+    #[default]
+    Query,
+    /// As JSON in a body.
+    Body,
+    /// Either way.
+    Either,
+}
+
+/// What is there of the last days of a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogReach {
+    /// Today and whole days before it; what is older is left out.
+    #[default]
+    Days,
+    /// The same, and who asks for what is older is refused.
+    DaysElseRefuse,
+    /// That many times 24 hours; what is older is left out.
+    Hours,
 }

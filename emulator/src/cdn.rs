@@ -1,19 +1,29 @@
 //! The host of direct links: serves the bytes of files, and counts them as traffic.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use serde_json::Value;
 
 use crate::answers::{Answers, RangeAnswer, Redirect, Validator};
+use crate::clock;
 use crate::connection::Door;
 use crate::digest;
 use crate::head::Head;
+use crate::ledger::TrafficRow;
 use crate::link;
 use crate::lock;
 use crate::node::{FileData, NOT_REJECTED, Node};
 use crate::options::Options;
 use crate::reply::{Body, Reply};
 use crate::server::Server;
+
+/// Where logs of hours are.
+pub(crate) const LOGS: &str = "/offline-logs/";
+
+/// The `fileSource` of the image bed.
+const IMAGE_BED: u8 = 2;
 
 /// The code of the service for a quota of traffic that is used up.
 const NO_TRAFFIC_LEFT: i64 = 5113;
@@ -47,8 +57,41 @@ pub(crate) fn answer(server: &Server, options: &Options, head: &Head, door: Door
     if matches!(reply.body, Body::Content(..)) {
         reply.meter.count_into(&file.traffic);
         reply.meter.count_into(&server.traffic);
+        reply.meter.count_into(&logged(server, options, &node, file));
     }
     reply
+}
+
+/// The counter of the row of the traffic log that says what the link serves in this hour.
+fn logged(server: &Server, options: &Options, node: &Node, file: &FileData) -> Arc<AtomicU64> {
+    let url = server.links(options).plain(node);
+    let path = format!("/{}", lock(&server.bed).tree().path(&node.id));
+    let at = clock::now(options.clock_ahead);
+    lock(&server.ledger).served(&url, at, || TrafficRow {
+        at,
+        unique_id: digest::trace_id(),
+        file_name: node.name.to_string(),
+        file_size: file.size,
+        file_path: path,
+        url: url.clone(),
+        source: IMAGE_BED,
+        bytes: Arc::default(),
+    })
+}
+
+/// A log of an hour, by the address that the service gave for it.
+pub(crate) fn offline_log(server: &Server, head: &Head) -> Reply {
+    if !head.api_headers().is_empty() {
+        server.record.breach("offline-log", "API headers sent to a presigned address");
+        return Reply::xml(403, "AccessDenied");
+    }
+    let name = head.path().strip_prefix(LOGS).unwrap_or_default();
+    let ledger = lock(&server.ledger);
+    let asked = ledger.logs.iter().find(|log| format!("{}-{}.gz", log.id, log.key) == name);
+    match asked {
+        Some(log) => Reply::new(200, Body::Bytes(log.bytes.to_vec().into())),
+        None => Reply::xml(404, "NoSuchKey"),
+    }
 }
 
 /// The validator of what is served; None as well where the content cannot be read.

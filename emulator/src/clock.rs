@@ -44,3 +44,22 @@ pub(crate) fn unix_millis_after(life: Duration) -> u128 {
         .saturating_add(life)
         .as_millis()
 }
+
+/// The Unix second in which the hour `2025010115` begins.
+pub(crate) fn unix_hour(hour: &str) -> Option<i64> {
+    let is_hour = hour.len() == 10 && hour.bytes().all(|digit| digit.is_ascii_digit());
+    let (day, hour) = is_hour.then(|| hour.split_at(8))?;
+    let civil = DateTime::strptime("%Y%m%d %H:%M:%S", format!("{day} {hour}:00:00")).ok()?;
+    Some(civil.to_zoned(zone()).ok()?.timestamp().as_second())
+}
+
+/// A Unix second in words, by a pattern of `strftime`, in UTC+8.
+pub(crate) fn spell(second: i64, pattern: &str) -> String {
+    let at = Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
+    at.to_zoned(zone()).strftime(pattern).to_string()
+}
+
+/// The Unix second that is `ahead` of now.
+pub(crate) fn now(ahead: Duration) -> i64 {
+    Timestamp::now().as_second().saturating_add_unsigned(ahead.as_secs())
+}

@@ -46,6 +46,7 @@ enum Route {
     Api(&'static api::Endpoint),
     Storage,
     Link,
+    Log,
     Control,
     Nowhere,
 }
@@ -70,7 +71,7 @@ async fn exchange(
     let options = &server.options();
     let (route, name) = route(door, &head, options);
     let entry = &server.record.open(name, &head);
-    let is_paced = matches!(route, Route::Storage | Route::Link);
+    let is_paced = matches!(route, Route::Storage | Route::Link | Route::Log);
     wire.set_rate(options.bandwidth.filter(|_| is_paced));
     let fault = lock(&server.faults).strike(name);
     let work = Work { server, options, head: &head, entry, door };
@@ -102,6 +103,7 @@ fn route<'a>(door: Door, head: &'a Head, options: &Options) -> (Route, &'a str) 
         _ if door == Door::Other => (Route::Nowhere, path),
         Some(endpoint) => (Route::Api(endpoint), endpoint.name),
         None if path.starts_with(storage::PREFIX) => (Route::Storage, "put"),
+        None if path.starts_with(cdn::LOGS) => (Route::Log, "offline-log"),
         None if path == control::PATH && options.control => (Route::Control, path),
         None => (Route::Nowhere, path),
     }
@@ -133,6 +135,7 @@ impl Work<'_> {
             }
             Route::Storage => storage::put(server, head, entry, wire).await,
             Route::Link => Ok(cdn::answer(server, options, head, door)),
+            Route::Log => Ok(cdn::offline_log(server, head)),
             Route::Control => Ok(control::stats(server)),
             Route::Nowhere => Ok(Reply::html(404)),
         }

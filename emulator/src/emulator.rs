@@ -15,6 +15,7 @@ use crate::bed::subtree;
 use crate::connection::{self, Door};
 use crate::content::Content;
 use crate::fault::Fault;
+use crate::ledger::{DriveFile, Share, TrafficEntry};
 use crate::lock;
 use crate::node::{FileData, Id, Node};
 use crate::options::Options;
@@ -234,6 +235,42 @@ impl Emulator {
     /// Bytes served by direct links so far.
     pub fn total_traffic(&self) -> u64 {
         self.server.traffic()
+    }
+
+    /// Adds a row to the direct-link traffic log.
+    ///
+    /// # Panics
+    /// When its time is no time.
+    pub fn add_traffic(&self, entry: TrafficEntry) {
+        assert!(lock(&self.server.ledger).add_traffic(entry), "a time");
+    }
+
+    /// Adds an offline log of the hour `2025010115`, in UTC+8, and gives its ID.
+    ///
+    /// # Panics
+    /// When that is no hour.
+    pub fn add_offline_log(&self, hour: &str, name: &str, bytes: &[u8]) -> u64 {
+        lock(&self.server.ledger).add_log(hour, name, bytes).expect("an hour")
+    }
+
+    /// Forgets the offline logs, as the service does after a time.
+    pub fn forget_offline_logs(&self) {
+        lock(&self.server.ledger).logs.clear();
+    }
+
+    /// Forgets the traffic log, as the service does after a time.
+    pub fn forget_traffic(&self) {
+        lock(&self.server.ledger).traffic.clear();
+    }
+
+    /// Adds a paid share.
+    pub fn add_share(&self, share: Share) {
+        lock(&self.server.ledger).shares.push(share);
+    }
+
+    /// Adds a file of the cloud drive: only its direct link can be asked for.
+    pub fn add_drive_file(&self, id: u64, url: &str) {
+        lock(&self.server.ledger).drive.push(DriveFile { id, url: url.to_owned() });
     }
 
     /// Ends every live token.

@@ -35,6 +35,7 @@ mod emulator;
 mod fault;
 mod head;
 mod journal;
+mod ledger;
 mod limiter;
 mod link;
 mod meter;
@@ -56,12 +57,13 @@ mod upload;
 mod wire;
 
 pub use crate::answers::{
-    Answers, Cursor, DeleteFullFolder, DeleteMissing, DuplicateName, EmptyFile, Formats,
-    InstantUpload, ListOrder, MkdirName, MoveFolder, MoveToRoot, RangeAnswer, Redirect,
+    Answers, Asked, Cursor, DeleteFullFolder, DeleteMissing, DuplicateName, EmptyFile, Formats,
+    InstantUpload, ListOrder, LogReach, MkdirName, MoveFolder, MoveToRoot, RangeAnswer, Redirect,
     ReuseFileId, SameBytes, SelfUrl, Validator,
 };
 pub use crate::emulator::Emulator;
 pub use crate::fault::{Fault, FaultKind};
+pub use crate::ledger::{Share, TrafficEntry};
 pub use crate::options::{Options, Qps};
 pub use crate::record::Request;
 pub use crate::row::Row;

@@ -34,6 +34,11 @@ impl Links<'_> {
         format!("{}{path}{}", self.base, signature.unwrap_or_default())
     }
 
+    /// The link without its signature.
+    pub(crate) fn plain(&self, node: &Node) -> String {
+        format!("{}{}", self.base, path(node))
+    }
+
     /// `userSelfURL`; empty for a folder.
     pub(crate) fn own(&self, node: &Node) -> String {
         match self.answers.self_url {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use crate::bed::Bed;
 use crate::digest;
 use crate::fault::Faults;
+use crate::ledger::Ledger;
 use crate::limiter::Limiter;
 use crate::link::Links;
 use crate::lock;
@@ -27,6 +28,7 @@ pub(crate) struct Server {
     pub(crate) limiter: Mutex<Limiter>,
     pub(crate) faults: Mutex<Faults>,
     pub(crate) record: Record,
+    pub(crate) ledger: Mutex<Ledger>,
     /// Bytes served by direct links.
     pub(crate) traffic: Arc<AtomicU64>,
     /// Requests that a fault keeps without an answer now.
@@ -54,6 +56,7 @@ impl Server {
             limiter: Mutex::default(),
             faults: Mutex::default(),
             record: Record::default(),
+            ledger: Mutex::default(),
             traffic: Arc::new(AtomicU64::new(traffic)),
             hanging: AtomicUsize::new(0),
             base: url(listen),

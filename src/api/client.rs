@@ -1,6 +1,6 @@
 //! The client: a method for every endpoint.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -11,6 +11,7 @@ use super::download::{Download, Way};
 use super::endpoint::Endpoint;
 use super::error::{Error, Reply};
 use super::figures::Figures;
+use super::ledger::AskedBy;
 use super::limit;
 use super::list::{PAGE, Page, Pages};
 use super::progress::{Completed, Created, Part};
@@ -42,6 +43,8 @@ struct Shared {
     sender: Sender,
     /// The spelling of a new folder's name that has worked.
     mkdir_spelling: Mutex<Option<Spelling>>,
+    /// The way of sending parameters by which the offline logs have come.
+    offline_way: OnceLock<AskedBy>,
 }
 
 /// How `mkdir` spells the name: the sample of `003` sends a text, its table says list.
@@ -56,7 +59,11 @@ pub enum Spelling {
 impl Client {
     /// A client; no request is sent yet. Settings that cannot be used are an error.
     pub fn new(settings: Settings) -> Result<Self, Error> {
-        let shared = Shared { sender: Sender::new(settings)?, mkdir_spelling: Mutex::new(None) };
+        let shared = Shared {
+            sender: Sender::new(settings)?,
+            mkdir_spelling: Mutex::new(None),
+            offline_way: OnceLock::new(),
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -286,7 +293,17 @@ impl Client {
         self.shared.sender.pulse.clone()
     }
 
-    async fn send<A: DeserializeOwned, T>(
+    /// The way by which the offline logs have come, if they have.
+    pub(super) fn offline_way(&self) -> Option<AskedBy> {
+        self.shared.offline_way.get().copied()
+    }
+
+    pub(super) fn learn_offline_way(&self, way: AskedBy) {
+        // Whoever was first has seen it work.
+        let _known = self.shared.offline_way.set(way);
+    }
+
+    pub(super) async fn send<A: DeserializeOwned, T>(
         &self, call: &Call<'_>, read: impl Fn(A) -> Result<T, Garbage>,
     ) -> Result<T, Error> {
         self.shared.sender.send(call, limit::priority(), read).await

@@ -19,6 +19,10 @@ pub(super) enum Endpoint {
     List,
     Move,
     UserInfo,
+    TrafficLog,
+    OfflineLogs,
+    DriveLink,
+    PaidShares,
 }
 
 /// What sending one request a second time does. The retries hang on this, never on the verb.
@@ -34,7 +38,7 @@ pub(super) enum Repeat {
 
 impl Endpoint {
     /// All of them; an endpoint's place here is its `index`.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::AccessToken,
         Self::Mkdir,
         Self::Create,
@@ -47,6 +51,10 @@ impl Endpoint {
         Self::List,
         Self::Move,
         Self::UserInfo,
+        Self::TrafficLog,
+        Self::OfflineLogs,
+        Self::DriveLink,
+        Self::PaidShares,
     ];
 
     /// The place in `ALL`: the variants are declared in its order.
@@ -69,10 +77,14 @@ impl Endpoint {
             Self::List => "list",
             Self::Move => "move",
             Self::UserInfo => "user/info",
+            Self::TrafficLog => "direct-link/log",
+            Self::OfflineLogs => "direct-link/offline/logs",
+            Self::DriveLink => "direct-link/url",
+            Self::PaidShares => "share/payment/list",
         }
     }
 
-    /// The path below the base URL (`003`; `move` and `user/info` are in newer pages only).
+    /// The path below the base URL (`000` to `004`; `move` and `user/info` are in newer pages only).
     pub(super) fn path(self) -> &'static str {
         match self {
             Self::AccessToken => "/api/v1/access_token",
@@ -87,6 +99,10 @@ impl Endpoint {
             Self::List => "/api/v1/oss/file/list",
             Self::Move => "/api/v1/oss/file/move",
             Self::UserInfo => "/api/v1/user/info",
+            Self::TrafficLog => "/api/v1/direct-link/log",
+            Self::OfflineLogs => "/api/v1/direct-link/offline/logs",
+            Self::DriveLink => "/api/v1/direct-link/url",
+            Self::PaidShares => "/api/v1/share/payment/list",
         }
     }
 
@@ -94,6 +110,9 @@ impl Endpoint {
     pub(super) fn method(self) -> Method {
         match self {
             Self::Detail | Self::UserInfo => Method::GET,
+            Self::TrafficLog | Self::OfflineLogs | Self::DriveLink | Self::PaidShares => {
+                Method::GET
+            }
             _ => Method::POST,
         }
     }
@@ -109,7 +128,11 @@ impl Endpoint {
             | Self::ListUploadParts
             | Self::UploadComplete
             | Self::UploadAsyncResult
-            | Self::Detail => 5,
+            | Self::Detail
+            | Self::TrafficLog
+            | Self::OfflineLogs
+            | Self::DriveLink => 5,
+            Self::PaidShares => 10,
         }
     }
 
@@ -124,10 +147,20 @@ impl Endpoint {
             | Self::UploadAsyncResult
             | Self::Detail
             | Self::List
-            | Self::UserInfo => Repeat::Harmless,
+            | Self::UserInfo
+            | Self::TrafficLog
+            | Self::OfflineLogs
+            | Self::DriveLink
+            | Self::PaidShares => Repeat::Harmless,
             Self::Delete => Repeat::Idempotent,
             Self::Mkdir | Self::Create | Self::UploadComplete | Self::Move => Repeat::Never,
         }
+    }
+
+    /// Whether it wants a right beyond a valid token: "此接口需要开通开发者权益" (`000`, `001`). A refusal
+    /// then may not be the token's.
+    pub(super) fn wants_a_right(self) -> bool {
+        matches!(self, Self::TrafficLog | Self::OfflineLogs | Self::DriveLink | Self::PaidShares)
     }
 
     /// The least time between two tries: 1 s between polls is documented.

@@ -190,6 +190,12 @@ impl Error {
         matches!(self, Self::Refused { .. })
     }
 
+    /// Whether the service refuses what only a developer's account may ask (`000`, `001`), or
+    /// refuses for another reason of its own.
+    pub fn may_lack_a_right(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Status { status: 402 | 403, .. })
+    }
+
     /// The refusal of the service: its code and message tell quota, size and names apart.
     pub fn refusal(&self) -> Option<&Reply> {
         match self {

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::RequestBuilder;
 use reqwest::header::{DATE, RETRY_AFTER};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::endpoint::{Endpoint, Repeat};
@@ -120,6 +120,12 @@ impl Sender {
             };
             self.count(call, &failure, start);
             let wait = match failure.kind {
+                FailureKind::Denied(reply)
+                    if call.endpoint.wants_a_right()
+                        && self.accepts(&token, tries.left()).await =>
+                {
+                    return Err(Error::Refused { what: call.what.clone(), reply });
+                }
                 FailureKind::Denied(_) => {
                     let first = denied.map_or_else(Instant::now, |(_, first)| first);
                     if token.got.is_some_and(|got| got >= first) {
@@ -136,6 +142,16 @@ impl Sender {
             let turn = self.limiter(call).start(priority);
             start = tries.within("its turn", turn).await?;
         }
+    }
+
+    /// Whether the service takes the token elsewhere: what it refuses then is not the token.
+    async fn accepts(&self, token: &Token, left: Duration) -> bool {
+        let call = Call::get(Endpoint::UserInfo, "", &[]);
+        let asked = async {
+            self.limiter(&call).start(Priority::Foreground).await;
+            self.attempt(&call, Some(token), left, |_: IgnoredAny| Ok(())).await
+        };
+        matches!(timeout(left, asked).await, Ok(Ok(())))
     }
 
     /// Has, or gets, a token that may be valid.

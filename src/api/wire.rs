@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::tolerant;
 use crate::types::{Account, Entry, EntryKind, FileId, Link, Md5, Picture};
 
+/// The service's clock runs in UTC+8.
+pub(super) const SERVICE_HOURS: i8 = 8;
+
 /// Why an answer cannot be understood. Quotes nothing of it.
 #[derive(Debug)]
 pub(super) struct Garbage(pub(super) String);
@@ -257,6 +260,8 @@ pub(super) struct UserInfo {
     space_temp: Option<u64>,
     #[serde(rename = "directTraffic", default, deserialize_with = "tolerant::any_count")]
     direct_traffic: Option<u64>,
+    #[serde(default, deserialize_with = "tolerant::any_truth")]
+    vip: Option<bool>,
 }
 
 impl UserInfo {
@@ -267,6 +272,7 @@ impl UserInfo {
             space_used: self.space_used.ok_or_else(|| Garbage::field("spaceUsed"))?,
             space_total: permanent.saturating_add(self.space_temp.unwrap_or_default()),
             traffic_left: self.direct_traffic.unwrap_or_default(),
+            is_member: self.vip,
         })
     }
 }
@@ -277,13 +283,13 @@ pub(super) fn md5(etag: &str) -> Option<Md5> {
 }
 
 /// `YYYY-MM-DD HH:MM:SS` in UTC+8 as seconds since the epoch; 0 for what is no such time.
-fn seconds(time: &str) -> i64 {
+pub(super) fn seconds(time: &str) -> i64 {
     let time = time.trim();
     if let Ok(exact) = time.parse::<jiff::Timestamp>() {
         return exact.as_second();
     }
     time.parse::<DateTime>()
-        .and_then(|local| local.to_zoned(TimeZone::fixed(offset(8))))
+        .and_then(|local| local.to_zoned(TimeZone::fixed(offset(SERVICE_HOURS))))
         .map_or(0, |zoned| zoned.timestamp().as_second())
 }
 

@@ -9,6 +9,7 @@ use crate::refusal::Refusal;
 const IDS: usize = 100;
 
 /// The keys and values of a call.
+#[derive(Default)]
 pub(super) struct Fields(Map<String, Value>);
 
 impl Fields {
