@@ -1,66 +1,69 @@
-//! The account: how much space and direct-link traffic it has, asked for now and then.
+//! The account: its space and traffic, and what the service writes down of it, which is kept here
+//! longer than there.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+mod figures;
+mod offline;
+mod refusal;
+mod shares;
+mod table;
+mod traffic;
 
-use tokio::sync::Semaphore;
+use crate::{api, state};
 
-use crate::api::{self, Client};
-use crate::types::Account;
+pub use figures::AccountCache;
+pub use offline::OfflineLogs;
+pub use shares::Shares;
+pub use table::{Cell, Table, share_lines, share_table, traffic_lines, traffic_table};
+pub use traffic::TrafficLog;
 
-/// How long an answer serves.
-const FRESH: Duration = Duration::from_secs(10);
+/// The service's days begin at midnight in UTC+8.
+pub const SERVICE_ZONE: jiff::tz::Offset = jiff::tz::Offset::constant(8);
 
-/// The last known figures of the account.
-pub struct AccountCache {
-    client: Client,
-    known: Mutex<Option<(Instant, Account)>>,
-    /// One asks, the others wait for its answer.
-    asking: Semaphore,
+/// Why what the service writes down cannot be had.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The service refuses to tell it to this account.
+    #[error(
+        "{0}; the service tells this only to accounts with the developer entitlement \
+         (开发者权益): all else works without it"
+    )]
+    NotEntitled(api::Error),
+    /// The call failed.
+    #[error(transparent)]
+    Api(#[from] api::Error),
+    /// The state file failed.
+    #[error(transparent)]
+    State(#[from] std::sync::Arc<state::Error>),
+    /// The local disk failed.
+    #[error("{what}: {cause}")]
+    Disk {
+        /// What was being done, to which file.
+        what: String,
+        /// What the system said.
+        cause: String,
+    },
+    /// What was downloaded is not what was listed.
+    #[error("offline log {name:?}: {why}; try again later")]
+    NotTheLog {
+        /// As the service calls it.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
-impl AccountCache {
-    /// A cache that begins with these figures, if they are known.
-    pub fn new(client: Client, known: Option<Account>) -> Self {
-        Self {
-            client,
-            known: Mutex::new(known.map(|account| (Instant::now(), account))),
-            asking: Semaphore::new(1),
+impl From<state::Error> for Error {
+    fn from(error: state::Error) -> Self {
+        Self::State(std::sync::Arc::new(error))
+    }
+}
+
+impl Error {
+    /// The error of the service in it.
+    pub fn api(&self) -> Option<&api::Error> {
+        match self {
+            Self::NotEntitled(error) | Self::Api(error) => Some(error),
+            Self::State(_) | Self::Disk { .. } | Self::NotTheLog { .. } => None,
         }
-    }
-
-    /// The last known figures, however old.
-    pub fn known(&self) -> Option<Account> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).map(|(_, account)| account)
-    }
-
-    fn fresh(&self) -> Option<Account> {
-        let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.filter(|(at, _)| at.elapsed() < FRESH).map(|(_, account)| account)
-    }
-
-    /// Figures of the last seconds.
-    pub async fn get(&self) -> Result<Account, api::Error> {
-        let _turn = self.asking.acquire().await.expect("the semaphore is never closed");
-        self.ask().await
-    }
-
-    /// Makes the figures new, unless somebody is at it.
-    pub async fn refresh(&self) -> Result<(), api::Error> {
-        match self.asking.try_acquire() {
-            Ok(_turn) => self.ask().await.map(drop),
-            Err(_) => Ok(()),
-        }
-    }
-
-    /// Who calls it has the turn.
-    async fn ask(&self) -> Result<Account, api::Error> {
-        if let Some(account) = self.fresh() {
-            return Ok(account);
-        }
-        let account = api::in_background(self.client.account()).await?;
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((Instant::now(), account));
-        Ok(account)
     }
 }

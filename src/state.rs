@@ -2,7 +2,8 @@
 //!
 //! It holds the journal (files that are here and not yet at the service, renames under way, deletes
 //! not sent, scratch folders), what the user set on files, which link took the place of which, what
-//! was learned of the service, and what folders held when they were last listed. Every method is one transaction that is on disk when it returns.
+//! was learned of the service, what folders held when they were last listed, and the archive of the
+//! traffic log. Every method is one transaction that is on disk when it returns.
 //! This room is the only home of SQL.
 
 pub mod answer;
@@ -16,11 +17,13 @@ mod listings;
 mod local;
 mod lock;
 mod moved;
+mod offline;
 mod removal;
 mod row;
 mod schema;
 mod scratch;
 mod sent;
+mod traffic;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -35,7 +38,9 @@ pub use listings::{EntryChange, Shown};
 pub use local::{Acknowledged, LocalRow, Phase, Published, Replacing, RowId, Whereabouts};
 pub use lock::{Holder, Lock};
 pub use moved::Moved;
+pub use offline::KnownLog;
 pub use scratch::{Retired, ScratchRow};
+pub use traffic::{DayAsked, DaySum, FileSum};
 
 /// The name of the state file in the account's folder.
 pub const FILE: &str = "state.db";

@@ -122,6 +122,39 @@ const STEPS: &[&str] = &[
     ) WITHOUT ROWID;
     CREATE INDEX entries_folders ON entries (object) WHERE size IS NULL;
 ",
+    "
+    -- Rows of the direct-link traffic log, which the service forgets after three days.
+    CREATE TABLE traffic (
+        day TEXT NOT NULL,            -- YYYY-MM-DD in UTC+8
+        unique_id TEXT NOT NULL UNIQUE,
+        hour INTEGER,                 -- of that day, where it was asked for by the hour
+        file_id TEXT,                 -- where the link names it
+        file_name TEXT NOT NULL,
+        file_size INTEGER NOT NULL,
+        file_path TEXT NOT NULL,
+        url TEXT NOT NULL,
+        source INTEGER NOT NULL,      -- 1 cloud drive, 2 image bed
+        traffic INTEGER NOT NULL,     -- bytes
+        PRIMARY KEY (day, unique_id)
+    ) WITHOUT ROWID;
+    CREATE INDEX traffic_files ON traffic (file_id, day) WHERE file_id IS NOT NULL;
+    CREATE INDEX traffic_paths ON traffic (file_path, day) WHERE file_id IS NULL;
+    -- Days of that log that were asked for.
+    CREATE TABLE traffic_days (
+        day TEXT PRIMARY KEY,
+        asked INTEGER NOT NULL,       -- seconds since the epoch
+        is_whole INTEGER NOT NULL,    -- the day was over, and nothing of it forgotten
+        hours_asked INTEGER           -- the same by the hour, in seconds since the epoch
+    ) WITHOUT ROWID;
+    -- Logs of hours that the service had, or has.
+    CREATE TABLE offline_logs (
+        id TEXT PRIMARY KEY,
+        hour INTEGER NOT NULL,        -- its beginning, in seconds since the epoch
+        name TEXT NOT NULL,
+        size INTEGER NOT NULL         -- bytes, packed
+    ) WITHOUT ROWID;
+    CREATE INDEX offline_hours ON offline_logs (hour);
+",
 ];
 
 /// Opens the file and checks it.

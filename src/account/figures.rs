@@ -1,0 +1,66 @@
+//! The figures of the account: how much space and direct-link traffic it has, asked for now and then.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use crate::api::{self, Client};
+use crate::types::Account;
+
+/// How long an answer serves.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// The last known figures of the account.
+pub struct AccountCache {
+    client: Client,
+    known: Mutex<Option<(Instant, Account)>>,
+    /// One asks, the others wait for its answer.
+    asking: Semaphore,
+}
+
+impl AccountCache {
+    /// A cache that begins with these figures, if they are known.
+    pub fn new(client: Client, known: Option<Account>) -> Self {
+        Self {
+            client,
+            known: Mutex::new(known.map(|account| (Instant::now(), account))),
+            asking: Semaphore::new(1),
+        }
+    }
+
+    /// The last known figures, however old.
+    pub fn known(&self) -> Option<Account> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).map(|(_, account)| account)
+    }
+
+    fn fresh(&self) -> Option<Account> {
+        let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.filter(|(at, _)| at.elapsed() < FRESH).map(|(_, account)| account)
+    }
+
+    /// Figures of the last seconds.
+    pub async fn get(&self) -> Result<Account, api::Error> {
+        let _turn = self.asking.acquire().await.expect("the semaphore is never closed");
+        self.ask().await
+    }
+
+    /// Makes the figures new, unless somebody is at it.
+    pub async fn refresh(&self) -> Result<(), api::Error> {
+        match self.asking.try_acquire() {
+            Ok(_turn) => self.ask().await.map(drop),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Who calls it has the turn.
+    async fn ask(&self) -> Result<Account, api::Error> {
+        if let Some(account) = self.fresh() {
+            return Ok(account);
+        }
+        let account = api::in_background(self.client.account()).await?;
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((Instant::now(), account));
+        Ok(account)
+    }
+}

@@ -1,0 +1,177 @@
+//! Offline logs: one packed log of direct links an hour, listed for thirty days by the service
+//! (`001`) and, once downloaded, kept here for good.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use md5::{Digest, Md5};
+use tokio::sync::Semaphore;
+
+use super::Error;
+use super::refusal::Refusal;
+use crate::api::Client;
+use crate::config;
+use crate::state::{KnownLog, State};
+use crate::types::OfflineLog;
+
+/// How far back the service lists them ("仅限查询近30天的日志数据").
+const REACH: SignedDuration = SignedDuration::from_hours(30 * 24 - 1);
+
+/// How long a list serves, and how long an address of it.
+const FRESH: Duration = Duration::from_secs(600);
+
+/// What every gzip file begins with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// The offline logs of an account.
+pub struct OfflineLogs {
+    client: Client,
+    state: Arc<State>,
+    /// Where downloaded ones are.
+    dir: PathBuf,
+    /// One lists or downloads at a time.
+    turn: Semaphore,
+    listed: Mutex<Listed>,
+    refusal: Refusal,
+}
+
+/// The last list.
+#[derive(Default)]
+struct Listed {
+    at: Option<Instant>,
+    /// Where each log of the list can be had, by ID; signed, so for some time only.
+    urls: HashMap<String, String>,
+}
+
+impl OfflineLogs {
+    /// The logs, with downloaded ones in the folder `dir`, which is made when there is one.
+    pub fn new(client: Client, state: Arc<State>, dir: PathBuf) -> Self {
+        let (turn, listed, refusal) = (Semaphore::new(1), Mutex::default(), Refusal::default());
+        Self { client, state, dir, turn, listed, refusal }
+    }
+
+    fn listed(&self) -> MutexGuard<'_, Listed> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The earliest hour that the service may still list, in seconds since the epoch.
+    pub fn first_listed(&self) -> i64 {
+        (self.now() - REACH).as_second()
+    }
+
+    fn now(&self) -> Timestamp {
+        let ahead = self.client.clock().unwrap_or_default();
+        Timestamp::now().checked_add(ahead).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Lists those of the last thirty days, unless that was done a short time ago.
+    pub async fn look(&self) -> Result<(), Error> {
+        let _turn = self.turn.acquire().await.expect("the semaphore is never closed");
+        if self.listed().at.is_some_and(|at| at.elapsed() < FRESH) {
+            return Ok(());
+        }
+        let now = self.now();
+        self.list(now - REACH, now).await?;
+        self.listed().at = Some(Instant::now());
+        Ok(())
+    }
+
+    async fn list(&self, from: Timestamp, to: Timestamp) -> Result<(), Error> {
+        self.refusal.check()?;
+        let logs = self.client.offline_logs(from, to).await.map_err(|error| {
+            match error.may_lack_a_right() {
+                true => self.refusal.note(error),
+                false => error.into(),
+            }
+        })?;
+        self.state.keep_offline_logs(&logs)?;
+        let mut listed = self.listed();
+        for OfflineLog { id, url, .. } in logs {
+            listed.urls.insert(id, url);
+        }
+        Ok(())
+    }
+
+    /// Where a log is, or will be, on this machine.
+    pub fn path(&self, log: &KnownLog) -> PathBuf {
+        self.dir.join(format!("{}.gz", file_name(&log.id)))
+    }
+
+    /// Bytes of a log: of what is here, else as the service told.
+    pub fn size(&self, log: &KnownLog) -> u64 {
+        self.path(log).metadata().map_or(log.size, |found| found.len())
+    }
+
+    /// Brings a log here if it is not, and tells where it is.
+    pub async fn fetch(&self, log: &KnownLog) -> Result<PathBuf, Error> {
+        let path = self.path(log);
+        let _turn = self.turn.acquire().await.expect("the semaphore is never closed");
+        if path.exists() {
+            return Ok(path);
+        }
+        config::make_private(&self.dir).map_err(|error| Error::Disk {
+            what: "keeping offline logs".into(),
+            cause: error.to_string(),
+        })?;
+        let url = self.listed().urls.get(&log.id).cloned();
+        if let Some(url) = url {
+            match self.download(log, &url, &path).await {
+                // The address is old: the service gives another.
+                Err(Error::Api(error)) if error.is_expired() || error.is_not_found() => {}
+                done => return done.map(|()| path),
+            }
+        }
+        let hour = Timestamp::from_second(log.hour).unwrap_or_default();
+        self.list(hour, hour + SignedDuration::from_hours(1)).await?;
+        let url = self.listed().urls.get(&log.id).cloned().filter(|url| !url.is_empty());
+        let url = url.ok_or_else(|| not_the_log(log, "the service lists it no more"))?;
+        self.download(log, &url, &path).await.map(|()| path)
+    }
+
+    /// Puts the whole log at `path`, or nothing.
+    async fn download(&self, log: &KnownLog, url: &str, path: &Path) -> Result<(), Error> {
+        let failed = |error: std::io::Error| Error::Disk {
+            what: format!("keeping the offline log {}", path.display()),
+            cause: error.to_string(),
+        };
+        let mut download = self.client.download(url, None).await?;
+        // A named temporary file has mode 0600.
+        let mut file =
+            tempfile::Builder::new().prefix(".log").tempfile_in(&self.dir).map_err(failed)?;
+        let mut head: Vec<u8> = Vec::new();
+        let mut size = 0;
+        while let Some(chunk) = download.chunk().await? {
+            head.extend(chunk.iter().take(GZIP.len() - head.len()));
+            size += chunk.len() as u64;
+            file.write_all(&chunk).map_err(failed)?;
+        }
+        if log.size > 0 && size != log.size {
+            let why = format!("{size} bytes came, {} were listed", log.size);
+            return Err(not_the_log(log, why));
+        }
+        if head != GZIP {
+            return Err(not_the_log(log, "what came is no gzip file"));
+        }
+        file.as_file().sync_data().map_err(failed)?;
+        file.persist(path).map_err(|error| failed(error.error))?;
+        Ok(())
+    }
+}
+
+/// The error of a log that is not what was listed.
+fn not_the_log(log: &KnownLog, why: impl Into<String>) -> Error {
+    Error::NotTheLog { name: log.name.clone(), why: why.into() }
+}
+
+/// An ID as a file's name: as it is, unless it is no word.
+pub(crate) fn file_name(id: &str) -> String {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    match !id.is_empty() && id.len() <= 64 && id.chars().all(is_word) {
+        true => id.to_owned(),
+        false => Md5::digest(id).iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}

@@ -1,0 +1,186 @@
+//! The traffic log: who was served what by direct links, day by day, archived before the service
+//! forgets it (`000`: "仅限查询近三天的日志数据").
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp, ToSpan};
+use tokio::sync::Semaphore;
+
+use super::refusal::Refusal;
+use super::{Error, SERVICE_ZONE};
+use crate::api::{self, Client};
+use crate::state::State;
+
+/// How many days the service tells, today among them.
+const REACH: i64 = 3;
+
+/// How old an answer about a day may be that is not over.
+const FRESH: SignedDuration = SignedDuration::from_mins(10);
+
+/// How long after its end rows of a day may still come.
+const LATE: SignedDuration = SignedDuration::from_hours(1);
+
+/// How long a mount that has begun leaves the archive alone, and how often it looks whether a day is
+/// due: an hour in which nothing is due costs no call.
+const SOON: Duration = Duration::from_secs(20);
+const OFTEN: Duration = Duration::from_secs(3600);
+
+/// The traffic log of an account and its archive in the state file.
+pub struct TrafficLog {
+    client: Client,
+    state: Arc<State>,
+    /// One asks, the others wait for its answer.
+    asking: Semaphore,
+    refusal: Refusal,
+}
+
+impl TrafficLog {
+    /// The log, with its archive in this state file.
+    pub fn new(client: Client, state: Arc<State>) -> Self {
+        Self { client, state, asking: Semaphore::new(1), refusal: Refusal::default() }
+    }
+
+    /// The service's today. Until it has answered once this machine's clock is believed.
+    pub fn today(&self) -> Date {
+        SERVICE_ZONE.to_datetime(self.now()).date()
+    }
+
+    fn now(&self) -> Timestamp {
+        let ahead = self.client.clock().unwrap_or_default();
+        Timestamp::now().checked_add(ahead).unwrap_or(Timestamp::MAX)
+    }
+
+    /// The days that the service tells, the newest first.
+    pub fn reach(&self) -> impl Iterator<Item = Date> + use<> {
+        let today = self.today();
+        (0..REACH).filter_map(move |back| today.checked_sub(back.days()).ok())
+    }
+
+    /// Whether the service refused to tell it the last time.
+    pub fn is_refused(&self) -> bool {
+        self.refusal.holds().is_some()
+    }
+
+    /// Makes the archive as new as it has to be for somebody who looks: a day that was over is asked
+    /// for once, today at most every ten minutes.
+    pub async fn look(&self) -> Result<(), Error> {
+        self.ask(self.reach().collect()).await
+    }
+
+    /// The same for one day.
+    pub async fn look_at(&self, day: Date) -> Result<(), Error> {
+        self.ask(self.reach().filter(|reached| *reached == day).collect()).await
+    }
+
+    /// Archives the days that are over. Nobody waits for it.
+    pub async fn archive(&self) -> Result<(), Error> {
+        api::in_background(self.ask(self.reach().skip(1).collect())).await
+    }
+
+    /// Archives what is due, for as long as the mount lives.
+    pub async fn run(&self) {
+        tokio::time::sleep(SOON).await;
+        loop {
+            if let Err(error) = self.archive().await {
+                tracing::debug!("archiving the traffic log: {error}");
+            }
+            tokio::time::sleep(OFTEN).await;
+        }
+    }
+
+    async fn ask(&self, days: Vec<Date>) -> Result<(), Error> {
+        if !days.iter().map(|day| self.is_due(*day)).any(|due| !matches!(due, Ok(false))) {
+            return Ok(());
+        }
+        let _turn = self.asking.acquire().await.expect("the semaphore is never closed");
+        for day in days {
+            if self.is_due(day)? {
+                self.refusal.check()?;
+                self.ask_day(day).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_due(&self, day: Date) -> Result<bool, Error> {
+        let asked = self.state.day_asked(day)?;
+        Ok(asked.is_none_or(|asked| !asked.is_whole && self.is_old(asked.at)))
+    }
+
+    fn is_old(&self, asked: i64) -> bool {
+        let asked = Timestamp::from_second(asked).unwrap_or_default();
+        let age = self.now().duration_since(asked);
+        // Where a clock was put back nothing is fresh.
+        age >= FRESH || age.is_negative()
+    }
+
+    async fn ask_day(&self, day: Date) -> Result<(), Error> {
+        let now = self.now();
+        let (first, last) = bounds(day);
+        let mut pages = self.client.traffic(first, last);
+        loop {
+            match pages.next().await {
+                Ok(Some(rows)) => self.state.keep_traffic(day, None, &rows)?,
+                Ok(None) => break,
+                Err(error) => return self.not_told(day, error),
+            }
+        }
+        self.refusal.forget();
+        let is_whole = now.duration_since(last) >= LATE;
+        Ok(self.state.asked_for_day(day, now.as_second(), is_whole)?)
+    }
+
+    /// A refusal is one of the account, unless a newer day was told: then the service's three days
+    /// are shorter than ours.
+    fn not_told(&self, day: Date, error: api::Error) -> Result<(), Error> {
+        if !error.may_lack_a_right() {
+            return Err(error.into());
+        }
+        let now = self.now();
+        if day < self.today() && self.state.day_asked(self.today())?.is_some() {
+            tracing::debug!("{day} is told no more: {error}");
+            return Ok(self.state.asked_for_day(day, now.as_second(), false)?);
+        }
+        Err(self.refusal.note(error))
+    }
+
+    /// Learns of the rows within reach in which hour they are, by asking hour by hour. `told` hears
+    /// how many hours are still to be asked for.
+    pub async fn look_by_hour(&self, told: impl Fn(usize)) -> Result<(), Error> {
+        self.look().await?;
+        let _turn = self.asking.acquire().await.expect("the semaphore is never closed");
+        let now = self.now();
+        let mut hours = Vec::new();
+        for day in self.reach() {
+            let (first, last) = bounds(day);
+            let asked = self.state.day_asked(day)?.and_then(|asked| asked.by_hour);
+            let is_settled = asked.is_some_and(|at| {
+                let at = Timestamp::from_second(at).unwrap_or_default();
+                at.duration_since(last) >= LATE || !self.is_old(at.as_second())
+            });
+            if !is_settled {
+                let begins = (0..24u8).map(|hour| (hour, first + i64::from(hour).hours()));
+                hours.extend(begins.filter(|(_, at)| *at <= now).map(|(hour, at)| (day, hour, at)));
+            }
+        }
+        for (place, (day, hour, begin)) in hours.iter().enumerate() {
+            told(hours.len() - place);
+            let mut pages = self.client.traffic(*begin, *begin + 1.hour() - 1.second());
+            while let Some(rows) = pages.next().await? {
+                self.state.keep_traffic(*day, Some(*hour), &rows)?;
+            }
+            if hours.get(place + 1).is_none_or(|(next, _, _)| next != day) {
+                self.state.asked_for_hours(*day, now.as_second())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first and the last second of a day of the service.
+fn bounds(day: Date) -> (Timestamp, Timestamp) {
+    let at = |time| SERVICE_ZONE.to_timestamp(day.to_datetime(time)).unwrap_or_default();
+    (at(jiff::civil::time(0, 0, 0, 0)), at(jiff::civil::time(23, 59, 59, 0)))
+}

@@ -1,0 +1,59 @@
+//! Offline logs: which hours the service has, or had, a packed log of.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{Result, State};
+use crate::types::OfflineLog;
+
+/// An offline log that was listed once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownLog {
+    /// Its ID.
+    pub id: String,
+    /// The beginning of its hour, in seconds since the epoch.
+    pub hour: i64,
+    /// The name that the service gives it.
+    pub name: String,
+    /// Bytes, packed.
+    pub size: u64,
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<KnownLog> {
+    Ok(KnownLog {
+        id: row.get("id")?,
+        hour: row.get("hour")?,
+        name: row.get("name")?,
+        size: row.get::<_, i64>("size")?.max(0) as u64,
+    })
+}
+
+impl State {
+    /// Keeps what was listed.
+    pub fn keep_offline_logs(&self, logs: &[OfflineLog]) -> Result<()> {
+        let sql = "INSERT OR REPLACE INTO offline_logs (id, hour, name, size) VALUES (?, ?, ?, ?)";
+        self.write("keeping the list of offline logs", |db| {
+            let mut insert = db.prepare_cached(sql)?;
+            for log in logs {
+                insert.execute(params![log.id, log.hour, log.name, log.size as i64])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The logs whose hours begin from one second to another, both included, the oldest first.
+    pub fn offline_logs(&self, from: i64, to: i64) -> Result<Vec<KnownLog>> {
+        self.read("reading the list of offline logs", |db| {
+            let sql = "SELECT * FROM offline_logs WHERE hour BETWEEN ? AND ? ORDER BY hour, id";
+            db.prepare_cached(sql)?.query_map([from, to], read)?.collect()
+        })
+    }
+
+    /// The log with this ID.
+    pub fn offline_log(&self, id: &str) -> Result<Option<KnownLog>> {
+        self.read("reading the list of offline logs", |db| {
+            db.prepare_cached("SELECT * FROM offline_logs WHERE id = ?")?
+                .query_row([id], read)
+                .optional()
+        })
+    }
+}
