@@ -1,12 +1,18 @@
 //! The command line: what was typed becomes what is meant, then it is done.
 
+mod account;
+mod chart;
 mod demo;
 mod doctor;
 mod emulator;
+mod logs;
 mod mount;
 mod options;
 mod pending;
+mod shares;
 mod shell;
+mod status;
+mod traffic;
 mod umount;
 
 use std::ffi::OsString;
@@ -39,6 +45,16 @@ enum Command {
     Umount(umount::Args),
     /// Uploads and deletes that are not finished: list, retry, export, discard.
     Pending(pending::Args),
+    /// What the direct links used, by file, day or hour.
+    Traffic(traffic::Args),
+    /// The offline logs of direct links: list, download or merge them.
+    Logs(logs::Args),
+    /// The paid shares.
+    Shares(shares::Args),
+    /// Direct links of files in the cloud drive, by number.
+    DirectLink(shares::LinkArgs),
+    /// What a mount is doing.
+    Status(status::Args),
     /// Try it out: a mount of an emulated bed with a few pictures, no account needed.
     Demo(demo::Args),
     /// Look whether everything is there that a mount needs, and say how to mend what is not.
@@ -65,6 +81,11 @@ pub fn main() -> ExitCode {
         Command::Mount(args) => mount::run(args),
         Command::Umount(args) => umount::run(&args),
         Command::Pending(args) => pending::run(&args),
+        Command::Traffic(args) => traffic::run(&args),
+        Command::Logs(args) => logs::run(&args),
+        Command::Shares(args) => shares::run(&args),
+        Command::DirectLink(args) => shares::direct_links(&args),
+        Command::Status(args) => status::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Emulator(args) => emulator::run(args),

@@ -51,6 +51,9 @@ const DEFAULT_UMASK: u32 = 0o022;
 /// The folder of staged files in the account's folder.
 pub const STAGING: &str = "staging";
 
+/// The folder of downloaded offline logs in the account's folder.
+pub const OFFLINE_LOGS: &str = "offline-logs";
+
 /// Why a mount cannot be.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -76,19 +76,29 @@ pub fn is_dead(full: &Path) -> bool {
 
 /// Whether the topmost mount on the path is one of ours.
 pub fn is_ours(full: &Path) -> bool {
-    let Ok(mounts) = fs::read("/proc/self/mounts") else {
-        return false;
-    };
-    let mut ours = false;
-    for line in mounts.split(|byte| *byte == b'\n') {
+    let mounts = mounts().into_iter();
+    mounts.rev().find(|(target, _)| target == full).is_some_and(|(_, is_ours)| is_ours)
+}
+
+/// Where mounts of ours are, as far as this process sees.
+pub fn all_ours() -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = mounts().into_iter().map(|(target, _)| target).collect();
+    found.sort();
+    found.dedup();
+    found.retain(|target| is_ours(target));
+    found
+}
+
+/// Every mount's target, and whether it is one of ours.
+fn mounts() -> Vec<(PathBuf, bool)> {
+    let table = fs::read("/proc/self/mounts").unwrap_or_default();
+    let lines = table.split(|byte| *byte == b'\n').filter_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ');
-        let (source, target) = (fields.next(), fields.next().map(unescape));
-        let kind = fields.next().unwrap_or_default();
-        if target.is_some_and(|target| target == full.as_os_str()) {
-            ours = source == Some(SOURCE.as_bytes()) && kind.starts_with(b"fuse");
-        }
-    }
-    ours
+        let (source, target, kind) = (fields.next()?, fields.next()?, fields.next()?);
+        let is_ours = source == SOURCE.as_bytes() && kind.starts_with(b"fuse");
+        Some((PathBuf::from(unescape(target)), is_ours))
+    });
+    lines.collect()
 }
 
 /// `/proc/mounts` writes blanks and backslashes as `\040` and the like.

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use md5::{Digest, Md5};
 use tokio::sync::Semaphore;
 
 use super::Error;
@@ -98,7 +97,7 @@ impl OfflineLogs {
 
     /// Where a log is, or will be, on this machine.
     pub fn path(&self, log: &KnownLog) -> PathBuf {
-        self.dir.join(format!("{}.gz", file_name(&log.id)))
+        self.dir.join(format!("{}.gz", log.word()))
     }
 
     /// Bytes of a log: of what is here, else as the service told.
@@ -165,13 +164,4 @@ impl OfflineLogs {
 /// The error of a log that is not what was listed.
 fn not_the_log(log: &KnownLog, why: impl Into<String>) -> Error {
     Error::NotTheLog { name: log.name.clone(), why: why.into() }
-}
-
-/// An ID as a file's name: as it is, unless it is no word.
-pub(crate) fn file_name(id: &str) -> String {
-    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    match !id.is_empty() && id.len() <= 64 && id.chars().all(is_word) {
-        true => id.to_owned(),
-        false => Md5::digest(id).iter().map(|byte| format!("{byte:02x}")).collect(),
-    }
 }

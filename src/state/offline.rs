@@ -1,9 +1,12 @@
 //! Offline logs: which hours the service has, or had, a packed log of.
 
+use jiff::Timestamp;
+use jiff::tz::Offset;
+use md5::{Digest, Md5 as Hasher};
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Result, State};
-use crate::types::OfflineLog;
+use crate::types::{Md5, OfflineLog};
 
 /// An offline log that was listed once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +19,25 @@ pub struct KnownLog {
     pub name: String,
     /// Bytes, packed.
     pub size: u64,
+}
+
+impl KnownLog {
+    /// Where a person finds it: the day in the service's UTC+8 as `YYYY-MM-DD`, and `HH-ID.gz`.
+    pub fn place(&self) -> (String, String) {
+        let at = Timestamp::from_second(self.hour).unwrap_or_default();
+        let at = Offset::constant(8).to_datetime(at);
+        let name = format!("{}-{}.gz", at.strftime("%H"), self.word());
+        (at.strftime("%Y-%m-%d").to_string(), name)
+    }
+
+    /// The ID as a part of a file's name: as it is, unless it is no word.
+    pub fn word(&self) -> String {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        match !self.id.is_empty() && self.id.len() <= 64 && self.id.chars().all(is_word) {
+            true => self.id.clone(),
+            false => Md5::new(Hasher::digest(&self.id).into()).to_string(),
+        }
+    }
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<KnownLog> {

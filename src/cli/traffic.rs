@@ -1,0 +1,286 @@
+//! `bedfs traffic`: what the direct links used, by file, day or hour.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use indicatif::{BinaryBytes, HumanCount};
+use jiff::ToSpan;
+use jiff::civil::Date;
+use serde_json::{Value, json};
+
+use super::account::Account;
+use super::{Failure, Log, chart, one_line, start_log};
+use crate::account::{Cell, SERVICE_ZONE, Table, TrafficLog};
+use crate::state::{DaySum, FileSum};
+use crate::types::{Account as Figures, IMAGE_BED};
+
+/// The widest that a bar is drawn, in characters, and the width of a terminal that does not tell.
+const WIDEST: usize = 60;
+const NARROW: usize = 80;
+
+/// What stands beside a bar, in characters.
+const BESIDE: usize = 34;
+
+/// What `bedfs traffic` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// How many days, today among them. The service tells three; older ones are there if they were
+    /// looked at, or a mount archived them.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=3660))]
+    days: u16,
+    /// What is added up.
+    #[arg(long, value_enum, default_value_t = By::File)]
+    by: By,
+    /// At most so many files, the greatest first; 0 means all.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    top: usize,
+    /// Print JSON.
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Print CSV.
+    #[arg(long)]
+    csv: bool,
+    /// Draw the days and the greatest pictures into a file, as SVG.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum By {
+    File,
+    Day,
+    Hour,
+}
+
+/// What is to be shown.
+struct Report {
+    from: Date,
+    to: Date,
+    days: Vec<DaySum>,
+    rows: Rows,
+    figures: Option<Figures>,
+    /// Days within the span that were never asked for.
+    unseen: usize,
+}
+
+enum Rows {
+    Files(Vec<FileSum>),
+    Times(Vec<DaySum>),
+}
+
+/// Looks what is new, and prints what is known.
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    start_log(tracing::Level::ERROR, Log::Stderr);
+    let account = Account::open()?;
+    let (report, error) = account.runtime.block_on(look(args, &account))?;
+    if let Some(error) = &error {
+        eprintln!("bedfs: {error}");
+        if report.days.is_empty() {
+            return Ok(ExitCode::FAILURE);
+        }
+        eprintln!("bedfs: shown is what was archived before");
+    }
+    let out = &mut std::io::stdout().lock();
+    match (args.json, args.csv) {
+        (true, _) => writeln!(out, "{:#}", report.json())?,
+        (false, true) => report.csv(out)?,
+        (false, false) => report.bars(out)?,
+    }
+    if let Some(path) = &args.svg {
+        let top = account.state.traffic_by_file(report.from, report.to, chart::FILES)?;
+        chart::draw(path, &report.days, &top)
+            .map_err(|error| format!("drawing {}: {error}", path.display()))?;
+    }
+    if report.unseen > 0 && !args.json && !args.csv {
+        eprintln!(
+            "bedfs: {} of these days were never looked at while the service knew them (it keeps \
+             three); a mount archives them day by day",
+            report.unseen
+        );
+    }
+    Ok(if error.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The report, and what kept it from being new.
+async fn look(
+    args: &Args, account: &Account,
+) -> Result<(Report, Option<crate::account::Error>), Failure> {
+    let log = TrafficLog::new(account.client.clone(), account.state.clone());
+    // First, since it tells the service's clock too.
+    let figures = account.client.account().await;
+    let looked = match (&figures, args.by) {
+        (Err(error), _) => Err(error.clone().into()),
+        (Ok(_), By::Hour) => log.look_by_hour(tell_progress).await,
+        (Ok(_), _) => log.look().await,
+    };
+    let to = log.today();
+    let from = to.checked_sub(i64::from(args.days - 1).days())?;
+    let state = &account.state;
+    let most = if args.top == 0 || args.json || args.csv { usize::MAX >> 1 } else { args.top };
+    let rows = match args.by {
+        By::File => Rows::Files(state.traffic_by_file(from, to, most)?),
+        By::Day => Rows::Times(state.traffic_by_day(from, to)?),
+        By::Hour => Rows::Times(state.traffic_by_hour(from, to)?),
+    };
+    let seen = state.traffic_days()?;
+    let report = Report {
+        from,
+        to,
+        days: state.traffic_by_day(from, to)?,
+        rows,
+        figures: figures.ok(),
+        unseen: usize::from(args.days)
+            - seen.iter().filter(|day| (from..=to).contains(*day)).count(),
+    };
+    Ok((report, looked.err()))
+}
+
+fn tell_progress(left: usize) {
+    if std::io::stderr().is_terminal() {
+        // One line that is written over; the last one is left empty.
+        let text = if left > 1 { format!("asking for {left} more hours") } else { String::new() };
+        eprint!("\r\x1b[K{text}");
+    }
+}
+
+impl Report {
+    fn total(&self) -> u64 {
+        self.days.iter().map(|day| day.bed + day.drive).sum()
+    }
+
+    /// For how many days the account's traffic lasts if it goes on so.
+    fn days_left(&self) -> Option<f64> {
+        let figures = self.figures?;
+        let days = self.days.len().max(1) as f64;
+        let a_day = self.total() as f64 / days;
+        (a_day > 0.0).then(|| figures.traffic_left as f64 / a_day)
+    }
+
+    fn json(&self) -> Value {
+        let rows: Vec<Value> = match &self.rows {
+            Rows::Files(files) => files.iter().map(file_json).collect(),
+            Rows::Times(times) => times.iter().map(time_json).collect(),
+        };
+        json!({
+            "from": self.from.to_string(),
+            "to": self.to.to_string(),
+            "rows": rows,
+            "total_traffic": self.total(),
+            "traffic_left": self.figures.map(|figures| figures.traffic_left),
+            "days_left": self.days_left(),
+        })
+    }
+
+    fn csv(&self, out: &mut impl Write) -> Result<(), Failure> {
+        match &self.rows {
+            Rows::Files(files) => {
+                let columns = ["path", "url", "source", "traffic", "rows"];
+                let mut table = Table::new(&mut *out, &columns)?;
+                for file in files {
+                    table.row(&[
+                        Cell::Text(&file.path),
+                        Cell::Text(&file.url),
+                        Cell::Plain(source(file.source)),
+                        Cell::Number(file.bytes),
+                        Cell::Number(file.rows),
+                    ])?;
+                }
+                table.end()?;
+            }
+            Rows::Times(times) => {
+                let columns = ["time", "image_bed", "cloud_drive", "traffic", "rows"];
+                let mut table = Table::new(&mut *out, &columns)?;
+                for sum in times {
+                    table.row(&[
+                        Cell::Plain(&moment(sum)),
+                        Cell::Number(sum.bed),
+                        Cell::Number(sum.drive),
+                        Cell::Number(sum.bed + sum.drive),
+                        Cell::Number(sum.rows),
+                    ])?;
+                }
+                table.end()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn bars(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let lines: Vec<(String, u64)> = match &self.rows {
+            Rows::Files(files) => files.iter().map(|f| (one_line(&f.path), f.bytes)).collect(),
+            Rows::Times(times) => times.iter().map(|t| (label(t), t.bed + t.drive)).collect(),
+        };
+        let most = lines.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
+        for (label, bytes) in &lines {
+            writeln!(out, "{}", bar(label, *bytes, most))?;
+        }
+        let rows = self.days.iter().map(|day| day.rows).sum();
+        let total = BinaryBytes(self.total());
+        writeln!(out, "{} to {}: {total} in {} rows", self.from, self.to, HumanCount(rows))?;
+        if let Some(figures) = self.figures {
+            let left = BinaryBytes(figures.traffic_left);
+            match self.days_left() {
+                Some(days) => writeln!(out, "left: {left}, at this pace for {days:.0} days")?,
+                None => writeln!(out, "left: {left}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One line: the bytes, a bar that is as long as they are many, and what they are of.
+fn bar(label: &str, bytes: u64, most: u64) -> String {
+    let out = std::io::stdout();
+    let width = terminal_size::terminal_size_of(&out).map_or(NARROW, |(width, _)| width.0.into());
+    let room = width.saturating_sub(BESIDE).clamp(8, WIDEST);
+    // In eighths of a character.
+    let eighths =
+        if most == 0 { 0 } else { (bytes as u128 * room as u128 * 8 / most as u128) as usize };
+    let mut drawn = "█".repeat(eighths / 8);
+    drawn.extend("▏▎▍▌▋▊▉".chars().nth((eighths % 8).wrapping_sub(1)));
+    let blank = " ".repeat(room - eighths.div_ceil(8));
+    let is_coloured = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let drawn = if is_coloured { format!("\x1b[36m{drawn}\x1b[0m") } else { drawn };
+    format!("{:>11} {drawn}{blank} {label}", BinaryBytes(bytes).to_string())
+}
+
+fn label(sum: &DaySum) -> String {
+    match sum.hour {
+        Some(hour) => format!("{} {hour:02}:00", sum.day),
+        None => sum.day.to_string(),
+    }
+}
+
+/// A day as a date, an hour in RFC 3339.
+fn moment(sum: &DaySum) -> String {
+    let Some(hour) = sum.hour.and_then(|hour| i8::try_from(hour).ok()) else {
+        return sum.day.to_string();
+    };
+    let begin = SERVICE_ZONE.to_timestamp(sum.day.at(hour, 0, 0, 0)).unwrap_or_default();
+    begin.display_with_offset(SERVICE_ZONE).to_string()
+}
+
+fn source(source: i64) -> &'static str {
+    if source == IMAGE_BED { "image_bed" } else { "cloud_drive" }
+}
+
+fn file_json(file: &FileSum) -> Value {
+    json!({
+        "path": file.path,
+        "url": file.url,
+        "source": source(file.source),
+        "traffic": file.bytes,
+        "rows": file.rows,
+    })
+}
+
+fn time_json(sum: &DaySum) -> Value {
+    json!({
+        "time": moment(sum),
+        "image_bed": sum.bed,
+        "cloud_drive": sum.drive,
+        "traffic": sum.bed + sum.drive,
+        "rows": sum.rows,
+    })
+}
