@@ -8,13 +8,38 @@ mod shares;
 mod table;
 mod traffic;
 
-use crate::{api, state};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::api::{self, Client};
+use crate::state::{self, State};
 
 pub use figures::AccountCache;
 pub use offline::OfflineLogs;
 pub use shares::Shares;
 pub use table::{Cell, Table, share_lines, share_table, traffic_lines, traffic_table};
 pub use traffic::TrafficLog;
+
+/// What the service writes down of the account.
+pub struct Ledger {
+    /// Who was served what.
+    pub traffic: TrafficLog,
+    /// The same by the hour, packed.
+    pub offline: OfflineLogs,
+    /// What is sold.
+    pub shares: Shares,
+}
+
+impl Ledger {
+    /// The ledger, archived in this state file and, as to offline logs, in the folder `logs`.
+    pub fn new(client: &Client, state: &Arc<State>, logs: PathBuf) -> Self {
+        Self {
+            traffic: TrafficLog::new(client.clone(), state.clone()),
+            offline: OfflineLogs::new(client.clone(), state.clone(), logs),
+            shares: Shares::new(client.clone()),
+        }
+    }
+}
 
 /// The service's days begin at midnight in UTC+8.
 pub const SERVICE_ZONE: jiff::tz::Offset = jiff::tz::Offset::constant(8);
@@ -33,7 +58,7 @@ pub enum Error {
     Api(#[from] api::Error),
     /// The state file failed.
     #[error(transparent)]
-    State(#[from] std::sync::Arc<state::Error>),
+    State(#[from] Arc<state::Error>),
     /// The local disk failed.
     #[error("{what}: {cause}")]
     Disk {
@@ -54,7 +79,7 @@ pub enum Error {
 
 impl From<state::Error> for Error {
     fn from(error: state::Error) -> Self {
-        Self::State(std::sync::Arc::new(error))
+        Self::State(Arc::new(error))
     }
 }
 

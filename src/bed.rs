@@ -305,10 +305,14 @@ impl Bed {
         Ok(self.tree.real_root().map(|real| entry.parent == real))
     }
 
-    /// How often each endpoint was called.
-    pub fn calls(&self) -> std::collections::BTreeMap<&'static str, u64> {
-        let figures = self.client.figures();
-        figures.into_iter().map(|figures| (figures.endpoint, figures.calls)).collect()
+    /// What each endpoint has done.
+    pub fn figures(&self) -> Vec<api::Figures> {
+        self.client.figures()
+    }
+
+    /// Bytes that came from direct links, and that went to storage.
+    pub fn bytes(&self) -> (u64, u64) {
+        self.client.pulse().bytes()
     }
 
     /// Removes the scratch folders of this mount, but for what is wanted in them. Before unmounting.

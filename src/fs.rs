@@ -28,7 +28,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::account::AccountCache;
+use crate::account::{self, AccountCache, Ledger};
 use crate::api;
 use crate::bed::{self, Bed};
 use crate::config::{Control, Upload};
@@ -39,6 +39,7 @@ use crate::state::{self, State};
 use crate::tree::{self, Tree};
 use crate::types::Ino;
 pub use attr::{Attr, Change, Space};
+use control::ControlFolder;
 pub use dir::DirEntry;
 pub use file::Opened;
 use handle::Handles;
@@ -105,6 +106,8 @@ pub enum Error {
     Read(#[from] read::Error),
     #[error(transparent)]
     Api(#[from] api::Error),
+    #[error(transparent)]
+    Account(#[from] account::Error),
 }
 
 /// What an operation gives.
@@ -129,6 +132,8 @@ pub struct Options {
     pub root: String,
     /// How the control folder shows.
     pub control: Control,
+    /// Whether the traffic log is archived day by day.
+    pub archive_traffic: bool,
     /// Where staged files live; exists.
     pub staging: PathBuf,
 }
@@ -141,6 +146,8 @@ pub struct Fs {
     bed: Arc<Bed>,
     reader: Arc<Reader>,
     account: Arc<AccountCache>,
+    ledger: Ledger,
+    control: ControlFolder,
     locals: LocalFiles,
     uploads: Uploads,
     restorable: Restorable,
@@ -166,7 +173,7 @@ impl Fs {
     /// A file system over these rooms. It takes over what the state file holds.
     pub fn new(
         options: Options, state: Arc<State>, tree: Arc<Tree>, bed: Arc<Bed>, reader: Arc<Reader>,
-        account: Arc<AccountCache>,
+        account: Arc<AccountCache>, ledger: Ledger,
     ) -> Result<Self> {
         pending::take_over(&state, &options.staging)?;
         let fs = Self {
@@ -176,6 +183,8 @@ impl Fs {
             bed,
             reader,
             account,
+            ledger,
+            control: ControlFolder::default(),
             locals: LocalFiles::default(),
             uploads: Uploads::default(),
             restorable: Restorable::default(),
@@ -194,13 +203,22 @@ impl Fs {
     /// Runs what goes on behind the callers' backs, for as long as the mount lives.
     pub async fn run(self: Arc<Self>) {
         let (deletes, uploads, tree) = (self.bed.clone(), self.clone(), self.tree.clone());
+        let archive = self.clone();
         tokio::join!(
             deletes.run_deletes(),
             uploads.run_uploads(),
             tree.clone().run_keeping(),
             tree.run_refreshing(),
             self.run_replay(),
+            archive.run_archive(),
         );
+    }
+
+    /// Archives the traffic log before the service forgets it.
+    async fn run_archive(&self) {
+        if self.options.archive_traffic {
+            self.ledger.traffic.run().await;
+        }
     }
 
     /// Has the disk keep what was read, for the next mount.

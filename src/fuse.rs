@@ -25,7 +25,7 @@ use tokio::runtime::Handle;
 
 use crate::fs::{Attr, Change, Fs, Opened, Result};
 use crate::names::NAME_MAX;
-use convert::{BLOCK, Refuse, file_attr, ino, reply_xattr, time};
+use convert::{BLOCK, Refuse, file_attr, ino, open_flags, reply_xattr, time};
 use lending::Lending;
 use names::Names;
 pub use waiting::Patience;
@@ -196,6 +196,14 @@ impl fuser::Filesystem for Adapter {
 
     fn open(&self, req: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let read_only = flags.0 & libc::O_ACCMODE == libc::O_RDONLY;
+        if read_only && self.fs.is_control(ino(number)) {
+            let fs = self.fs.clone();
+            let work = async move { fs.open_control(ino(number)).await };
+            let held = |opened: &Opened| Held::Folder(opened.handle);
+            return self.waiting.spawn("open", req, reply, work, held, |reply, opened| {
+                reply.opened(FileHandle(opened.handle), open_flags(opened, true));
+            });
+        }
         let (fs, lending, ino, pid) =
             (self.fs.clone(), self.lending.clone(), ino(number), req.pid());
         let open = move |reply| {

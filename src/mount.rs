@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::account::AccountCache;
+use crate::account::{AccountCache, Ledger};
 use crate::api::{self, Client};
 use crate::bed::Bed;
 use crate::cache::BlockCache;
@@ -252,9 +252,11 @@ async fn assemble(plan: &Plan, client: &Client) -> Result<Parts, Error> {
         local_names: local_names(wishes)?,
         root: wishes.root.clone().unwrap_or_default(),
         control: wishes.control.unwrap_or_default(),
+        archive_traffic: wishes.archive_traffic.unwrap_or(true),
         staging,
     };
-    let fs = Fs::new(options, state.clone(), tree, Arc::new(bed), reader, account)?;
+    let ledger = Ledger::new(client, &state, plan.state.join(OFFLINE_LOGS));
+    let fs = Fs::new(options, state.clone(), tree, Arc::new(bed), reader, account, ledger)?;
     Ok(Parts { fs: Arc::new(fs), state })
 }
 

@@ -142,7 +142,7 @@ impl Download {
         match timeout(self.stall, self.response.chunk()).await {
             Ok(Ok(chunk)) => {
                 self.host.answered(Wait::More, begin.elapsed());
-                self.pulse.beat();
+                self.pulse.received(chunk.as_ref().map_or(0, Bytes::len));
                 Ok(chunk)
             }
             Ok(Err(error)) => {

@@ -1,4 +1,5 @@
-//! The pulse: a count of the signs of life of the service, for those who wait and wonder.
+//! The pulse: a count of the signs of life of the service, for those who wait and wonder, and of the
+//! bytes that came and went.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -6,16 +7,40 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// Beats with every answer, whatever it says, and with every piece of bytes that moves in or out.
 /// All clones are one count.
 #[derive(Clone, Debug, Default)]
-pub struct Pulse(Arc<AtomicU64>);
+pub struct Pulse(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    beats: AtomicU64,
+    received: AtomicU64,
+    sent: AtomicU64,
+}
 
 impl Pulse {
     pub(super) fn beat(&self) {
-        self.0.fetch_add(1, Relaxed);
+        self.0.beats.fetch_add(1, Relaxed);
+    }
+
+    /// Bytes came from a direct link.
+    pub(super) fn received(&self, bytes: usize) {
+        self.0.received.fetch_add(bytes as u64, Relaxed);
+        self.beat();
+    }
+
+    /// Bytes were handed to the connection to storage.
+    pub(super) fn sent(&self, bytes: u64) {
+        self.0.sent.fetch_add(bytes, Relaxed);
+        self.beat();
     }
 
     /// The beats since the client was made. Where two looks find the same, nothing came and
     /// nothing went between them.
     pub fn beats(&self) -> u64 {
-        self.0.load(Relaxed)
+        self.0.beats.load(Relaxed)
+    }
+
+    /// Bytes that came from direct links, and that went to storage, since the client was made.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.0.received.load(Relaxed), self.0.sent.load(Relaxed))
     }
 }

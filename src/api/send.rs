@@ -207,7 +207,10 @@ impl Sender {
             request = request.body(body.clone());
         }
         let time = self.attempt_timeout.min(left);
-        let answer = timeout(time, exchange(request, &self.pulse)).await.map_err(|_| {
+        let begin = Instant::now();
+        let answer = timeout(time, exchange(request, &self.pulse)).await;
+        self.counts[call.endpoint.index()].took(begin.elapsed());
+        let answer = answer.map_err(|_| {
             let cause = format!("nothing came within {:.1} s", time.as_secs_f32());
             Failure::new(FailureKind::Unanswered, cause)
         })??;

@@ -118,7 +118,7 @@ impl Progress {
     }
 
     fn moved(&self, bytes: u64) {
-        self.pulse.beat();
+        self.pulse.sent(bytes);
         let mut moved = self.lock();
         moved.last = Instant::now();
         moved.sent += bytes;

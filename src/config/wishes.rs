@@ -103,6 +103,10 @@ pub struct Wishes {
     #[arg(long, value_name = "PATTERNS")]
     #[serde(deserialize_with = "patterns_text")]
     pub local_names: Option<String>,
+    /// Archive the direct-link traffic log once a day, which the service forgets after three
+    /// [default: true].
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub archive_traffic: Option<bool>,
     /// How the control folder .bedfs shows [default: hidden].
     #[arg(long, value_enum)]
     pub control: Option<Control>,
@@ -189,6 +193,7 @@ impl Wishes {
             cache_size: self.cache_size.or(weaker.cache_size),
             qps: self.qps.or(weaker.qps),
             local_names: self.local_names.or(weaker.local_names),
+            archive_traffic: self.archive_traffic.or(weaker.archive_traffic),
             control: self.control.or(weaker.control),
             log_level: self.log_level.or(weaker.log_level),
         }

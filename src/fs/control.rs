@@ -1,18 +1,24 @@
-//! The control folder `.bedfs`: what the mount is doing, as files. Each is a snapshot of the moment
-//! it was opened.
+//! The control folder `.bedfs`: what the mount is doing and what the account earns and costs, as
+//! files. Each is a snapshot of the moment it was opened.
 
-use std::collections::HashMap;
+mod content;
+mod metrics;
+mod node;
+mod snapshot;
 
-use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use super::attr::Attr;
 use super::dir::DirEntry;
 use super::file::Opened;
 use super::{Error, Fs, Result};
 use crate::config::Control;
-use crate::pending::{self, Pending, Stage};
 use crate::tree::{CONTROL_NAME, Error as TreeError};
 use crate::types::Ino;
+use node::{Node, Nodes};
+pub(super) use snapshot::Snapshot;
+use snapshot::Snapshots;
 
 /// Inodes from here on are of the control folder; the tree counts from 1 and never comes here.
 const FIRST: u64 = 1 << 62;
@@ -20,36 +26,79 @@ const FIRST: u64 = 1 << 62;
 /// The folder itself.
 pub(super) const FOLDER: Ino = Ino(FIRST);
 
-/// What lies in it; the inode is the position, counted from 1.
-const FILES: &[&str] = &["moved.csv", "pending.json", "status.json"];
+/// For how long a snapshot tells the size, where making one is quick and where it is not.
+const QUICK: Duration = Duration::from_secs(1);
+const SLOW: Duration = Duration::from_secs(10);
+
+/// What the control folder keeps in mind, and what it counts.
+#[derive(Default)]
+pub(super) struct ControlFolder {
+    nodes: Nodes,
+    snapshots: Snapshots,
+    /// Look-ups of names, of whatever folder.
+    pub(super) lookups: AtomicU64,
+    /// Reads of remote files that were answered from here, and that waited for the service.
+    pub(super) hits: AtomicU64,
+    pub(super) misses: AtomicU64,
+}
+
+impl ControlFolder {
+    pub(super) fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 /// Whether the inode is the control folder or in it.
 pub(super) fn is_control(ino: Ino) -> bool {
     ino.0 >= FIRST
 }
 
-fn ino_of(position: usize) -> Ino {
-    Ino(FIRST + 1 + position as u64)
-}
-
 impl Fs {
-    /// What a name of the control folder, or the folder itself, comes to; `None` for other names.
-    pub(super) fn control_lookup(&self, parent: Ino, name: &str) -> Option<Result<Attr>> {
-        if parent == FOLDER {
-            let found = FILES.iter().position(|file| *file == name);
-            return Some(match found {
-                Some(position) => self.control_attr(ino_of(position)),
-                None => Err(TreeError::NotFound.into()),
-            });
-        }
+    /// Whether the inode is of the control folder, whose files may wait for the service when they are
+    /// opened.
+    pub fn is_control(&self, ino: Ino) -> bool {
+        is_control(ino)
+    }
+
+    /// Whether the name is the control folder's, or in it.
+    pub(super) fn is_control_name(&self, parent: Ino, name: &str) -> bool {
         let is_it = parent == Ino::ROOT && name == CONTROL_NAME;
-        (is_it && self.options.control != Control::Off).then(|| self.control_attr(FOLDER))
+        is_control(parent) || (is_it && self.options.control != Control::Off)
+    }
+
+    fn node(&self, ino: Ino) -> Result<Node> {
+        let place = usize::try_from(ino.0 - FIRST).ok();
+        let node = place.and_then(|place| self.control.nodes.get(place));
+        Ok(node.ok_or(TreeError::NotFound)?)
+    }
+
+    fn ino_of(&self, node: &Node) -> Ino {
+        Ino(FIRST + self.control.nodes.number(node) as u64)
+    }
+
+    /// What a name of the control folder, or the folder itself, comes to. What it tells is brought
+    /// here first, so that its size is true.
+    pub(super) async fn control_lookup(&self, parent: Ino, name: &str) -> Result<Attr> {
+        if !is_control(parent) {
+            return self.control_attr(FOLDER);
+        }
+        let folder = self.node(parent)?;
+        if folder.is_of_offline_logs() {
+            self.look_at_offline_logs(&folder, Some(name)).await;
+        }
+        let node = self.control_child(&folder, name)?.ok_or(TreeError::NotFound)?;
+        if let Err(error) = self.bring(&node).await {
+            // Who opens it is told.
+            tracing::debug!("looking up {node:?}: {error}");
+        }
+        self.control_attr(self.ino_of(&node))
     }
 
     pub(super) fn control_attr(&self, ino: Ino) -> Result<Attr> {
-        let is_folder = ino == FOLDER;
-        let size = if is_folder { 0 } else { self.control_content(ino)?.len() as u64 };
-        let now = if is_folder { self.born } else { std::time::SystemTime::now() };
+        let node = self.node(ino)?;
+        let is_folder = node.is_folder();
+        let size = if is_folder { 0 } else { self.control_size(&node)? };
+        let now = if is_folder { self.born } else { SystemTime::now() };
         Ok(Attr {
             ino,
             is_folder,
@@ -64,117 +113,76 @@ impl Fs {
         })
     }
 
-    pub(super) fn control_names(&self) -> Vec<DirEntry> {
-        let names = FILES.iter().enumerate();
-        names
-            .map(|(position, name)| DirEntry {
-                ino: ino_of(position),
-                name: (*name).into(),
-                is_folder: false,
-            })
-            .collect()
+    fn control_size(&self, node: &Node) -> Result<u64> {
+        if let Node::OfflineLog(id) = node {
+            let log = self.state.offline_log(id)?.ok_or(TreeError::NotFound)?;
+            return Ok(self.ledger.offline.size(&log));
+        }
+        let fresh = if node.is_slow() { SLOW } else { QUICK };
+        if let Some(size) = self.control.snapshots.size(node, fresh) {
+            return Ok(size);
+        }
+        match self.content_here(node)? {
+            Some(snapshot) => Ok(self.control.snapshots.keep(node, snapshot).size()),
+            // Only the service knows: what was seen last, however old.
+            None => Ok(self.control.snapshots.size(node, Duration::MAX).unwrap_or(0)),
+        }
     }
 
-    pub(super) fn open_control(&self, ino: Ino) -> Result<Opened> {
-        if ino == FOLDER {
+    /// What a folder of the control folder calls `name`, as far as it is known here.
+    fn control_child(&self, folder: &Node, name: &str) -> Result<Option<Node>> {
+        let children = self.control_children(folder)?;
+        Ok(children.into_iter().find(|(known, _)| known == name).map(|(_, node)| node))
+    }
+
+    pub(super) fn control_names(&self, ino: Ino) -> Result<Vec<DirEntry>> {
+        let children = self.control_children(&self.node(ino)?)?.into_iter();
+        let entry = |(name, node): (String, Node)| DirEntry {
+            ino: self.ino_of(&node),
+            name: name.into(),
+            is_folder: node.is_folder(),
+        };
+        Ok(children.map(entry).collect())
+    }
+
+    /// The folder above one of the control folder.
+    pub(super) fn control_parent(&self, ino: Ino) -> Ino {
+        match self.node(ino) {
+            Ok(Node::OfflineDay(_)) => self.ino_of(&Node::OfflineLogs),
+            Ok(Node::Root) | Err(_) => Ino::ROOT,
+            Ok(_) => FOLDER,
+        }
+    }
+
+    /// Before a folder of the control folder is read.
+    pub(super) async fn open_control_folder(&self, ino: Ino) -> Result<()> {
+        let node = self.node(ino)?;
+        if node.is_of_offline_logs() {
+            self.look_at_offline_logs(&node, None).await;
+        }
+        Ok(())
+    }
+
+    /// The list of offline logs is brought up to date, unless it knows the name. Where that fails what
+    /// is known is shown.
+    async fn look_at_offline_logs(&self, folder: &Node, name: Option<&str>) {
+        let is_known =
+            name.is_some_and(|name| matches!(self.control_child(folder, name), Ok(Some(_))));
+        if !is_known && let Err(error) = self.ledger.offline.look().await {
+            tracing::info!("{error}");
+        }
+    }
+
+    /// Opens a file of the control folder, as it is now.
+    pub async fn open_control(&self, ino: Ino) -> Result<Opened> {
+        let node = self.node(ino)?;
+        if node.is_folder() {
             return Err(Error::IsAFolder);
         }
-        let content = self.control_content(ino)?;
-        Ok(Opened {
-            handle: self.handles.add_snapshot(content),
-            is_stream: true,
-            is_doubtful: false,
-        })
-    }
-
-    fn control_content(&self, ino: Ino) -> Result<Vec<u8>> {
-        let position = (ino.0 - FIRST - 1) as usize;
-        let value = match FILES.get(position) {
-            Some(&"moved.csv") => return self.moved(),
-            Some(&"pending.json") => self.pending()?,
-            Some(_) => self.status()?,
-            None => return Err(TreeError::NotFound.into()),
-        };
-        let mut text = format!("{value:#}").into_bytes();
-        text.push(b'\n');
-        Ok(text)
-    }
-
-    /// Uploads and deletes that are not finished.
-    fn pending(&self) -> Result<Value> {
-        let mut under_way = HashMap::new();
-        for local in self.locals.all() {
-            let state = local.state();
-            let (open, uploading) = (state.opens > 0, state.uploading);
-            under_way.extend(state.rows().into_iter().map(|row| (row, (open, uploading))));
-        }
-        let all = pending::list(&self.state, &self.options.staging)?;
-        let tell = |pending: Pending| {
-            let here = pending.row.and_then(|row| under_way.get(&row));
-            let state = match (here, pending.stage) {
-                (Some((_, true)), _) => "uploading",
-                // Outside of the mounted folder: another mount will see to it.
-                (None, Stage::Waiting) if self.inside(&pending.path).is_none() => "elsewhere",
-                (_, stage) => stage.name(),
-            };
-            json!({
-                "path": pending.path,
-                "operation": operation(pending.stage),
-                "state": state,
-                "size": pending.size,
-                "open": here.is_some_and(|(open, _)| *open),
-                "error": pending.error,
-                "staged": pending.staged,
-                "changed": pending.changed.to_string(),
-            })
-        };
-        Ok(all.into_iter().map(tell).collect())
-    }
-
-    /// Which link took the place of which, as CSV.
-    fn moved(&self) -> Result<Vec<u8>> {
-        let mut table = csv::Writer::from_writer(Vec::new());
-        let failed = |error: csv::Error| Error::Staging(std::io::Error::other(error));
-        table.write_record(["old_link", "new_link", "path", "time"]).map_err(failed)?;
-        for moved in self.state.moved()? {
-            let time = jiff::Timestamp::from_second(moved.changed).unwrap_or_default().to_string();
-            let (old, new) =
-                (moved.old_link.unwrap_or_default(), moved.new_link.unwrap_or_default());
-            table.write_record([&old, &new, &moved.path, &time]).map_err(failed)?;
-        }
-        table.into_inner().map_err(|error| Error::Staging(error.into_error()))
-    }
-
-    fn status(&self) -> Result<Value> {
-        let pending = self.pending()?;
-        let count = |state: &str| {
-            let all = pending.as_array().map_or(&[][..], Vec::as_slice);
-            all.iter().filter(|file| state.is_empty() || file["state"] == state).count()
-        };
-        let since = jiff::Timestamp::try_from(self.born).map(|at| at.to_string()).ok();
-        let up = self.born.elapsed().unwrap_or_default().as_secs();
-        Ok(json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "pid": std::process::id(),
-            "mounted_at": since,
-            "uptime_seconds": up,
-            "inodes": self.tree.inodes(),
-            "handles": self.handles.count(),
-            "pending": count(""),
-            "uploading": count("uploading"),
-            "failed": count("failed"),
-            "cache_bytes": self.reader.cache().held(),
-            "cache_capacity": self.reader.cache().capacity(),
-            "calls": self.bed.calls(),
-        }))
-    }
-}
-
-/// What is done about something pending.
-fn operation(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Deleting => "delete",
-        Stage::Renaming => "rename",
-        Stage::Waiting | Stage::Failed | Stage::Open | Stage::Interrupted => "upload",
+        self.bring(&node).await?;
+        let snapshot = self.content(&node).await?;
+        let snapshot = self.control.snapshots.keep(&node, snapshot);
+        let handle = self.handles.add_snapshot(snapshot);
+        Ok(Opened { handle, is_stream: true, is_doubtful: false })
     }
 }

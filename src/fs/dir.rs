@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::attr::Attr;
+use super::control::ControlFolder;
 use super::handle::{FolderHandle, Names};
 use super::{Error, Fs, Result, control, turn};
 use crate::names::{self, NameError};
@@ -43,8 +44,9 @@ impl Fs {
         }
         // No name of the mount is anything but UTF-8.
         let name = name.to_str().ok_or(TreeError::NotFound)?;
-        if let Some(attr) = self.control_lookup(parent, name) {
-            return attr;
+        ControlFolder::count(&self.control.lookups);
+        if self.is_control_name(parent, name) {
+            return self.control_lookup(parent, name).await;
         }
         let ino = self.look_up(parent, name).await?.ok_or(TreeError::NotFound)?;
         self.entry(ino)
@@ -59,7 +61,10 @@ impl Fs {
     /// Opens a folder: makes sure that its names are known, or the first of them.
     pub async fn opendir(&self, ino: Ino) -> Result<u64> {
         let coming = match control::is_control(ino) {
-            true => None,
+            true => {
+                self.open_control_folder(ino).await?;
+                None
+            }
             false => self.tree.look(ino).await?,
         };
         if coming.is_none() && !control::is_control(ino) {
@@ -138,7 +143,7 @@ impl Fs {
     fn names(&self, ino: Ino) -> Result<Vec<DirEntry>> {
         let mut names = self.fixed_names(ino)?;
         match control::is_control(ino) {
-            true => names.extend(self.control_names()),
+            true => names.extend(self.control_names(ino)?),
             false => names.extend(self.tree.children(ino)?.into_iter().map(DirEntry::from)),
         }
         Ok(names)
@@ -147,7 +152,7 @@ impl Fs {
     /// The names that are no object's.
     fn fixed_names(&self, ino: Ino) -> Result<Vec<DirEntry>> {
         let parent = match control::is_control(ino) {
-            true => Ino::ROOT,
+            true => self.control_parent(ino),
             false => self.tree.info(ino)?.parent.unwrap_or(ino),
         };
         let folder = |ino, name: &str| DirEntry { ino, name: name.into(), is_folder: true };

@@ -2,6 +2,7 @@
 //! sees.
 
 use super::Error;
+use crate::account;
 use crate::api;
 use crate::bed;
 use crate::names::NameError;
@@ -47,7 +48,17 @@ impl Error {
             Self::Bed(error) => of_bed(error),
             Self::Read(error) => of_read(error),
             Self::Api(error) => of_api(error),
+            Self::Account(error) => of_account(error),
         }
+    }
+}
+
+fn of_account(error: &account::Error) -> i32 {
+    match error {
+        account::Error::NotEntitled(_) => libc::EACCES,
+        account::Error::Api(error) => of_api(error),
+        account::Error::State(error) => of_state(error),
+        account::Error::Disk { .. } | account::Error::NotTheLog { .. } => libc::EIO,
     }
 }
 

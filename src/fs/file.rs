@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::attr::{Attr, SET_ID};
+use super::control::ControlFolder;
 use super::handle::FileHandle;
 use super::local::{InUse, LocalFile, State};
 use super::{Error, Fs, Result, control, turn};
@@ -35,14 +36,11 @@ pub struct Opened {
 }
 
 impl Fs {
-    /// Opens a file. `pid` is the thread that does.
+    /// Opens a file of the bed. `pid` is the thread that does.
     pub fn open(&self, ino: Ino, flags: i32, pid: u32) -> Result<Opened> {
         let writable = flags & libc::O_ACCMODE != libc::O_RDONLY;
         if control::is_control(ino) {
-            return match writable {
-                true => Err(Error::NotPermitted),
-                false => self.open_control(ino),
-            };
+            return Err(Error::NotPermitted);
         }
         let info = self.tree.info(ino)?;
         if info.is_folder() {
@@ -171,10 +169,8 @@ impl Fs {
 
     /// Reads what can be read without the network; `None` if that is not enough.
     pub fn read_here(&self, handle: u64, offset: u64, len: usize) -> Option<Result<Vec<u8>>> {
-        if let Some(bytes) = self.handles.snapshot(handle) {
-            let from = bytes.len().min(usize::try_from(offset).unwrap_or(usize::MAX));
-            let to = bytes.len().min(from.saturating_add(len));
-            return Some(Ok(bytes[from..to].to_vec()));
+        if let Some(snapshot) = self.handles.snapshot(handle) {
+            return Some(snapshot.read(offset, len).map_err(Error::Cache));
         }
         let file = match self.handles.file(handle) {
             Ok(file) => file,
@@ -182,7 +178,9 @@ impl Fs {
         };
         let Some(staged) = file.local.state().staged().cloned() else {
             let info = self.tree.info(file.local.ino).ok()?;
-            return self.reader.read_here(info.entry()?, offset, len).map(Ok);
+            let bytes = self.reader.read_here(info.entry()?, offset, len)?;
+            ControlFolder::count(&self.control.hits);
+            return Some(Ok(bytes));
         };
         match staged.read_at(offset, len) {
             Ok(Staged::Bytes(bytes)) => Some(Ok(bytes)),
@@ -211,6 +209,7 @@ impl Fs {
         let entry = self.tree.info(file.local.ino)?.entry().cloned();
         match self.with_link(file.local.ino, entry).await? {
             Some(entry) => {
+                ControlFolder::count(&self.control.misses);
                 let read = self.reader.read(&entry, offset, len).await;
                 Ok(read.inspect_err(|error| self.look_again(file.local.ino, error))?)
             }

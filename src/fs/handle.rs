@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::control::Snapshot;
 use super::dir::DirEntry;
 use super::local::LocalFile;
 use super::{Error, Result};
@@ -43,7 +44,7 @@ enum Handle {
     File(Arc<FileHandle>),
     Folder(Arc<FolderHandle>),
     /// A control file as it was when it was opened.
-    Snapshot(Arc<[u8]>),
+    Snapshot(Arc<Snapshot>),
 }
 
 /// All open handles by number.
@@ -72,8 +73,8 @@ impl Handles {
         self.add(Handle::Folder(Arc::new(folder)))
     }
 
-    pub(super) fn add_snapshot(&self, bytes: Vec<u8>) -> u64 {
-        self.add(Handle::Snapshot(bytes.into()))
+    pub(super) fn add_snapshot(&self, snapshot: Arc<Snapshot>) -> u64 {
+        self.add(Handle::Snapshot(snapshot))
     }
 
     /// Open files and folders, control files too.
@@ -95,9 +96,9 @@ impl Handles {
         }
     }
 
-    pub(super) fn snapshot(&self, number: u64) -> Option<Arc<[u8]>> {
+    pub(super) fn snapshot(&self, number: u64) -> Option<Arc<Snapshot>> {
         match self.open().get(&number) {
-            Some(Handle::Snapshot(bytes)) => Some(bytes.clone()),
+            Some(Handle::Snapshot(snapshot)) => Some(snapshot.clone()),
             _ => None,
         }
     }

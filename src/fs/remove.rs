@@ -1,7 +1,7 @@
 //! Removals: names that go, and what happens to the objects behind them.
 
 use super::local::{Kept, LocalFile};
-use super::{Error, Fs, Result, control, turn};
+use super::{Error, Fs, Result, turn};
 use crate::bed::SURE;
 use crate::state::{Delete, Phase, RowId};
 use crate::tree::{Error as TreeError, Info};
@@ -171,7 +171,7 @@ impl Fs {
     /// What a folder calls `name`, which must be there.
     pub(super) async fn named(&self, parent: Ino, name: &OsStr) -> Result<Info> {
         let name = name.to_str().ok_or(TreeError::NotFound)?;
-        if control::is_control(parent) || self.control_lookup(parent, name).is_some() {
+        if self.is_control_name(parent, name) {
             return Err(Error::NotPermitted);
         }
         let ino = self.find(parent, name).await?.ok_or(TreeError::NotFound)?;

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use super::{Error, Fs, Result, control};
+use crate::account;
 use crate::link;
 use crate::tree::{Info, What};
 use crate::types::{Entry, Ino, Link, Picture};
@@ -23,6 +24,7 @@ const OF_FILES: &[&str] = &[
     "md5",
     "status",
     "traffic",
+    TRAFFIC_3D,
     "created",
     "state",
     CACHED,
@@ -38,6 +40,9 @@ const REFRESH: &str = "refresh";
 
 /// On a file: the bytes of it that are on this machine. What it is set to pins or evicts these.
 const CACHED: &str = "cached";
+
+/// On a file: bytes by the traffic log of the last three days.
+const TRAFFIC_3D: &str = "traffic_3d";
 
 /// The service's clock runs in UTC+8.
 const SERVICE_HOURS: i8 = 8;
@@ -88,6 +93,9 @@ impl Fs {
                 _ => self.account_attribute(name).await,
             };
         }
+        if name == TRAFFIC_3D {
+            return self.traffic_of_days(&info).await;
+        }
         let entry = self.with_link(ino, info.entry().cloned()).await?;
         self.file_attribute(&info, entry.as_deref(), name).unwrap_or(Err(Error::NoAttribute))
     }
@@ -105,11 +113,26 @@ impl Fs {
         if name == CACHED {
             return Some(Ok(text(self.reader.cached(entry))));
         }
+        if name == TRAFFIC_3D {
+            return self.ledger.traffic.is_refused().then_some(Err(Error::NoAttribute));
+        }
         if OF_LINKS.contains(&name) {
             let link = picture.link.as_ref()?;
             return Some(link_attribute(&info.name, link, name));
         }
         Some(picture_attribute(entry, picture, name))
+    }
+
+    /// By the traffic log as it was at most ten minutes ago.
+    async fn traffic_of_days(&self, info: &Info) -> Result<Vec<u8>> {
+        let entry = info.entry().ok_or(Error::NoAttribute)?;
+        match self.ledger.traffic.look().await {
+            Err(account::Error::NotEntitled(_)) => return Err(Error::NoAttribute),
+            looked => looked?,
+        }
+        let from = self.ledger.traffic.reach().last().ok_or(Error::NoAttribute)?;
+        let path = self.bed_path(info.ino);
+        Ok(text(self.state.traffic_of(entry.id.as_str(), &path, from)?))
     }
 
     fn local_attribute(&self, info: &Info, name: &str) -> Result<Vec<u8>> {

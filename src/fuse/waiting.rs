@@ -61,7 +61,7 @@ pub(super) enum Held {
     Inode(Ino),
     /// A count of the inode, and an open file.
     File(Ino, u64),
-    /// An open folder.
+    /// An open folder, or file of the control folder.
     Folder(u64),
 }
 

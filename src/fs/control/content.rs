@@ -1,0 +1,281 @@
+//! The content of the control files.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Write};
+
+use jiff::civil::Date;
+use serde_json::{Value, json};
+
+use super::super::{Fs, Result};
+use super::node::Node;
+use super::snapshot::Snapshot;
+use crate::account::{Cell, SERVICE_ZONE, Table};
+use crate::account::{share_lines, share_table, traffic_lines, traffic_table};
+use crate::pending::{self, Pending, Stage};
+use crate::tree::Error as TreeError;
+use crate::types::{FileId, Ino};
+
+/// Entries of a folder that are read at a time.
+const BATCH: usize = 1000;
+
+impl Fs {
+    /// What lies in a folder of the control folder, as far as it is known here.
+    pub(super) fn control_children(&self, folder: &Node) -> Result<Vec<(String, Node)>> {
+        Ok(match folder {
+            Node::Root => Node::ROOT.map(|(name, node)| (name.to_owned(), node)).into(),
+            Node::Traffic => self.traffic_files()?,
+            Node::Shares => vec![
+                ("paid.csv".to_owned(), Node::ShareTable),
+                ("paid.jsonl".to_owned(), Node::ShareLines),
+            ],
+            Node::OfflineLogs => {
+                let logs = self.state.offline_logs(i64::MIN, i64::MAX)?;
+                let mut days: Vec<Date> = logs.iter().map(|log| day_of(log.hour)).collect();
+                days.dedup();
+                days.into_iter().map(|day| (day.to_string(), Node::OfflineDay(day))).collect()
+            }
+            Node::OfflineDay(day) => {
+                let first = SERVICE_ZONE.to_timestamp(day.at(0, 0, 0, 0)).unwrap_or_default();
+                let first = first.as_second();
+                let logs = self.state.offline_logs(first, first + 24 * 3600 - 1)?;
+                logs.into_iter().map(|log| (log.place().1, Node::OfflineLog(log.id))).collect()
+            }
+            _ => return Err(TreeError::NotAFolder.into()),
+        })
+    }
+
+    /// Two files for each day that is archived, or can still be asked for.
+    fn traffic_files(&self) -> Result<Vec<(String, Node)>> {
+        let mut days = self.state.traffic_days()?;
+        days.extend(self.ledger.traffic.reach());
+        days.sort_unstable();
+        days.dedup();
+        let files = |day: Date| {
+            [
+                (format!("{day}.csv"), Node::TrafficTable(day)),
+                (format!("{day}.jsonl"), Node::TrafficLines(day)),
+            ]
+        };
+        Ok(days.into_iter().flat_map(files).collect())
+    }
+
+    /// Asks the service for what the file tells, where what is known here is old.
+    pub(super) async fn bring(&self, node: &Node) -> Result<()> {
+        match node {
+            Node::TrafficTable(day) | Node::TrafficLines(day) => {
+                let looked = self.ledger.traffic.look_at(*day).await;
+                match looked {
+                    // What is archived is told without the service.
+                    Err(_) if self.state.day_asked(*day)?.is_some() => Ok(()),
+                    looked => Ok(looked?),
+                }
+            }
+            Node::ShareTable | Node::ShareLines => {
+                let written = self.content(node).await?;
+                self.control.snapshots.keep(node, written);
+                Ok(())
+            }
+            Node::Account => {
+                self.account.get().await?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The content, which may take a call.
+    pub(super) async fn content(&self, node: &Node) -> Result<Snapshot> {
+        match node {
+            Node::ShareTable | Node::ShareLines => {
+                let shares = self.ledger.shares.get().await?;
+                self.spool(|out| match node {
+                    Node::ShareTable => share_table(&shares, out).map(drop),
+                    _ => share_lines(&shares, out).map(drop),
+                })
+            }
+            Node::OfflineLog(id) => {
+                let log = self.state.offline_log(id)?.ok_or(TreeError::NotFound)?;
+                let path = self.ledger.offline.fetch(&log).await?;
+                Ok(Snapshot::of(File::open(path)?)?)
+            }
+            node => Ok(self.content_here(node)?.ok_or(TreeError::NotFound)?),
+        }
+    }
+
+    /// The content, from what is known here; `None` where only the service knows it.
+    pub(super) fn content_here(&self, node: &Node) -> Result<Option<Snapshot>> {
+        let text = |value: Value| Snapshot::Memory(format!("{value:#}\n").into_bytes());
+        Ok(Some(match node {
+            Node::TrafficTable(day) => {
+                self.spool(|out| traffic_table(&self.state, *day, out).map(drop))?
+            }
+            Node::TrafficLines(day) => {
+                self.spool(|out| traffic_lines(&self.state, *day, out).map(drop))?
+            }
+            Node::Account => text(self.account_figures()),
+            Node::Links => {
+                self.keep_listings();
+                self.spool(|out| self.links(out))?
+            }
+            Node::Moved => Snapshot::Memory(self.moved()?),
+            Node::Pending => text(self.pending()?),
+            Node::Status => text(self.status()?),
+            Node::Metrics => Snapshot::Memory(self.metrics()?.into_bytes()),
+            _ => return Ok(None),
+        }))
+    }
+
+    fn spool(
+        &self, write: impl FnOnce(&mut tempfile::SpooledTempFile) -> io::Result<()>,
+    ) -> Result<Snapshot> {
+        Ok(Snapshot::written(&self.options.staging, write)?)
+    }
+
+    /// Space, traffic left and membership, as they were told last.
+    fn account_figures(&self) -> Value {
+        let known = self.account.known();
+        json!({
+            "space_used": known.map(|account| account.space_used),
+            "space_total": known.map(|account| account.space_total),
+            "traffic_left": known.map(|account| account.traffic_left),
+            "member": known.and_then(|account| account.is_member),
+        })
+    }
+
+    /// Path, link, md5, size and traffic of every file that is known below the mount's root.
+    fn links(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut table = Table::new(out, &["path", "link", "md5", "size", "traffic"])?;
+        let root = self.tree.folder_id(Ino::ROOT).map_err(io::Error::other)?;
+        let mut folders = vec![(root, String::new())];
+        while let Some((folder, path)) = folders.pop() {
+            self.links_in(&folder, &path, &mut table, &mut folders)?;
+        }
+        table.end().map(drop)
+    }
+
+    fn links_in(
+        &self, folder: &FileId, path: &str, table: &mut Table<impl Write>,
+        folders: &mut Vec<(FileId, String)>,
+    ) -> io::Result<()> {
+        let deleted = self.state.deleted_in(folder).map_err(io::Error::other)?;
+        let mut after = String::new();
+        loop {
+            let batch =
+                self.state.entries_after(folder, &after, BATCH).map_err(io::Error::other)?;
+            let Some((_, last)) = batch.last() else { return Ok(()) };
+            after = last.id.as_str().to_owned();
+            for (shown, entry) in batch {
+                let path = format!("{path}{shown}");
+                let Some(picture) = entry.picture() else {
+                    folders.push((entry.id, format!("{path}/")));
+                    continue;
+                };
+                if !deleted.contains(&entry.id) {
+                    table.row(&[
+                        Cell::Text(&path),
+                        Cell::Text(picture.link.as_ref().map_or("", |link| link.publish())),
+                        Cell::Plain(&picture.md5.map(|md5| md5.to_string()).unwrap_or_default()),
+                        Cell::Number(picture.size),
+                        Cell::Number(picture.traffic),
+                    ])?;
+                }
+            }
+        }
+    }
+
+    /// Uploads and deletes that are not finished.
+    pub(super) fn pending(&self) -> Result<Value> {
+        let mut under_way = HashMap::new();
+        for local in self.locals.all() {
+            let state = local.state();
+            let (open, uploading) = (state.opens > 0, state.uploading);
+            under_way.extend(state.rows().into_iter().map(|row| (row, (open, uploading))));
+        }
+        let all = pending::list(&self.state, &self.options.staging)?;
+        let tell = |pending: Pending| {
+            let here = pending.row.and_then(|row| under_way.get(&row));
+            let state = match (here, pending.stage) {
+                (Some((_, true)), _) => "uploading",
+                // Outside of the mounted folder: another mount will see to it.
+                (None, Stage::Waiting) if self.inside(&pending.path).is_none() => "elsewhere",
+                (_, stage) => stage.name(),
+            };
+            json!({
+                "path": pending.path,
+                "operation": operation(pending.stage),
+                "state": state,
+                "size": pending.size,
+                "open": here.is_some_and(|(open, _)| *open),
+                "error": pending.error,
+                "staged": pending.staged,
+                "changed": pending.changed.to_string(),
+            })
+        };
+        Ok(all.into_iter().map(tell).collect())
+    }
+
+    /// Which link took the place of which, as CSV.
+    fn moved(&self) -> Result<Vec<u8>> {
+        let mut table = Table::new(Vec::new(), &["old_link", "new_link", "path", "time"])?;
+        for moved in self.state.moved()? {
+            let time = jiff::Timestamp::from_second(moved.changed).unwrap_or_default().to_string();
+            table.row(&[
+                Cell::Text(moved.old_link.as_deref().unwrap_or_default()),
+                Cell::Text(moved.new_link.as_deref().unwrap_or_default()),
+                Cell::Text(&moved.path),
+                Cell::Plain(&time),
+            ])?;
+        }
+        Ok(table.end()?)
+    }
+
+    pub(super) fn status(&self) -> Result<Value> {
+        let pending = self.pending()?;
+        let all = pending.as_array().map_or(&[][..], Vec::as_slice);
+        let count = |state: &str| {
+            all.iter().filter(|file| state.is_empty() || file["state"] == state).count()
+        };
+        let is_staged = |file: &&Value| !file["staged"].is_null();
+        let staged: u64 =
+            all.iter().filter(is_staged).filter_map(|file| file["size"].as_u64()).sum();
+        let since = jiff::Timestamp::try_from(self.born).map(|at| at.to_string()).ok();
+        let account = self.account.known();
+        let figures = self.bed.figures().into_iter();
+        let calls: Value =
+            figures.map(|it| (it.endpoint.to_owned(), Value::from(it.calls))).collect();
+        Ok(json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "mounted_at": since,
+            "uptime_seconds": self.born.elapsed().unwrap_or_default().as_secs(),
+            "inodes": self.tree.inodes(),
+            "handles": self.handles.count(),
+            "pending": count(""),
+            "uploading": count("uploading"),
+            "failed": count("failed"),
+            "staged": all.iter().filter(is_staged).count(),
+            "staged_bytes": staged,
+            "cache_bytes": self.reader.cache().held(),
+            "cache_capacity": self.reader.cache().capacity(),
+            "space_used": account.map(|account| account.space_used),
+            "space_total": account.map(|account| account.space_total),
+            "traffic_left": account.map(|account| account.traffic_left),
+            "calls": calls,
+        }))
+    }
+}
+
+/// What is done about something pending.
+fn operation(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Deleting => "delete",
+        Stage::Renaming => "rename",
+        Stage::Waiting | Stage::Failed | Stage::Open | Stage::Interrupted => "upload",
+    }
+}
+
+/// The service's day of a second since the epoch.
+fn day_of(second: i64) -> Date {
+    SERVICE_ZONE.to_datetime(jiff::Timestamp::from_second(second).unwrap_or_default()).date()
+}
