@@ -82,7 +82,7 @@ pub enum FaultKind {
     Corrupt,
     /// Direct links: that many bytes, then nothing for as long as the client stays.
     Stall(u64),
-    /// Direct links and storage: HTTP 403.
+    /// Direct links, storage and offline logs: HTTP 403.
     Expired,
 }
 
@@ -92,7 +92,7 @@ impl FaultKind {
         let link = matches!(endpoint, "cdn" | "cdn2");
         match self {
             FaultKind::Corrupt | FaultKind::Stall(_) => link,
-            FaultKind::Expired => link || endpoint == "put",
+            FaultKind::Expired => link || matches!(endpoint, "put" | "offline-log"),
             _ => true,
         }
     }

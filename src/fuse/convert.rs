@@ -8,6 +8,7 @@ use fuser::{
     TimeOrNow,
 };
 
+use crate::account;
 use crate::fs::{Attr, Error, Opened};
 use crate::types::Ino;
 
@@ -47,6 +48,10 @@ pub(super) fn log(what: &str, error: &Error) {
     if let Error::Name(_) = error {
         // The errno alone would not say which character it was.
         return tracing::warn!("{what}: {error}");
+    }
+    if let Error::Account(account::Error::NotEntitled(_)) = error {
+        // Told once, by who asked the service.
+        return tracing::debug!("{what}: {error}");
     }
     match error.errno() {
         libc::EIO | libc::ETIMEDOUT | libc::EACCES | libc::EDQUOT | libc::ENOSPC => {

@@ -101,7 +101,7 @@ pub(crate) fn root() -> FileId {
 
 pub(crate) fn figures(client: &Client, endpoint: &str) -> Figures {
     let all = client.figures();
-    *all.iter().find(|one| one.endpoint == endpoint).expect("known")
+    all.iter().find(|one| one.endpoint == endpoint).expect("known").clone()
 }
 
 pub(crate) async fn bytes(mut download: Download) -> Result<Vec<u8>, Error> {

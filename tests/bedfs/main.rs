@@ -14,6 +14,7 @@
 //! | `calls` | how many calls, bytes and how much memory everything takes at most |
 //! | `changes` | each fault at each endpoint of moving, removing and making: nothing goes that nobody removed |
 //! | `command` | what cannot be mounted is told in one line; completions, manual page, demo |
+//! | `control` | the control folder, and the commands that tell the same |
 //! | `crash_folders` | `kill -9` at each step of changes of folders, of saves and of what is done in a row |
 //! | `crash_open` | `kill -9` while files are open, and just after they were closed in the background |
 //! | `crash_pictures` | `kill -9` at each step of changes of one picture |
@@ -32,6 +33,7 @@
 //! | `local_places` | local files in places that change: not lost, and never in another's place |
 //! | `model` | random operations on a mount and on a plain folder, compared |
 //! | `moved` | each link that takes the place of another is recorded, and nothing else |
+//! | `offline_logs` | offline logs: listed, downloaded once, merged, kept |
 //! | `options` | every mount option in its three spellings, the configuration file, the environment |
 //! | `outages` | each fault while reading and listing |
 //! | `passthrough` | the kernel reads cached files by itself, and reads what it would otherwise |
@@ -47,6 +49,7 @@
 //! | `semantics_open` | open files: duplicates, children, names that go or change hands |
 //! | `tidy` | the floors, and the only homes of reqwest, fuser and errno |
 //! | `torture` | random operations under faults and kills: what was acknowledged is so, and nothing else |
+//! | `traffic` | the traffic log is archived row by row, and told as people and programs want it |
 //! | `unknowns` | whatever the service answers where the documents leave it open, the walk is the same |
 //! | `users` | an ordinary user mounts, others see what they may, secrets are for nobody |
 //!
@@ -69,6 +72,7 @@ mod calls;
 mod changes;
 mod command;
 mod compare;
+mod control;
 mod crash;
 mod crash_folders;
 mod crash_open;
@@ -92,6 +96,7 @@ mod local_names;
 mod local_places;
 mod model;
 mod moved;
+mod offline_logs;
 mod options;
 mod outages;
 mod passthrough;
@@ -107,6 +112,7 @@ mod semantics_names;
 mod semantics_open;
 mod tidy;
 mod torture;
+mod traffic;
 mod unknowns;
 mod users;
 mod ward;

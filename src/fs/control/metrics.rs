@@ -1,4 +1,4 @@
-//! The metrics: the mount's figures in the text format of Prometheus (OpenMetrics 1.0).
+//! The metrics: the mount's figures in the text format of Prometheus (version 0.0.4).
 
 use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
@@ -30,7 +30,7 @@ impl Fs {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry)
             .expect("a string takes any text");
-        Ok(text)
+        Ok(plain(&text))
     }
 
     fn moment(&self) -> Result<Moment> {
@@ -76,6 +76,29 @@ impl Fs {
             sent,
         })
     }
+}
+
+/// OpenMetrics in the older text format, which calls a counter by the name of its sample, and knows
+/// neither units nor an end.
+fn plain(text: &str) -> String {
+    let counters: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
+        .collect();
+    let mut plain = String::with_capacity(text.len());
+    for line in text.lines().filter(|line| !line.starts_with("# UNIT") && *line != "# EOF") {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some(kind), Some(name), Some(rest)) if counters.contains(&name) => {
+                plain.push_str(&format!("# {kind} {name}_total {rest}\n"));
+            }
+            _ => {
+                plain.push_str(line);
+                plain.push('\n');
+            }
+        }
+    }
+    plain
 }
 
 impl Collector for Moment {
