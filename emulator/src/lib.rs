@@ -20,7 +20,8 @@
 //! From the outside in: `emulator` starts `connection`s, each on a `wire`. A connection routes a
 //! request (`head`) to the `api`, to `storage` or to the `cdn`, and plays the `fault` that is
 //! armed. These read and change the `bed`, a `tree` of `node`s with `content`. All of them share
-//! one `server`, which also holds the uploads, the tokens, the limiter and the `record`.
+//! one `server`, which also holds the uploads, the tokens, the limiter, the `record` and the `ledger`,
+//! which is what the service itself writes down.
 
 mod answers;
 mod api;

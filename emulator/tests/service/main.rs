@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `account` | tokens, quotas, call limits, headers that every call needs |
 //! | `folders` | mkdir, delete, move |
+//! | `ledger` | the traffic log, offline logs, links of the cloud drive, paid shares |
 //! | `listing` | list, detail, their pages, orders and oddities |
 //! | `upload` | create, slices, completion, polls |
 //! | `storage` | what presigned URLs take |
@@ -17,6 +18,7 @@ mod account;
 mod client;
 mod faults;
 mod folders;
+mod ledger;
 mod links;
 mod listing;
 mod storage;
