@@ -1,5 +1,101 @@
 //! A link as text: the forms in which the address of a picture is put into a page.
 
+use serde::Serialize;
+
+use crate::types::{Entry, FileId, Md5};
+
+/// The form in which a link is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// The address alone.
+    #[default]
+    Url,
+    /// `![name](url)`
+    Markdown,
+    /// `<img src="url" alt="name">`
+    Html,
+    /// `[img]url[/img]`
+    Bbcode,
+    /// An object with the address, and with what is known of the picture.
+    Json,
+}
+
+/// A picture and its link. The names of the fields are those of [`Format::Json`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Linked {
+    /// The address to publish.
+    pub url: String,
+    /// What the picture is called.
+    pub name: String,
+    /// Where it is, from the root of the bed, as `blog/a.png`.
+    pub path: String,
+    /// The file ID.
+    #[serde(serialize_with = "text")]
+    pub id: FileId,
+    /// Of its bytes, where the service told it.
+    #[serde(serialize_with = "some_text")]
+    pub md5: Option<Md5>,
+    /// Bytes.
+    pub size: u64,
+}
+
+impl Linked {
+    /// The link of an entry that lies at this path; `None` while the service has told none.
+    pub fn of(entry: &Entry, path: &str) -> Option<Self> {
+        let picture = entry.picture()?;
+        let url = picture.link.as_ref()?.publish().to_owned();
+        Some(Self {
+            url,
+            name: entry.name.to_string(),
+            path: path.to_owned(),
+            id: entry.id.clone(),
+            md5: picture.md5,
+            size: picture.size,
+        })
+    }
+}
+
+fn text<S: serde::Serializer>(value: &impl ToString, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&value.to_string())
+}
+
+fn some_text<S: serde::Serializer>(value: &Option<Md5>, to: S) -> Result<S::Ok, S::Error> {
+    value.map(|value| value.to_string()).serialize(to)
+}
+
+impl Format {
+    /// The link in this form: one line, without its end, whatever the name holds.
+    pub fn render(self, linked: &Linked) -> String {
+        let url = one_line_url(&linked.url);
+        match self {
+            Self::Url => url,
+            Self::Markdown => markdown(&linked.name, &url),
+            Self::Html => html(&linked.name, &url),
+            Self::Bbcode => bbcode(&url),
+            Self::Json => serde_json::to_string(linked).expect("texts and numbers are always JSON"),
+        }
+    }
+}
+
+/// The address with control characters written as `%0A` and the like: none stands in a valid one.
+fn one_line_url(url: &str) -> String {
+    escape_in(url, char::is_control)
+}
+
+fn escape_in(url: &str, is_escaped: impl Fn(char) -> bool) -> String {
+    let mut text = String::with_capacity(url.len());
+    let mut buffer = [0; 4];
+    for c in url.chars() {
+        if is_escaped(c) {
+            let bytes = c.encode_utf8(&mut buffer).bytes();
+            text.extend(bytes.map(|byte| format!("%{byte:02X}")));
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
 /// `![name](url)`, with what Markdown would take for its own escaped.
 pub fn markdown(name: &str, url: &str) -> String {
     let mut text = String::with_capacity(name.len());
@@ -7,7 +103,7 @@ pub fn markdown(name: &str, url: &str) -> String {
         if matches!(c, '[' | ']' | '\\') {
             text.push('\\');
         }
-        text.push(if c == '\n' { ' ' } else { c });
+        text.push(if c.is_control() { ' ' } else { c });
     }
     if url.contains([' ', '(', ')']) {
         format!("![{text}](<{url}>)")
@@ -16,10 +112,16 @@ pub fn markdown(name: &str, url: &str) -> String {
     }
 }
 
+/// `[img]url[/img]`, with what BBCode would take for its own escaped.
+pub fn bbcode(url: &str) -> String {
+    format!("[img]{}[/img]", escape_in(url, |c| matches!(c, '[' | ']')))
+}
+
 /// `<img src="url" alt="name">`, with what HTML would take for its own escaped.
 pub fn html(name: &str, url: &str) -> String {
     let escape = |text: &str| {
-        text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;")
+        let text = text.replace(char::is_control, " ").replace('&', "&amp;");
+        text.replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;")
     };
     format!(r#"<img src="{}" alt="{}">"#, escape(url), escape(name))
 }
@@ -36,5 +138,30 @@ mod tests {
             html(r#""><script>"#, "https://x/?a&b"),
             r#"<img src="https://x/?a&amp;b" alt="&quot;&gt;&lt;script&gt;">"#
         );
+    }
+
+    #[test]
+    fn every_form_is_one_line() {
+        let linked = Linked {
+            url: "https://x/[1]\n.png".into(),
+            name: "a\r\nb\".png".into(),
+            path: "blog/a\r\nb\".png".into(),
+            id: FileId::new("7"),
+            md5: Some(Md5::new([1; 16])),
+            size: 5,
+        };
+        let forms = [
+            (Format::Url, "https://x/[1]%0A.png"),
+            (Format::Markdown, "![a  b\".png](https://x/[1]%0A.png)"),
+            (Format::Html, r#"<img src="https://x/[1]%0A.png" alt="a  b&quot;.png">"#),
+            (Format::Bbcode, "[img]https://x/%5B1%5D%0A.png[/img]"),
+            (
+                Format::Json,
+                r#"{"url":"https://x/[1]\n.png","name":"a\r\nb\".png","path":"blog/a\r\nb\".png","id":"7","md5":"01010101010101010101010101010101","size":5}"#,
+            ),
+        ];
+        for (format, expected) in forms {
+            assert_eq!(format.render(&linked), expected);
+        }
     }
 }

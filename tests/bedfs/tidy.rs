@@ -38,7 +38,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("fuser", &["fuse", "mount"]),
     ("fn errno", &["fs"]),
     ("rusqlite", &["state"]),
-    ("serde_json", &["api", "state", "account", "fs", "cli"]),
+    ("serde_json", &["api", "state", "account", "fs", "cli", "link"]),
 ];
 
 /// Every source file of the program with its room.
