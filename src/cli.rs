@@ -14,6 +14,7 @@ mod shell;
 mod status;
 mod traffic;
 mod umount;
+mod upload;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -55,6 +56,8 @@ enum Command {
     DirectLink(shares::LinkArgs),
     /// What a mount is doing.
     Status(status::Args),
+    /// Upload pictures without a mount, and print their links.
+    Upload(upload::Args),
     /// Try it out: a mount of an emulated bed with a few pictures, no account needed.
     Demo(demo::Args),
     /// Look whether everything is there that a mount needs, and say how to mend what is not.
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Shares(args) => shares::run(&args),
         Command::DirectLink(args) => shares::direct_links(&args),
         Command::Status(args) => status::run(&args),
+        Command::Upload(args) => upload::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Emulator(args) => emulator::run(args),

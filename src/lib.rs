@@ -12,10 +12,10 @@
 //! | 6 | [`mount`]: everything wired together, one session and its end; [`background`] |
 //! | 5 | [`fuse`]: decodes, picks the lane, answers |
 //! | 4 | [`fs`]: one method for each VFS operation |
-//! | 3 | [`bed`]: changes of the bed that lose nothing; [`probe`], [`checkup`] |
+//! | 3 | [`bed`]: changes of the bed that lose nothing; [`post`], [`probe`], [`checkup`] |
 //! | 2 | [`tree`], [`read`], [`upload`], [`account`], [`pending`] |
 //! | 1 | [`api`], [`staging`], [`state`], [`cache`], [`names`] |
-//! | 0 | [`types`], [`config`], [`disk`], [`link`], [`memory`], [`process`], [`mountpoint`] |
+//! | 0 | [`types`], [`config`], [`disk`], [`kind`], [`link`], [`memory`], [`process`], [`mountpoint`] |
 //!
 //! # Three walks
 //!
@@ -42,12 +42,14 @@ pub mod config;
 pub mod disk;
 pub mod fs;
 pub mod fuse;
+pub mod kind;
 pub mod link;
 pub mod memory;
 pub mod mount;
 pub mod mountpoint;
 pub mod names;
 pub mod pending;
+pub mod post;
 pub mod probe;
 pub mod process;
 pub mod read;

@@ -132,6 +132,25 @@ impl<'a> Probe<'a> {
         Ok(findings)
     }
 
+    /// Asks only what the same bytes twice in a folder come to, keeps the answer, and clears away what
+    /// it made.
+    pub async fn ask_same_bytes(&self) -> Result<answer::SameBytes, Error> {
+        self.clear().await?;
+        let folder = scratch::make(self.client, self.state).await?;
+        let site = Site::new(self.client, &folder, &self.made);
+        let found = site::ask(|| creating::same_bytes(&site)).await;
+        let is_left = site.look(&folder).await.map(|seen| seen.is_some());
+        if let Err(error) = self.clear().await {
+            tracing::warn!("what was tried out stays in a scratch folder for now: {error}");
+        }
+        let found = found?.answer;
+        if !is_left? {
+            return Err(Error::Odd("somebody removed the probe's folder: nothing was learned"));
+        }
+        self.state.learn_answer(found)?;
+        Ok(found)
+    }
+
     async fn ask_all(&self, site: &Site<'_>, tell: impl FnMut(&Finding)) -> Vec<Finding> {
         let mut sheet = Sheet { findings: Vec::new(), tell };
         sheet.ask(|| creating::mkdir_name(site)).await;

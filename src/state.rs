@@ -18,6 +18,7 @@ mod local;
 mod lock;
 mod moved;
 mod offline;
+mod posted;
 mod removal;
 mod row;
 mod schema;
@@ -39,6 +40,7 @@ pub use local::{Acknowledged, LocalRow, Phase, Published, Replacing, RowId, Wher
 pub use lock::{Holder, Lock};
 pub use moved::Moved;
 pub use offline::KnownLog;
+pub use posted::Posted;
 pub use scratch::{Retired, ScratchRow};
 pub use traffic::{DayAsked, DaySum, FileSum};
 

@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 /// Opens the state file. A damaged one is set aside only where no mount has it open.
-fn open(dir: &Path) -> Result<State, Failure> {
+pub(super) fn open(dir: &Path) -> Result<State, Failure> {
     let Ok(_lock) = Lock::take(dir, "bedfs pending") else {
         return Ok(State::open_sound(dir)?);
     };

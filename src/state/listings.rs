@@ -116,6 +116,18 @@ impl State {
         })
     }
 
+    /// What is kept of the pictures of these bytes in a folder, whether it is believed or not.
+    pub fn entries_of_bytes(&self, folder: &FileId, md5: Md5, size: u64) -> Result<Vec<Entry>> {
+        self.read("reading a listing", |db| {
+            let sql = "SELECT entries.* FROM entries JOIN folders ON folders.id = entries.folder
+                       WHERE folders.folder = ? AND size = ? AND md5 = ? ORDER BY created";
+            db.prepare_cached(sql)?
+                .query_map(params![folder.as_str(), size as i64, md5.bytes()], read)?
+                .map(|shown| shown.map(|(_, entry)| entry))
+                .collect()
+        })
+    }
+
     /// The folder of this name in another, if the entries of that one are believed.
     pub fn folder_named(&self, parent: &FileId, name: &str) -> Result<Option<FileId>> {
         self.read("reading a listing", |db| {
@@ -221,6 +233,8 @@ mod tests {
         let all = state.entries_after(&root, "", 9).expect("read");
         assert_eq!(all, [one.1.clone().expect("there"), two.1.expect("there")]);
         assert_eq!(state.entries_after(&root, "", 1).expect("read").len(), 1);
+        let of_bytes = |size| state.entries_of_bytes(&root, Md5::new([7; 16]), size).expect("read");
+        assert_eq!((of_bytes(7).len(), of_bytes(8).len()), (2, 0));
         let gone = (FileId::new("2"), None);
         state.keep_listing(&root, &[gone], None).expect("kept");
         assert_eq!(state.entries_after(&root, "", 9).expect("read"), [one.1.expect("there")]);

@@ -155,6 +155,17 @@ const STEPS: &[&str] = &[
     ) WITHOUT ROWID;
     CREATE INDEX offline_hours ON offline_logs (hour);
 ",
+    "
+    -- What commands uploaded without a mount; kept for an hour.
+    CREATE TABLE posted (
+        object TEXT PRIMARY KEY,
+        folder TEXT NOT NULL,
+        name TEXT NOT NULL,
+        md5 BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        changed INTEGER NOT NULL
+    ) WITHOUT ROWID;
+",
 ];
 
 /// Opens the file and checks it.

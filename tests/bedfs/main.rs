@@ -51,6 +51,7 @@
 //! | `torture` | random operations under faults and kills: what was acknowledged is so, and nothing else |
 //! | `traffic` | the traffic log is archived row by row, and told as people and programs want it |
 //! | `unknowns` | whatever the service answers where the documents leave it open, the walk is the same |
+//! | `upload` | uploads without a mount: links in order, nothing twice, nothing replaced |
 //! | `users` | an ordinary user mounts, others see what they may, secrets are for nobody |
 //!
 //! `harness` mounts the built binary on a real kernel mount, over a real socket; `bench` copies
@@ -114,5 +115,6 @@ mod tidy;
 mod torture;
 mod traffic;
 mod unknowns;
+mod upload;
 mod users;
 mod ward;

@@ -1,0 +1,162 @@
+//! `bedfs upload`: pictures into the bed without a mount, and their links on stdout.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::runtime::Runtime;
+
+use super::{Failure, Log, mount, one_line, pending, start_log};
+use crate::api::Client;
+use crate::config::{Config, Wishes};
+use crate::link::{Format, Linked};
+use crate::mount::Plan;
+use crate::post::{Error, Item, Order, Pattern, Post, Sent};
+use crate::state::State;
+
+/// What `bedfs upload` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    place: Place,
+    /// Upload also what is in the folder already, under another name.
+    #[arg(long)]
+    force: bool,
+    /// The form in which links are printed.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// The pictures; - is stdin.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+/// Where pictures go to in the bed.
+#[derive(Debug, clap::Args)]
+pub(super) struct Place {
+    /// The folder, from the bed's root; made if it is not there [default: the root].
+    #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
+    to: String,
+    /// What they are called there, as {Y}/{m}/{md5}.{ext}; slashes make folders. The fields are
+    /// {name}, {ext}, {md5}, {rand} and of the local time {Y}, {m}, {d}, {H}, {M}, {S}
+    /// [default: as they are called here].
+    #[arg(long, value_name = "PATTERN")]
+    name: Option<Pattern>,
+}
+
+impl Place {
+    pub(super) fn order(self) -> Order {
+        Order { to: self.to, name: self.name, ..Order::default() }
+    }
+}
+
+/// Uploads, and prints a line for each picture that is in the bed then.
+pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
+    start_log(tracing::Level::WARN, Log::Stderr);
+    let config = Config::load()?;
+    let plan = mount::plan(&config, Wishes::default(), PathBuf::new())?;
+    let names: Vec<String> = args.files.iter().map(|file| file.display().to_string()).collect();
+    let items = items(args.files, &plan.state)?;
+    let post = post(&plan)?;
+    let order = Order { force: args.force, ..args.place.order() };
+    let mut printer = Printer::new(args.format, names);
+    Runtime::new()?.block_on(post.send(&order, items, |sent| printer.tell(sent)));
+    printer.end()
+}
+
+/// A post for the account of the plan.
+pub(super) fn post(plan: &Plan) -> Result<Post, Failure> {
+    let state = match State::open_sound(&plan.state) {
+        Err(error) if error.is_damaged() => pending::open(&plan.state)?,
+        state => state?,
+    };
+    let client = Client::new(plan.api.clone())?;
+    Ok(Post::new(client, Arc::new(state), plan.state.clone(), plan.wishes.dir_ttl()))
+}
+
+fn items(files: Vec<PathBuf>, dir: &Path) -> Result<Vec<Item>, Failure> {
+    if files.iter().filter(|file| is_stdin(file)).count() > 1 {
+        return Err("stdin holds one picture: - may be named once".into());
+    }
+    let item = |file: PathBuf| match is_stdin(&file) {
+        true => Ok(Item::Bytes { name: None, file: spool(dir)? }),
+        false => Ok(Item::Path(file)),
+    };
+    files.into_iter().map(item).collect()
+}
+
+fn is_stdin(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+/// What stdin holds, in a file of this process alone.
+fn spool(dir: &Path) -> Result<File, Failure> {
+    let mut file = tempfile::tempfile_in(dir)?;
+    io::copy(&mut io::stdin().lock(), &mut file)
+        .map_err(|error| format!("reading stdin: {error}"))?;
+    Ok(file)
+}
+
+/// Prints links on stdout and all else on stderr.
+struct Printer {
+    format: Format,
+    names: std::vec::IntoIter<String>,
+    bar: ProgressBar,
+    has_failed: bool,
+    /// What became of stdout.
+    written: io::Result<()>,
+}
+
+impl Printer {
+    fn new(format: Format, names: Vec<String>) -> Self {
+        let bar = match io::stderr().is_terminal() {
+            true => ProgressBar::new(names.len() as u64),
+            false => ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()),
+        };
+        let style = ProgressStyle::with_template("{spinner} {pos} of {len} pictures, {elapsed}");
+        bar.set_style(style.expect("a right template"));
+        bar.enable_steady_tick(std::time::Duration::from_millis(200));
+        let (names, written) = (names.into_iter(), Ok(()));
+        Self { format, names, bar, has_failed: false, written }
+    }
+
+    fn tell(&mut self, sent: Result<Sent, Error>) {
+        let name = one_line(&self.names.next().unwrap_or_default());
+        match sent {
+            Ok(sent) => self.print(&name, &sent),
+            Err(error) => {
+                self.has_failed = true;
+                self.say(&format!("{name}: {}", one_line(&error.to_string())));
+            }
+        }
+        self.bar.inc(1);
+    }
+
+    fn print(&mut self, name: &str, sent: &Sent) {
+        if sent.wanted.is_some() {
+            let got = one_line(&sent.path);
+            self.say(&format!("{name}: another picture has this name; it is uploaded as {got}"));
+        }
+        if sent.entry.picture().is_some_and(|picture| picture.is_rejected()) {
+            self.say(&format!("{name}: moderation rejected it, so its link may not work"));
+        }
+        let Some(linked) = Linked::of(&sent.entry, &sent.path) else { return };
+        let line = format!("{}\n", self.format.render(&linked));
+        let mut out = io::stdout();
+        let print = || out.write_all(line.as_bytes()).and_then(|()| out.flush());
+        let written = self.bar.suspend(print);
+        self.written = std::mem::replace(&mut self.written, Ok(())).and(written);
+    }
+
+    fn say(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("bedfs: {line}"));
+    }
+
+    fn end(self) -> Result<ExitCode, Failure> {
+        self.bar.finish_and_clear();
+        self.written.map_err(|error| format!("writing the links: {error}"))?;
+        Ok(if self.has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}

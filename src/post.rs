@@ -1,0 +1,332 @@
+//! A post: pictures of this machine put into the bed without a mount, each for its link.
+//!
+//! It works beside a mount of the same account, and takes nothing away: it replaces no picture and
+//! deletes none, so no published link ends. The service may throw out the older of two pictures of the
+//! same bytes in a folder, so the folder is listed before a picture is made there; only a picture that
+//! is found to be there already costs less.
+
+mod desk;
+mod error;
+mod folder;
+mod pattern;
+mod source;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use jiff::Zoned;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::api::Client;
+use crate::probe::Probe;
+use crate::staging::Sum;
+use crate::state::answer::SameBytes;
+use crate::state::{self, Lock, State};
+use crate::types::{Entry, FileId};
+use crate::upload::{self, Job};
+use desk::{Desk, Names};
+pub use error::Error;
+use folder::Walk;
+pub use pattern::{NotAPattern, Pattern};
+pub use source::Item;
+use source::Source;
+
+/// Pictures summed at once, and uploaded at once.
+const SUMS_AT_ONCE: usize = 2;
+const UPLOADS_AT_ONCE: usize = 4;
+
+/// Other names that are tried where the service refuses one.
+const OTHER_NAMES: usize = 3;
+
+/// How long the link of a picture just made is asked for, between the questions.
+const LINK_PAUSES: [Duration; 6] = [
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+];
+
+/// What holds for all pictures of one batch.
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    /// The folder, as a path from the bed's root; made if it is not there.
+    pub to: String,
+    /// What the pictures are called there; else as they are called here.
+    pub name: Option<Pattern>,
+    /// Upload also what is there already, under another name.
+    pub force: bool,
+    /// Take only what is a picture by its content, and no larger than this, in bytes.
+    pub only_pictures_up_to: Option<u64>,
+}
+
+/// A picture that is in the bed.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// The picture, with its link.
+    pub entry: Entry,
+    /// Its path from the bed's root.
+    pub path: String,
+    /// Whether it was uploaded now; else it was there.
+    pub is_new: bool,
+    /// The name that was wanted, if another picture has it.
+    pub wanted: Option<String>,
+}
+
+/// What became of one picture; `None` until that is known.
+type Outcome = Option<Result<Sent, Error>>;
+/// An outcome that others wait for: locked until it is known.
+type Shared = Arc<Mutex<Outcome>>;
+
+/// Puts pictures into the bed of one account.
+pub struct Post {
+    client: Client,
+    state: Arc<State>,
+    /// The folder of the account's state.
+    dir: PathBuf,
+    /// How long a listing is taken for true.
+    fresh: Duration,
+    /// Batches take turns: what one puts somewhere the next knows of.
+    turn: Mutex<()>,
+}
+
+/// What is to be done for one picture.
+enum Plan {
+    Known(Result<Sent, Error>),
+    Follow(Shared),
+    Upload(Box<Upload>),
+}
+
+/// An upload that is settled.
+struct Upload {
+    source: Source,
+    folder: FileId,
+    folder_path: String,
+    /// The name that was wanted, and the one that it gets.
+    wanted: String,
+    name: String,
+    names: Arc<Names>,
+    /// Whether a picture of the same bytes is as good.
+    takes_twin: bool,
+    outcome: OwnedMutexGuard<Outcome>,
+}
+
+impl Post {
+    /// A post by this client; `dir` is the folder of the account's state, and `fresh` how long a
+    /// listing is taken for true.
+    pub fn new(client: Client, state: Arc<State>, dir: PathBuf, fresh: Duration) -> Self {
+        Self { client, state, dir, fresh, turn: Mutex::new(()) }
+    }
+
+    /// Uploads the pictures, some at once, and tells what became of each, in their order.
+    pub async fn send(
+        &self, order: &Order, items: Vec<Item>, mut tell: impl FnMut(Result<Sent, Error>),
+    ) {
+        let _turn = self.turn.lock().await;
+        let batch =
+            Batch { order, now: Zoned::now(), walk: Walk::new(self), desks: HashMap::new() };
+        let sources = stream::iter(items).map(|item| Source::read(item, order));
+        let sources = Box::pin(sources.buffered(SUMS_AT_ONCE));
+        let plans = stream::unfold((batch, sources), |(mut batch, mut sources)| async move {
+            let plan = match sources.next().await? {
+                Ok(source) => batch.plan(source).await,
+                Err(error) => Err(error),
+            };
+            Some((plan.unwrap_or_else(|error| Plan::Known(Err(error))), (batch, sources)))
+        });
+        let mut outcomes = pin!(plans.map(|plan| self.carry_out(plan)).buffered(UPLOADS_AT_ONCE));
+        while let Some(outcome) = outcomes.next().await {
+            tell(outcome);
+        }
+    }
+
+    async fn carry_out(&self, plan: Plan) -> Result<Sent, Error> {
+        match plan {
+            Plan::Known(outcome) => {
+                let sent = outcome?;
+                let entry = self.with_link(sent.entry).await?;
+                Ok(Sent { entry, ..sent })
+            }
+            Plan::Follow(leader) => {
+                let outcome = leader.lock().await.clone();
+                // None: it was given up on the way.
+                let sent = outcome.unwrap_or(Err(Error::Upload(upload::Error::Changed)))?;
+                Ok(Sent { is_new: false, wanted: None, ..sent })
+            }
+            Plan::Upload(mut upload) => {
+                let outcome = self.upload(&mut upload).await;
+                *upload.outcome = Some(outcome.clone());
+                outcome
+            }
+        }
+    }
+
+    async fn upload(&self, upload: &mut Upload) -> Result<Sent, Error> {
+        let source = &upload.source;
+        let (reader, unchanged) = (|| source.reader(), || source.is_unchanged());
+        let mut others = OTHER_NAMES;
+        let id = loop {
+            let (folder, name, sum) = (&upload.folder, &*upload.name, source.sum);
+            let job =
+                Job { folder, name, sum, bytes: &reader, unchanged: &unchanged, sent: &|| () };
+            let refused = match upload::upload(&self.client, &job).await {
+                Ok(id) => break id,
+                Err(error) if others > 0 && error.api().is_some_and(|e| e.is_refused()) => error,
+                Err(error) => return Err(error.into()),
+            };
+            others -= 1;
+            // The name was taken since it was listed, or it is something else.
+            let rows = self.client.list_all(folder).await?;
+            let is_twin = |row: &&Entry| desk::content(row) == Some((sum.md5, sum.size));
+            if let Some(twin) = rows.iter().find(is_twin).filter(|_| upload.takes_twin) {
+                let entry = self.with_link(twin.clone()).await?;
+                let path = join(&upload.folder_path, &entry.name);
+                return Ok(Sent { entry, path, is_new: false, wanted: None });
+            }
+            if !rows.iter().any(|row| *row.name == *upload.name) {
+                return Err(refused.into());
+            }
+            upload.names.add(rows.iter().map(|row| &*row.name));
+            upload.name = upload.names.take(&upload.wanted)?;
+        };
+        self.remember(&id, upload)?;
+        let entry = self.linked(&id).await?;
+        let wanted = (*entry.name != *upload.wanted).then(|| upload.wanted.clone());
+        let path = join(&upload.folder_path, &entry.name);
+        Ok(Sent { entry, path, is_new: true, wanted })
+    }
+
+    fn remember(&self, id: &FileId, upload: &Upload) -> Result<(), state::Error> {
+        let Sum { md5, size, .. } = upload.source.sum;
+        let (object, folder, name) = (id.clone(), upload.folder.clone(), upload.name.clone());
+        self.state.post(&state::Posted { object, folder, name, md5, size })
+    }
+
+    async fn with_link(&self, entry: Entry) -> Result<Entry, Error> {
+        if entry.has_link() { Ok(entry) } else { self.linked(&entry.id).await }
+    }
+
+    /// A picture that is there, with its link; the service may not tell that at once.
+    async fn linked(&self, id: &FileId) -> Result<Entry, Error> {
+        let mut pauses = LINK_PAUSES.into_iter();
+        loop {
+            let cause = match self.client.detail(id).await {
+                Ok(entry) if entry.has_link() => return Ok(entry),
+                Ok(_) => "the service tells none".to_owned(),
+                Err(error) if error.is_not_found() || error.is_transient() => error.to_string(),
+                Err(error) => {
+                    return Err(Error::Unlinked { id: id.clone(), cause: error.to_string() });
+                }
+            };
+            match pauses.next() {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(Error::Unlinked { id: id.clone(), cause }),
+            }
+        }
+    }
+
+    /// The object, if the service has it now.
+    async fn there(&self, id: &FileId) -> Result<Option<Entry>, Error> {
+        match self.client.detail(id).await {
+            Err(error) if error.is_not_found() => Ok(None),
+            found => Ok(Some(found?)),
+        }
+    }
+
+    /// The picture of these bytes in a folder that the state file names, if the service says that it
+    /// is still there.
+    async fn kept_twin(&self, folder: &FileId, sum: Sum) -> Result<Option<Entry>, Error> {
+        let kept = self.state.entries_of_bytes(folder, sum.md5, sum.size)?;
+        let Some(kept) = kept.into_iter().next() else { return Ok(None) };
+        let found = self.there(&kept.id).await?;
+        // The parent as it was told with the listing: the root has an ID of its own there.
+        let is_it = |found: &Entry| {
+            found.parent == kept.parent
+                && !found.tells_no_parent()
+                && desk::content(found) == Some((sum.md5, sum.size))
+        };
+        Ok(found.filter(is_it))
+    }
+
+    /// Whether the service keeps two pictures of the same bytes in a folder. Found out once.
+    async fn keeps_twins(&self) -> Result<bool, Error> {
+        if let Some(known) = self.state.answer::<SameBytes>()? {
+            return Ok(known != SameBytes::OlderVanishes);
+        }
+        let _lock = Lock::take_for_probe(&self.dir)?;
+        let found = Probe::new(&self.client, &self.state).ask_same_bytes().await;
+        Ok(found.map_err(Arc::new)? != SameBytes::OlderVanishes)
+    }
+}
+
+/// The pictures of one call of [`Post::send`], and the folders that they go to.
+struct Batch<'a> {
+    order: &'a Order,
+    now: Zoned,
+    walk: Walk<'a>,
+    desks: HashMap<String, Desk>,
+}
+
+impl Batch<'_> {
+    /// Settles what is to be done for a picture. One after the other, so that the names do not depend
+    /// on which of them is summed first.
+    async fn plan(&mut self, source: Source) -> Result<Plan, Error> {
+        let order = self.order;
+        let path = join(&order.to, &source.path(order.name.as_ref(), &self.now)?);
+        folder::check(&path)?;
+        let (folder_path, wanted) = path.rsplit_once('/').unwrap_or(("", &path));
+        folder::check_name(wanted)?;
+        let sum = source.sum;
+        let there = |entry: Entry| {
+            let path = join(folder_path, &entry.name);
+            Plan::Known(Ok(Sent { entry, path, is_new: false, wanted: None }))
+        };
+        if !order.force && !self.desks.contains_key(folder_path) {
+            let folder = self.walk.find(folder_path).await?;
+            if let Some(twin) = self.walk.post().kept_twin(&folder.id, sum).await? {
+                return Ok(there(twin));
+            }
+        }
+        let post = self.walk.post();
+        let desk = self.desk(folder_path).await?;
+        let is_twin = desk.twin(sum).is_some() || desk.under_way(sum).is_some();
+        if !order.force {
+            if let Some(twin) = desk.twin(sum) {
+                return Ok(there(twin.clone()));
+            }
+            if let Some(leader) = desk.under_way(sum) {
+                return Ok(Plan::Follow(leader.clone()));
+            }
+        } else if is_twin && !post.keeps_twins().await? {
+            return Err(Error::Twin);
+        }
+        let (folder, names) = (desk.folder.clone(), desk.names.clone());
+        let name = names.take(wanted)?;
+        let outcome = desk.begin(sum);
+        let (folder_path, wanted) = (folder_path.to_owned(), wanted.to_owned());
+        let takes_twin = !order.force;
+        let upload =
+            Upload { source, folder, folder_path, wanted, name, names, takes_twin, outcome };
+        Ok(Plan::Upload(Box::new(upload)))
+    }
+
+    async fn desk(&mut self, path: &str) -> Result<&mut Desk, Error> {
+        if !self.desks.contains_key(path) {
+            let (place, rows) = self.walk.list(path).await?;
+            let desk = Desk::new(self.walk.post(), place.id, rows).await?;
+            self.desks.insert(path.to_owned(), desk);
+        }
+        Ok(self.desks.get_mut(path).expect("it was put there"))
+    }
+}
+
+/// The path of a name in a folder.
+fn join(folder: &str, name: &str) -> String {
+    let parts = folder.split('/').chain(name.split('/')).filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join("/")
+}

@@ -1,0 +1,168 @@
+//! Folders on the way to where a picture is to go: found as cheaply as is safe, and made where they
+//! are missing.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::{Error, Post};
+use crate::api::Client;
+use crate::names;
+use crate::tree::SCRATCH_PREFIX;
+use crate::types::{Entry, EntryKind, FileId};
+
+/// How often a `mkdir` whose answer was lost is asked for again, after looking.
+const REPEATS: usize = 3;
+
+/// How long a folder that must be there is looked for, between looks: a listing may lag behind.
+const LOOK_PAUSES: [Duration; 3] =
+    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+
+/// A folder of the bed.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) id: FileId,
+    /// Made here and now: nothing is in it.
+    pub(super) is_new: bool,
+}
+
+/// The folders that were found so far, by their paths from the bed's root.
+pub(super) struct Walk<'a> {
+    post: &'a Post,
+    found: HashMap<String, Place>,
+    /// Whether what the state file keeps may be believed where it is fresh.
+    trusts: bool,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(post: &'a Post) -> Self {
+        Self { post, found: HashMap::new(), trusts: true }
+    }
+
+    pub(super) fn post(&self) -> &'a Post {
+        self.post
+    }
+
+    /// The folder of this path, with the rows in it.
+    pub(super) async fn list(&mut self, path: &str) -> Result<(Place, Vec<Entry>), Error> {
+        let place = self.find(path).await?;
+        if place.is_new {
+            return Ok((place, Vec::new()));
+        }
+        match self.post.client.list_all(&place.id).await {
+            Err(error) if error.is_not_found() && self.trusts => {
+                self.distrust();
+                Box::pin(self.list(path)).await
+            }
+            rows => Ok((place, rows?)),
+        }
+    }
+
+    /// The folder of this path, made if it is not there.
+    pub(super) async fn find(&mut self, path: &str) -> Result<Place, Error> {
+        match self.walk(path).await {
+            Err(error) if self.trusts && error.api().is_some_and(|error| error.is_not_found()) => {
+                self.distrust();
+                self.walk(path).await
+            }
+            found => found,
+        }
+    }
+
+    /// What was found on the word of the state file is looked for anew.
+    fn distrust(&mut self) {
+        self.trusts = false;
+        self.found.retain(|_, place| place.is_new);
+    }
+
+    async fn walk(&mut self, path: &str) -> Result<Place, Error> {
+        let mut at = Place { id: FileId::root(), is_new: false };
+        let mut so_far = String::new();
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            so_far.push('/');
+            so_far.push_str(name);
+            at = match self.found.get(&so_far) {
+                Some(place) => place.clone(),
+                None => {
+                    let place = self.child(&at, name).await?;
+                    self.found.insert(so_far.clone(), place.clone());
+                    place
+                }
+            };
+        }
+        Ok(at)
+    }
+
+    async fn child(&self, at: &Place, name: &str) -> Result<Place, Error> {
+        let client = &self.post.client;
+        if !at.is_new {
+            if let Some(id) = self.kept(&at.id, name)? {
+                return Ok(Place { id, is_new: false });
+            }
+            if let Some(id) = look(client, &at.id, name).await? {
+                return Ok(Place { id, is_new: false });
+            }
+        }
+        make(client, &at.id, name).await
+    }
+
+    /// What the state file says, if that is as fresh as a mount would want it.
+    fn kept(&self, parent: &FileId, name: &str) -> Result<Option<FileId>, Error> {
+        let listed = self.post.state.listed(parent)?;
+        let now = jiff::Timestamp::now().as_second();
+        let fresh = self.post.fresh.as_secs().cast_signed();
+        let is_fresh = listed.is_some_and(|listed| (0..fresh).contains(&(now - listed)));
+        match self.trusts && is_fresh {
+            true => Ok(self.post.state.folder_named(parent, name)?),
+            false => Ok(None),
+        }
+    }
+}
+
+/// The parts of a path, each of which the service would take as a name.
+pub(super) fn check(path: &str) -> Result<(), Error> {
+    let mut parts = path.split('/').filter(|part| !part.is_empty());
+    if path.trim_start_matches('/').starts_with(SCRATCH_PREFIX) {
+        return Err(Error::Scratch);
+    }
+    parts.try_for_each(|part| check_name(part))
+}
+
+/// Whether the service would take the name.
+pub(super) fn check_name(name: &str) -> Result<(), Error> {
+    let checked = names::check(name.as_ref());
+    checked.map(drop).map_err(|source| Error::Name { name: name.to_owned(), source })
+}
+
+/// The folder of this name in another, asked for page by page until it comes.
+async fn look(client: &Client, parent: &FileId, name: &str) -> Result<Option<FileId>, Error> {
+    let mut pages = client.pages(parent);
+    while let Some(rows) = pages.next().await? {
+        let is_it = |row: &Entry| *row.name == *name && row.kind == EntryKind::Folder;
+        if let Some(row) = rows.into_iter().find(is_it) {
+            return Ok(Some(row.id));
+        }
+    }
+    Ok(None)
+}
+
+/// Makes a folder. Where the answer was lost, or another was quicker, it is looked for.
+async fn make(client: &Client, parent: &FileId, name: &str) -> Result<Place, Error> {
+    let mut repeats = REPEATS;
+    loop {
+        let error = match client.mkdir(parent, name).await {
+            Ok(id) => return Ok(Place { id, is_new: true }),
+            Err(error) if error.may_be_done() || error.is_refused() => error,
+            Err(error) => return Err(error.into()),
+        };
+        for pause in LOOK_PAUSES {
+            if let Some(id) = look(client, parent, name).await? {
+                return Ok(Place { id, is_new: false });
+            }
+            tokio::time::sleep(pause).await;
+        }
+        if error.is_refused() || repeats == 0 {
+            return Err(error.into());
+        }
+        repeats -= 1;
+    }
+}

@@ -1,0 +1,343 @@
+//! Uploads without a mount: links in order, nothing twice, nothing replaced, whatever goes wrong.
+
+use std::fs;
+use std::io::Write;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use bedfs_emulator::{Fault, FaultKind, InstantUpload, Options, ReuseFileId, SameBytes, SelfUrl};
+use serde_json::Value;
+
+use crate::command::unmounted;
+use crate::harness::{Mount, noise, text, xattr};
+
+/// The program without a mount, over a bed that answers so.
+fn bed(change: impl FnOnce(&mut Options)) -> Mount {
+    let mount = unmounted();
+    mount.emulator.change(change);
+    unlimited(&mount);
+    mount
+}
+
+/// The program keeps to no limits of its own.
+fn unlimited(mount: &Mount) {
+    let folder = mount.dir.path().join("config/bedfs");
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(folder.join("config.toml"), "qps = 'unlimited'").expect("written");
+}
+
+/// Uploads with these arguments, from the folder of local files.
+fn upload(mount: &Mount, args: &[&str]) -> Output {
+    let mut command = mount.bedfs("upload");
+    command.args(args).current_dir(mount.dir.path());
+    command.output().expect("bedfs runs")
+}
+
+/// The links of an upload that must succeed.
+fn links(mount: &Mount, args: &[&str]) -> Vec<String> {
+    let output = upload(mount, args);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+/// The links of pictures in the bed.
+fn urls(mount: &Mount, paths: &[&str]) -> Vec<String> {
+    let url = |path: &&str| mount.emulator.row(path).map(|row| row.url);
+    paths.iter().map(|path| url(path).unwrap_or_else(|| panic!("{path} is not there"))).collect()
+}
+
+/// A picture by its beginning.
+fn png(seed: u64) -> Vec<u8> {
+    [&b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"[..], &noise(seed, 3000)].concat()
+}
+
+fn names(mount: &Mount, folder: &str) -> Vec<String> {
+    let mut names: Vec<_> = mount.emulator.list(folder).into_iter().map(|row| row.name).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn links_come_in_order_and_in_every_form() {
+    let mount = bed(|options| options.answers.self_url = SelfUrl::OwnDomain);
+    for (name, seed) in [("a.png", 1), ("b [1].png", 2), ("c.png", 3), ("d.png", 4), ("e.png", 5)] {
+        mount.local(name, &png(seed));
+    }
+    let all = ["a.png", "b [1].png", "c.png", "d.png", "e.png"];
+    let uploaded = links(&mount, &all);
+    let own: Vec<_> =
+        urls(&mount, &all).iter().map(|url| url.replace("127.0.0.1", "localhost")).collect();
+    assert_eq!(uploaded, own);
+    for (format, line) in [
+        ("url", own[1].clone()),
+        ("markdown", format!("![b \\[1\\].png]({})", own[1])),
+        ("html", format!("<img src=\"{}\" alt=\"b [1].png\">", own[1])),
+        ("bbcode", format!("[img]{}[/img]", own[1])),
+    ] {
+        assert_eq!(links(&mount, &["--format", format, "b [1].png"]), [line], "{format}");
+    }
+    let json = links(&mount, &["--format", "json", "e.png", "a.png"]);
+    let json: Vec<Value> =
+        json.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let row = mount.emulator.row("e.png").expect("there");
+    assert_eq!(json[0]["url"], own[4].as_str());
+    assert_eq!((&json[0]["name"], &json[0]["path"]), (&"e.png".into(), &"e.png".into()));
+    assert_eq!((&json[0]["id"], &json[0]["md5"]), (&row.id.into(), &row.md5.into()));
+    assert_eq!(
+        (json[0]["size"].as_u64(), json[1]["name"].as_str()),
+        (Some(row.size), Some("a.png"))
+    );
+    assert_eq!(mount.emulator.list("").len(), all.len());
+    assert_eq!(mount.emulator.violations(), [""; 0]);
+}
+
+#[test]
+fn stdin_is_named_by_its_kind_and_the_time() {
+    let mount = bed(|_| {});
+    let give = |args: &[&str], bytes: &[u8]| {
+        let mut command = mount.bedfs("upload");
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("bedfs runs");
+        child.stdin.take().expect("piped").write_all(bytes).expect("written");
+        child.wait_with_output().expect("bedfs runs")
+    };
+    assert!(give(&["-"], &png(1)).status.success());
+    let name = names(&mount, "").remove(0);
+    assert!(name.ends_with(".png") && name.starts_with("20"), "{name}");
+    assert!(give(&["--name", "text.txt", "-"], b"no picture").status.success());
+    assert_eq!(mount.emulator.read("text.txt").as_deref(), Some(&b"no picture"[..]));
+    let output = give(&["-"], b"neither");
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), String::new()));
+    assert!(text(&output.stderr).contains("--name"), "{}", text(&output.stderr));
+    let output = give(&["-", "-"], &png(2));
+    assert!(text(&output.stderr).contains("may be named once"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn what_is_there_gives_its_link_and_no_second_object() {
+    // Whoever creates it again makes the one that is published vanish.
+    let mount = bed(|options| options.answers.same_bytes = SameBytes::ReplaceOlder);
+    mount.local("a.png", &png(1));
+    mount.local("b.png", &png(1));
+    mount.emulator.put("other/a.png", &png(1));
+    let first = links(&mount, &["--to", "blog", "a.png", "b.png", "a.png"]);
+    assert_eq!(first, vec![urls(&mount, &["blog/a.png"])[0].clone(); 3]);
+    assert_eq!(mount.emulator.count("create"), 1);
+    mount.emulator.forget_requests();
+    assert_eq!(links(&mount, &["--to", "/blog/", "b.png"]), first[..1]);
+    assert_eq!((mount.emulator.count("create"), mount.emulator.count("mkdir")), (0, 0));
+    assert_eq!(names(&mount, "blog"), ["a.png"]);
+    // Gone in the meantime: it is made again.
+    mount.emulator.remove("blog/a.png");
+    assert_eq!(links(&mount, &["--to", "blog", "b.png"]), urls(&mount, &["blog/b.png"]));
+}
+
+#[test]
+fn what_a_mount_knew_to_be_there_costs_one_call() {
+    let mount = Mount::new();
+    unlimited(&mount);
+    mount.emulator.fill("big", 250, 1000);
+    mount.emulator.put("big/a.png", &png(1));
+    assert_eq!(fs::read_dir(mount.at("big")).expect("listed").count(), 251);
+    mount.unmount();
+    mount.emulator.forget_requests();
+    mount.local("b.png", &png(1));
+    assert_eq!(links(&mount, &["--to", "big", "b.png"]), urls(&mount, &["big/a.png"]));
+    let count = |endpoint| mount.emulator.count(endpoint);
+    assert_eq!((count("detail"), count("list"), count("create")), (1, 0, 0));
+    // It went to another folder: it is not there any more.
+    mount.emulator.remove("big/a.png");
+    mount.emulator.forget_requests();
+    assert_eq!(links(&mount, &["--to", "big", "b.png"]), urls(&mount, &["big/b.png"]));
+    assert_eq!(count("create"), 1);
+}
+
+#[test]
+fn force_uploads_again_where_that_ends_no_link() {
+    for (same, count) in [(SameBytes::KeepBoth, 2), (SameBytes::ReplaceOlder, 1)] {
+        let mount = bed(|options| options.answers.same_bytes = same);
+        mount.local("a.png", &png(1));
+        let first = links(&mount, &["a.png"]);
+        let output = upload(&mount, &["--force", "a.png"]);
+        assert_eq!(output.status.success(), count == 2, "{}", text(&output.stderr));
+        let stderr = text(&output.stderr);
+        let words = if count == 2 { "uploaded as a-1.png" } else { "would end its link" };
+        assert!(stderr.contains(words), "{stderr}");
+        // Nothing is left of what was tried out.
+        assert_eq!(names(&mount, "").len(), count, "{:?}", names(&mount, ""));
+        assert_eq!(urls(&mount, &["a.png"]), first);
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_gets_a_number_and_nothing_is_replaced() {
+    let mount = bed(|_| {});
+    let old = mount.emulator.put("a.png", &png(1));
+    mount.emulator.put("a-1.png", &png(2));
+    mount.local("a.png", &png(3));
+    let output = upload(&mount, &["a.png"]);
+    assert!(output.status.success());
+    assert_eq!(text(&output.stdout).lines().collect::<Vec<_>>(), urls(&mount, &["a-2.png"]));
+    assert!(text(&output.stderr).contains("a-2.png"), "{}", text(&output.stderr));
+    assert_eq!(mount.emulator.row("a.png").map(|row| row.id), Some(old));
+    assert_eq!(mount.emulator.read("a.png"), Some(png(1)));
+    assert_eq!(mount.emulator.violations(), [""; 0]);
+}
+
+#[test]
+fn patterns_name_pictures_and_make_their_folders() {
+    let mount = bed(|_| {});
+    mount.local("cat.png", &png(1));
+    mount.local("dog", &png(2));
+    let pattern = "{Y}/{m}/{name}-{md5}.{ext}";
+    let before = jiff::Zoned::now().strftime("blog/%Y/%m").to_string();
+    let uploaded = links(&mount, &["--to", "blog", "--name", pattern, "cat.png", "dog"]);
+    let after = jiff::Zoned::now().strftime("blog/%Y/%m").to_string();
+    let folder = if mount.emulator.row(&before).is_some() { before } else { after };
+    let row = |stem: &str| {
+        let mut rows = mount.emulator.list(&folder).into_iter();
+        rows.find(|row| row.name == format!("{stem}-{}.png", row.md5)).expect(stem)
+    };
+    assert_eq!(uploaded, [row("cat").url, row("dog").url]);
+    assert_eq!(mount.emulator.count("mkdir"), 3);
+    mount.emulator.forget_requests();
+    for (args, words) in [
+        (&["--name", "{nonsense}.png", "cat.png"][..], "no field {nonsense}"),
+        (&["--name", "{name", "cat.png"], "brace"),
+        (&["--name", "a/", "cat.png"], "no name"),
+    ] {
+        let output = upload(&mount, args);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()));
+        assert!(text(&output.stderr).contains(words), "{}", text(&output.stderr));
+    }
+    for (args, words) in [
+        (&["--name", "a:b.png", "cat.png"][..], "refuses ':'"),
+        (&["--name", "../a.png", "cat.png"], "reference to a folder"),
+        (&["--to", ".bedfs-scratch-1", "cat.png"], "emptied by mounts"),
+        (&["--to", "a|b", "cat.png"], "refuses '|'"),
+    ] {
+        let output = upload(&mount, args);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), String::new()));
+        assert!(text(&output.stderr).contains(words), "{}", text(&output.stderr));
+    }
+    assert_eq!(mount.emulator.requests().len(), 0, "nothing is asked for what cannot be");
+}
+
+#[test]
+fn what_fails_leaves_the_links_of_the_others_in_order() {
+    let mount = bed(|_| {});
+    mount.local("a.png", &png(1));
+    mount.local("b.png", &png(2));
+    mount.local("c:d.png", &png(3));
+    fs::create_dir(mount.dir.path().join("folder")).expect("made");
+    crate::harness::run("mkfifo", [mount.dir.path().join("pipe")]);
+    let args = ["missing.png", "a.png", "folder", "c:d.png", "pipe", "b.png"];
+    let output = upload(&mount, &args);
+    assert_eq!(output.status.code(), Some(1));
+    let lines: Vec<_> = text(&output.stdout).lines().map(str::to_owned).collect();
+    assert_eq!(lines, urls(&mount, &["a.png", "b.png"]));
+    let stderr = text(&output.stderr);
+    for words in
+        ["missing.png: opening it", "folder: it is no file", "c:d.png: ", "pipe: it is no file"]
+    {
+        assert!(stderr.contains(words), "{words}: {stderr}");
+    }
+    assert_eq!(stderr.lines().count(), 4, "{stderr}");
+}
+
+#[test]
+fn it_works_beside_a_mount_which_then_shows_the_picture() {
+    let mount = Mount::with(crate::harness::fast(), &["--dir-ttl", "1", "--upload", "background"]);
+    unlimited(&mount);
+    fs::create_dir(mount.at("blog")).expect("made");
+    // What the mount is about to upload keeps its name.
+    mount.emulator.inject(Fault::new("create", FaultKind::Hang));
+    fs::write(mount.at("blog/a.png"), png(1)).expect("written");
+    mount.local("a.png", &png(2));
+    let uploaded = links(&mount, &["--to", "blog", "a.png"]);
+    assert_eq!(uploaded, urls(&mount, &["blog/a-1.png"]));
+    crate::harness::wait_until("the mount shows it", || mount.at("blog/a-1.png").exists());
+    assert_eq!(xattr(&mount.at("blog/a-1.png"), "url").as_deref(), Some(&*uploaded[0]));
+    mount.emulator.clear_faults();
+    mount.quiet();
+    assert_eq!(mount.emulator.read("blog/a.png"), Some(png(1)));
+    assert_eq!(names(&mount, "blog"), ["a-1.png", "a.png"]);
+}
+
+#[test]
+fn lost_answers_and_a_busy_service_make_neither_less_nor_more() {
+    let faults = [
+        ("mkdir", FaultKind::LostAnswer),
+        ("create", FaultKind::LostAnswer),
+        ("upload_complete", FaultKind::LostAnswer),
+        ("upload_complete", FaultKind::ResetAfter),
+        ("list", FaultKind::Status(500)),
+        ("create", FaultKind::Status(503)),
+        ("detail", FaultKind::Garbage),
+        ("get_upload_url", FaultKind::Status(429)),
+        ("create", FaultKind::Refuse { code: 429, message: "too frequent".into() }),
+    ];
+    for (endpoint, kind) in faults {
+        let mount = bed(|options| options.answers.instant_upload = InstantUpload::Never);
+        mount.local("a.png", &png(1));
+        mount.emulator.inject(Fault::new(endpoint, kind.clone()));
+        let uploaded = links(&mount, &["--to", "blog/new", "a.png"]);
+        assert_eq!(uploaded, urls(&mount, &["blog/new/a.png"]), "{endpoint} {kind:?}");
+        assert_eq!(mount.emulator.tree().len(), 3, "{endpoint} {kind:?}");
+        assert_eq!(mount.emulator.violations(), [""; 0], "{endpoint} {kind:?}");
+    }
+}
+
+#[test]
+fn a_service_that_refuses_is_quoted_and_nothing_is_printed() {
+    let mount = bed(|_| {});
+    mount.local("a.png", &png(1));
+    let refusal = FaultKind::Refuse { code: 77, message: "空间不足".into() };
+    mount.emulator.inject(Fault::new("create", refusal).always());
+    let output = upload(&mount, &["a.png"]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), String::new()));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("a.png") && stderr.contains("空间不足"), "{stderr}");
+    assert!(stderr.contains("trace ID"), "{stderr}");
+}
+
+#[test]
+fn instant_upload_that_names_no_file_gives_the_link_too() {
+    let mount = bed(|options| options.answers.reuse_file_id = ReuseFileId::Empty);
+    mount.emulator.put("old.png", &png(1));
+    mount.local("a.png", &png(1));
+    assert_eq!(links(&mount, &["--to", "blog", "a.png"]), urls(&mount, &["blog/a.png"]));
+}
+
+#[test]
+fn a_service_that_shows_things_late_gets_nothing_twice() {
+    let mount = bed(|options| {
+        options.answers.list_lag = Duration::from_secs(3);
+        options.answers.detail_lags = true;
+        options.answers.same_bytes = SameBytes::ReplaceOlder;
+    });
+    mount.local("a.png", &png(1));
+    mount.local("b.png", &png(1));
+    let first = links(&mount, &["--to", "blog", "a.png"]);
+    assert_eq!(first, urls(&mount, &["blog/a.png"]));
+    mount.emulator.change(|options| {
+        options.answers.list_lag = Duration::from_secs(60);
+        options.answers.detail_lags = false;
+    });
+    assert_eq!(links(&mount, &["--to", "blog", "b.png"]), first);
+    assert_eq!(names(&mount, "blog"), ["a.png"]);
+}
+
+#[test]
+fn a_link_that_does_not_come_is_an_error_that_says_where_the_picture_is() {
+    let mount = bed(|_| {});
+    mount.local("a.png", &png(1));
+    let gone = FaultKind::Refuse { code: 5066, message: "文件不存在".into() };
+    mount.emulator.inject(Fault::new("detail", gone).always());
+    let output = upload(&mount, &["a.png"]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), String::new()));
+    let id = mount.emulator.row("a.png").expect("it is there").id;
+    assert!(text(&output.stderr).contains(&id), "{}", text(&output.stderr));
+    mount.emulator.clear_faults();
+    assert_eq!(links(&mount, &["a.png"]), urls(&mount, &["a.png"]));
+}
