@@ -10,6 +10,7 @@ mod mount;
 mod options;
 mod pending;
 mod shares;
+mod serve;
 mod shell;
 mod status;
 mod traffic;
@@ -58,6 +59,8 @@ enum Command {
     Status(status::Args),
     /// Upload pictures without a mount, and print their links.
     Upload(upload::Args),
+    /// Take pictures as PicGo's server does, from programs on this machine.
+    Serve(serve::Args),
     /// Try it out: a mount of an emulated bed with a few pictures, no account needed.
     Demo(demo::Args),
     /// Look whether everything is there that a mount needs, and say how to mend what is not.
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::DirectLink(args) => shares::direct_links(&args),
         Command::Status(args) => status::run(&args),
         Command::Upload(args) => upload::run(args),
+        Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Emulator(args) => emulator::run(args),

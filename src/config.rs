@@ -65,7 +65,7 @@ pub enum Error {
 }
 
 /// The keys of the file that are not of the mount.
-const OF_THE_SERVICE: &[&str] = &["endpoint", "client-id", "client-secret"];
+const OF_THE_SERVICE: &[&str] = &["endpoint", "client-id", "client-secret", "serve-secret"];
 
 /// What the file `config.toml` says of the service.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -74,6 +74,7 @@ struct File {
     endpoint: Option<String>,
     client_id: Option<String>,
     client_secret: Option<Secret>,
+    serve_secret: Option<Secret>,
 }
 
 impl File {
@@ -82,6 +83,7 @@ impl File {
             endpoint: self.endpoint.or(other.endpoint),
             client_id: self.client_id.or(other.client_id),
             client_secret: self.client_secret.or(other.client_secret),
+            serve_secret: self.serve_secret.or(other.serve_secret),
         }
     }
 }
@@ -95,6 +97,8 @@ pub struct Config {
     pub client_id: String,
     /// The account's client secret.
     pub client_secret: Secret,
+    /// What clients of `bedfs serve` have to know; `None`: nothing.
+    pub serve_secret: Option<Secret>,
     /// What the file says of the mount.
     pub wishes: Wishes,
 }
@@ -108,6 +112,7 @@ impl Config {
         let endpoint = variable("BEDFS_ENDPOINT").or(file.endpoint);
         let id = variable("BEDFS_CLIENT_ID").or(file.client_id);
         let secret = variable("BEDFS_CLIENT_SECRET").map(Secret::new).or(file.client_secret);
+        let serve = variable("BEDFS_SERVE_SECRET").map(Secret::new).or(file.serve_secret);
         let missing = |what, variable, key| {
             let path = path.clone();
             move || Error::NoCredentials { what, variable, key, path }
@@ -120,6 +125,7 @@ impl Config {
                 "BEDFS_CLIENT_SECRET",
                 "client-secret",
             ))?,
+            serve_secret: serve.filter(|secret| !secret.reveal().is_empty()),
             wishes,
         })
     }
@@ -201,7 +207,7 @@ fn read(path: &Path, must_exist: bool) -> Result<(File, Wishes), Error> {
             wishes = wishes.or(entry.try_into().map_err(named)?);
         }
     }
-    if file.client_secret.is_some() {
+    if file.client_secret.is_some() || file.serve_secret.is_some() {
         warn_if_shared(path);
     }
     Ok((file, wishes))
@@ -268,6 +274,7 @@ mod tests {
             endpoint: endpoint.to_owned(),
             client_id: id.to_owned(),
             client_secret: Secret::new("x"),
+            serve_secret: None,
             wishes: Wishes::default(),
         };
         let name = config("me", "http://127.0.0.1:9").account_name();

@@ -9,7 +9,7 @@
 //! | floor | rooms |
 //! |---|---|
 //! | 7 | [`cli`]: what was typed becomes what is meant |
-//! | 6 | [`mount`]: everything wired together, one session and its end; [`background`] |
+//! | 6 | [`mount`]: everything wired together, one session and its end; [`background`]; [`serve`] |
 //! | 5 | [`fuse`]: decodes, picks the lane, answers |
 //! | 4 | [`fs`]: one method for each VFS operation |
 //! | 3 | [`bed`]: changes of the bed that lose nothing; [`post`], [`probe`], [`checkup`] |
@@ -53,6 +53,7 @@ pub mod post;
 pub mod probe;
 pub mod process;
 pub mod read;
+pub mod serve;
 pub mod staging;
 pub mod state;
 pub mod tree;

@@ -13,11 +13,10 @@ mod source;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
+use futures_util::stream::{self, BoxStream, StreamExt};
 use jiff::Zoned;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -83,8 +82,11 @@ type Outcome = Option<Result<Sent, Error>>;
 /// An outcome that others wait for: locked until it is known.
 type Shared = Arc<Mutex<Outcome>>;
 
-/// Puts pictures into the bed of one account.
-pub struct Post {
+/// Puts pictures into the bed of one account. A clone is the same post.
+#[derive(Clone)]
+pub struct Post(Arc<Inner>);
+
+struct Inner {
     client: Client,
     state: Arc<State>,
     /// The folder of the account's state.
@@ -120,32 +122,40 @@ impl Post {
     /// A post by this client; `dir` is the folder of the account's state, and `fresh` how long a
     /// listing is taken for true.
     pub fn new(client: Client, state: Arc<State>, dir: PathBuf, fresh: Duration) -> Self {
-        Self { client, state, dir, fresh, turn: Mutex::new(()) }
+        Self(Arc::new(Inner { client, state, dir, fresh, turn: Mutex::new(()) }))
     }
 
     /// Uploads the pictures, some at once, and tells what became of each, in their order.
     pub async fn send(
         &self, order: &Order, items: Vec<Item>, mut tell: impl FnMut(Result<Sent, Error>),
     ) {
-        let _turn = self.turn.lock().await;
-        let batch =
-            Batch { order, now: Zoned::now(), walk: Walk::new(self), desks: HashMap::new() };
-        let sources = stream::iter(items).map(|item| Source::read(item, order));
-        let sources = Box::pin(sources.buffered(SUMS_AT_ONCE));
-        let plans = stream::unfold((batch, sources), |(mut batch, mut sources)| async move {
-            let plan = match sources.next().await? {
-                Ok(source) => batch.plan(source).await,
-                Err(error) => Err(error),
-            };
-            Some((plan.unwrap_or_else(|error| Plan::Known(Err(error))), (batch, sources)))
-        });
-        let mut outcomes = pin!(plans.map(|plan| self.carry_out(plan)).buffered(UPLOADS_AT_ONCE));
+        let _turn = self.0.turn.lock().await;
+        let most = order.only_pictures_up_to;
+        let sources = stream::iter(items).map(move |item| Source::read(item, most));
+        let sources = sources.buffered(SUMS_AT_ONCE).boxed();
+        // Owned, since a future that borrows through streams is not known to be one for tasks.
+        let (batch, post) = (Batch::new(self.0.clone(), order.clone()), self.0.clone());
+        let plans = stream::unfold((batch, sources), next_plan);
+        let outcomes = plans.map(move |plan| post.clone().carry_out(plan));
+        let mut outcomes = outcomes.buffered(UPLOADS_AT_ONCE).boxed();
         while let Some(outcome) = outcomes.next().await {
             tell(outcome);
         }
     }
+}
 
-    async fn carry_out(&self, plan: Plan) -> Result<Sent, Error> {
+type Sources = BoxStream<'static, Result<Source, Error>>;
+
+async fn next_plan((mut batch, mut sources): (Batch, Sources)) -> Option<(Plan, (Batch, Sources))> {
+    let plan = match sources.next().await? {
+        Ok(source) => batch.plan(source).await,
+        Err(error) => Err(error),
+    };
+    Some((plan.unwrap_or_else(|error| Plan::Known(Err(error))), (batch, sources)))
+}
+
+impl Inner {
+    async fn carry_out(self: Arc<Self>, plan: Plan) -> Result<Sent, Error> {
         match plan {
             Plan::Known(outcome) => {
                 let sent = outcome?;
@@ -265,19 +275,23 @@ impl Post {
 }
 
 /// The pictures of one call of [`Post::send`], and the folders that they go to.
-struct Batch<'a> {
-    order: &'a Order,
+struct Batch {
+    order: Order,
     now: Zoned,
-    walk: Walk<'a>,
+    walk: Walk,
     desks: HashMap<String, Desk>,
 }
 
-impl Batch<'_> {
+impl Batch {
+    fn new(post: Arc<Inner>, order: Order) -> Self {
+        Self { order, now: Zoned::now(), walk: Walk::new(post), desks: HashMap::new() }
+    }
+
     /// Settles what is to be done for a picture. One after the other, so that the names do not depend
     /// on which of them is summed first.
     async fn plan(&mut self, source: Source) -> Result<Plan, Error> {
-        let order = self.order;
-        let path = join(&order.to, &source.path(order.name.as_ref(), &self.now)?);
+        let name = source.path(self.order.name.as_ref(), &self.now)?;
+        let (path, force) = (join(&self.order.to, &name), self.order.force);
         folder::check(&path)?;
         let (folder_path, wanted) = path.rsplit_once('/').unwrap_or(("", &path));
         folder::check_name(wanted)?;
@@ -286,16 +300,16 @@ impl Batch<'_> {
             let path = join(folder_path, &entry.name);
             Plan::Known(Ok(Sent { entry, path, is_new: false, wanted: None }))
         };
-        if !order.force && !self.desks.contains_key(folder_path) {
+        if !force && !self.desks.contains_key(folder_path) {
             let folder = self.walk.find(folder_path).await?;
-            if let Some(twin) = self.walk.post().kept_twin(&folder.id, sum).await? {
+            if let Some(twin) = self.walk.post.kept_twin(&folder.id, sum).await? {
                 return Ok(there(twin));
             }
         }
-        let post = self.walk.post();
+        let post = self.walk.post.clone();
         let desk = self.desk(folder_path).await?;
         let is_twin = desk.twin(sum).is_some() || desk.under_way(sum).is_some();
-        if !order.force {
+        if !force {
             if let Some(twin) = desk.twin(sum) {
                 return Ok(there(twin.clone()));
             }
@@ -309,7 +323,7 @@ impl Batch<'_> {
         let name = names.take(wanted)?;
         let outcome = desk.begin(sum);
         let (folder_path, wanted) = (folder_path.to_owned(), wanted.to_owned());
-        let takes_twin = !order.force;
+        let takes_twin = !force;
         let upload =
             Upload { source, folder, folder_path, wanted, name, names, takes_twin, outcome };
         Ok(Plan::Upload(Box::new(upload)))
@@ -318,7 +332,7 @@ impl Batch<'_> {
     async fn desk(&mut self, path: &str) -> Result<&mut Desk, Error> {
         if !self.desks.contains_key(path) {
             let (place, rows) = self.walk.list(path).await?;
-            let desk = Desk::new(self.walk.post(), place.id, rows).await?;
+            let desk = Desk::new(&self.walk.post, place.id, rows).await?;
             self.desks.insert(path.to_owned(), desk);
         }
         Ok(self.desks.get_mut(path).expect("it was put there"))

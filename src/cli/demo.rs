@@ -53,6 +53,7 @@ fn plan(emulator: &Emulator, home: &Path, mountpoint: PathBuf) -> Result<Plan, F
         endpoint: emulator.base_url(),
         client_id: options.client_id,
         client_secret: Secret::new(options.client_secret),
+        serve_secret: None,
         wishes: Wishes::default(),
     };
     let (state, cache) = (home.join("state"), home.join("cache"));

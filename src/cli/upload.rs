@@ -59,21 +59,21 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let plan = mount::plan(&config, Wishes::default(), PathBuf::new())?;
     let names: Vec<String> = args.files.iter().map(|file| file.display().to_string()).collect();
     let items = items(args.files, &plan.state)?;
-    let post = post(&plan)?;
+    let (client, state) = open(&plan)?;
+    let post = Post::new(client, state, plan.state.clone(), plan.wishes.dir_ttl());
     let order = Order { force: args.force, ..args.place.order() };
     let mut printer = Printer::new(args.format, names);
     Runtime::new()?.block_on(post.send(&order, items, |sent| printer.tell(sent)));
     printer.end()
 }
 
-/// A post for the account of the plan.
-pub(super) fn post(plan: &Plan) -> Result<Post, Failure> {
+/// The account of the plan: its client, and its state file, which a mount may have open.
+pub(super) fn open(plan: &Plan) -> Result<(Client, Arc<State>), Failure> {
     let state = match State::open_sound(&plan.state) {
         Err(error) if error.is_damaged() => pending::open(&plan.state)?,
         state => state?,
     };
-    let client = Client::new(plan.api.clone())?;
-    Ok(Post::new(client, Arc::new(state), plan.state.clone(), plan.wishes.dir_ttl()))
+    Ok((Client::new(plan.api.clone())?, Arc::new(state)))
 }
 
 fn items(files: Vec<PathBuf>, dir: &Path) -> Result<Vec<Item>, Failure> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::{Error, Outcome, Post, Shared, folder, source};
+use super::{Error, Inner, Outcome, Shared, folder, source};
 use crate::staging::Sum;
 use crate::types::{Entry, FileId, Md5};
 
@@ -29,7 +29,7 @@ pub(super) struct Names(Mutex<HashSet<String>>);
 
 impl Desk {
     /// The folder as it was just listed, with what the state file knows that a listing may not.
-    pub(super) async fn new(post: &Post, folder: FileId, rows: Vec<Entry>) -> Result<Self, Error> {
+    pub(super) async fn new(post: &Inner, folder: FileId, rows: Vec<Entry>) -> Result<Self, Error> {
         let mut twins: HashMap<Content, Entry> = HashMap::new();
         let mut names: HashSet<String> = HashSet::new();
         let mut listed = HashSet::new();

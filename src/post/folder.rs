@@ -2,9 +2,10 @@
 //! are missing.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Error, Post};
+use super::{Error, Inner};
 use crate::api::Client;
 use crate::names;
 use crate::tree::SCRATCH_PREFIX;
@@ -26,20 +27,16 @@ pub(super) struct Place {
 }
 
 /// The folders that were found so far, by their paths from the bed's root.
-pub(super) struct Walk<'a> {
-    post: &'a Post,
+pub(super) struct Walk {
+    pub(super) post: Arc<Inner>,
     found: HashMap<String, Place>,
     /// Whether what the state file keeps may be believed where it is fresh.
     trusts: bool,
 }
 
-impl<'a> Walk<'a> {
-    pub(super) fn new(post: &'a Post) -> Self {
+impl Walk {
+    pub(super) fn new(post: Arc<Inner>) -> Self {
         Self { post, found: HashMap::new(), trusts: true }
-    }
-
-    pub(super) fn post(&self) -> &'a Post {
-        self.post
     }
 
     /// The folder of this path, with the rows in it.

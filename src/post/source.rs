@@ -10,7 +10,7 @@ use md5::{Digest, Md5 as Hasher};
 use tokio::task::spawn_blocking;
 
 use super::pattern::Facts;
-use super::{Error, Order, Pattern};
+use super::{Error, Pattern};
 use crate::kind::Kind;
 use crate::staging::Sum;
 use crate::types::Md5;
@@ -45,9 +45,8 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Opens and sums what is to be uploaded.
-    pub(super) async fn read(item: Item, order: &Order) -> Result<Self, Error> {
-        let most = order.only_pictures_up_to;
+    /// Opens and sums what is to be uploaded; with `most` only a picture of at most so many bytes.
+    pub(super) async fn read(item: Item, most: Option<u64>) -> Result<Self, Error> {
         let read = spawn_blocking(move || Self::read_now(item, most)).await;
         read.map_err(|error| Error::local("reading it", io::Error::other(error)))?
     }
@@ -110,6 +109,10 @@ impl Source {
         match (pattern, &self.name) {
             (Some(pattern), _) => {
                 Ok(pattern.path(&Facts { stem: &stem, extension, md5: self.sum.md5, now }))
+            }
+            // A link is made with the extension of the name.
+            (None, Some(name)) if split(name).1.is_empty() && !extension.is_empty() => {
+                Ok(format!("{name}.{extension}"))
             }
             (None, Some(name)) => Ok(name.clone()),
             (None, None) => Ok(format!("{stem}.{extension}")),

@@ -31,6 +31,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("fuse", 5),
     ("mount", 6),
     ("background", 6),
+    ("serve", 6),
     ("cli", 7),
 ];
 
@@ -41,6 +42,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("fn errno", &["fs"]),
     ("rusqlite", &["state"]),
     ("serde_json", &["api", "state", "account", "fs", "cli", "link"]),
+    ("serde_json", &["api", "state", "fs", "cli", "link", "serve"]),
+    ("axum", &["serve"]),
 ];
 
 /// Every source file of the program with its room.

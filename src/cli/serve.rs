@@ -1,0 +1,54 @@
+//! `bedfs serve`: takes pictures as PicGo's server does.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Failure, Log, mount, start_log, upload};
+use crate::config::{Config, Wishes};
+use crate::serve::{self, LISTEN, Setup};
+
+/// What `bedfs serve` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where to listen, on this machine only; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value = LISTEN)]
+    listen: SocketAddr,
+    #[command(flatten)]
+    place: upload::Place,
+}
+
+/// Serves until a signal comes, and then until what is under way is done.
+pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
+    start_log(tracing::Level::WARN, Log::Stderr);
+    let config = Config::load()?;
+    let plan = mount::plan(&config, Wishes::default(), PathBuf::new())?;
+    let (client, state) = upload::open(&plan)?;
+    let setup = Setup {
+        listen: args.listen,
+        secret: config.serve_secret,
+        order: args.place.order(),
+        client,
+        state,
+        dir: plan.state.clone(),
+        fresh: plan.wishes.dir_ttl(),
+    };
+    let ready = |address| eprintln!("bedfs: listening on http://{address}");
+    Runtime::new()?.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let end = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                _ = hang_up.recv() => {}
+            }
+        };
+        serve::run(setup, ready, end).await?;
+        Ok(ExitCode::SUCCESS)
+    })
+}

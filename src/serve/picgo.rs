@@ -1,0 +1,121 @@
+//! PicGo's routes: `upload`, `delete` and `heartbeat`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::routing;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::answer::{Answer, Full};
+use super::spool::{self, MOST_PICTURES};
+use super::{App, delete};
+use crate::post::{self, Item, Sent};
+use crate::types::FileId;
+
+/// Bytes of a body with pictures, and of one with words.
+const MOST_BODY: usize = 512 << 20;
+const MOST_WORDS: usize = 1 << 20;
+
+const NO_CLIPBOARD: &str = "the request names no picture, which means the one of the clipboard: bedfs \
+                            reads no clipboard; send the picture, or its path as {\"list\": [\"/path\"]}";
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Paths {
+    list: Vec<PathBuf>,
+}
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/upload", routing::post(upload))
+        .route("/delete", routing::post(delete_pictures))
+        .route("/heartbeat", routing::post(async || Answer::alive()))
+        .layer(DefaultBodyLimit::max(MOST_BODY))
+}
+
+async fn upload(State(app): State<Arc<App>>, request: Request) -> Answer {
+    let Ok(_permit) = app.permits.acquire().await else { return Answer::refused("it is ending") };
+    let items = match is_form(&request) {
+        true => sent_along(&app, request).await,
+        false => named(request).await,
+    };
+    match items {
+        Ok(items) if items.is_empty() => Answer::refused(NO_CLIPBOARD),
+        Ok(items) => send(&app, items).await,
+        Err(message) => Answer::refused(message),
+    }
+}
+
+fn is_form(request: &Request) -> bool {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("multipart/"))
+}
+
+/// Pictures in the body.
+async fn sent_along(app: &App, request: Request) -> Result<Vec<(String, Item)>, String> {
+    let form = Multipart::from_request(request, &()).await;
+    let form = form.map_err(|error| error.to_string())?;
+    spool::files(form, &app.dir).await.map_err(|error| error.to_string())
+}
+
+/// Pictures on this machine.
+async fn named(request: Request) -> Result<Vec<(String, Item)>, String> {
+    let Paths { list } = words(request).await?;
+    if list.len() > MOST_PICTURES {
+        return Err(spool::Error::TooMany.to_string());
+    }
+    let item = |path: PathBuf| match path.is_absolute() {
+        true => Ok((name(&path), Item::Path(path))),
+        false => Err(format!("{}: it is no path from the root of this machine", path.display())),
+    };
+    list.into_iter().map(item).collect()
+}
+
+fn name(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// The JSON of a body; nothing is said by an empty one.
+async fn words<T: DeserializeOwned + Default>(request: Request) -> Result<T, String> {
+    let body = to_bytes(request.into_body(), MOST_WORDS).await;
+    let body = body.map_err(|error| format!("the request cannot be read: {error}"))?;
+    if body.trim_ascii().is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(&body).map_err(|error| format!("the request is not understood: {error}"))
+}
+
+async fn send(app: &App, items: Vec<(String, Item)>) -> Answer {
+    let (names, items): (Vec<String>, Vec<Item>) = items.into_iter().unzip();
+    let mut names = names.into_iter();
+    let (mut full, mut failures) = (Vec::new(), Vec::new());
+    let tell = |sent: Result<Sent, post::Error>| {
+        let name = names.next().unwrap_or_default();
+        match sent {
+            Ok(sent) => full.extend(Full::of(&sent)),
+            Err(error) => {
+                tracing::warn!("{name}: {error}");
+                failures.push(format!("{name}: {error}"));
+            }
+        }
+    };
+    app.post.send(&app.order, items, tell).await;
+    let mut uploaded = app.uploaded();
+    for full in &full {
+        uploaded.put(FileId::new(&full.id), full.clone());
+    }
+    Answer::uploaded(full, &failures)
+}
+
+async fn delete_pictures(State(app): State<Arc<App>>, request: Request) -> Answer {
+    let Ok(_permit) = app.permits.acquire().await else { return Answer::refused("it is ending") };
+    match words::<delete::Wanted>(request).await {
+        Ok(wanted) => delete::all(&app, wanted).await,
+        Err(message) => Answer::refused(message),
+    }
+}
