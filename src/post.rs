@@ -5,20 +5,20 @@
 //! same bytes in a folder, so the folder is listed before a picture is made there; only a picture that
 //! is found to be there already costs less.
 
+mod batch;
+mod claim;
 mod desk;
 mod error;
 mod folder;
 mod pattern;
 mod source;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{self, BoxStream, StreamExt};
-use jiff::Zoned;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use futures_util::stream::{self, StreamExt};
+use tokio::sync::Mutex;
 
 use crate::api::Client;
 use crate::probe::Probe;
@@ -27,9 +27,8 @@ use crate::state::answer::SameBytes;
 use crate::state::{self, Lock, State};
 use crate::types::{Entry, FileId};
 use crate::upload::{self, Job};
-use desk::{Desk, Names};
+use batch::{Batch, Plan, Upload, next_plan};
 pub use error::Error;
-use folder::Walk;
 pub use pattern::{NotAPattern, Pattern};
 pub use source::Item;
 use source::Source;
@@ -97,27 +96,6 @@ struct Inner {
     turn: Mutex<()>,
 }
 
-/// What is to be done for one picture.
-enum Plan {
-    Known(Result<Sent, Error>),
-    Follow(Shared),
-    Upload(Box<Upload>),
-}
-
-/// An upload that is settled.
-struct Upload {
-    source: Source,
-    folder: FileId,
-    folder_path: String,
-    /// The name that was wanted, and the one that it gets.
-    wanted: String,
-    name: String,
-    names: Arc<Names>,
-    /// Whether a picture of the same bytes is as good.
-    takes_twin: bool,
-    outcome: OwnedMutexGuard<Outcome>,
-}
-
 impl Post {
     /// A post by this client; `dir` is the folder of the account's state, and `fresh` how long a
     /// listing is taken for true.
@@ -142,16 +120,6 @@ impl Post {
             tell(outcome);
         }
     }
-}
-
-type Sources = BoxStream<'static, Result<Source, Error>>;
-
-async fn next_plan((mut batch, mut sources): (Batch, Sources)) -> Option<(Plan, (Batch, Sources))> {
-    let plan = match sources.next().await? {
-        Ok(source) => batch.plan(source).await,
-        Err(error) => Err(error),
-    };
-    Some((plan.unwrap_or_else(|error| Plan::Known(Err(error))), (batch, sources)))
 }
 
 impl Inner {
@@ -214,7 +182,8 @@ impl Inner {
     fn remember(&self, id: &FileId, upload: &Upload) -> Result<(), state::Error> {
         let Sum { md5, size, .. } = upload.source.sum;
         let (object, folder, name) = (id.clone(), upload.folder.clone(), upload.name.clone());
-        self.state.post(&state::Posted { object, folder, name, md5, size })
+        let content = Some((md5, size));
+        self.state.post(&state::Posted { object, folder, name, content })
     }
 
     async fn with_link(&self, entry: Entry) -> Result<Entry, Error> {
@@ -263,6 +232,27 @@ impl Inner {
         Ok(found.filter(is_it))
     }
 
+    /// The picture of these bytes that a command put into the folder of late, if it is still there.
+    async fn posted_twin(&self, folder: &FileId, sum: Sum) -> Result<Option<Entry>, Error> {
+        let posted = self.state.posted_to(folder)?.into_iter();
+        for posted in posted.filter(|posted| posted.content == Some((sum.md5, sum.size))) {
+            if let Some(entry) = self.there(&posted.object).await? {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a command put something of this name into the folder of late that is still there.
+    async fn is_posted(&self, folder: &FileId, name: &str) -> Result<bool, Error> {
+        for posted in self.state.posted_to(folder)?.into_iter().filter(|row| row.name == name) {
+            if self.there(&posted.object).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Whether the service keeps two pictures of the same bytes in a folder. Found out once.
     async fn keeps_twins(&self) -> Result<bool, Error> {
         if let Some(known) = self.state.answer::<SameBytes>()? {
@@ -271,71 +261,6 @@ impl Inner {
         let _lock = Lock::take_for_probe(&self.dir)?;
         let found = Probe::new(&self.client, &self.state).ask_same_bytes().await;
         Ok(found.map_err(Arc::new)? != SameBytes::OlderVanishes)
-    }
-}
-
-/// The pictures of one call of [`Post::send`], and the folders that they go to.
-struct Batch {
-    order: Order,
-    now: Zoned,
-    walk: Walk,
-    desks: HashMap<String, Desk>,
-}
-
-impl Batch {
-    fn new(post: Arc<Inner>, order: Order) -> Self {
-        Self { order, now: Zoned::now(), walk: Walk::new(post), desks: HashMap::new() }
-    }
-
-    /// Settles what is to be done for a picture. One after the other, so that the names do not depend
-    /// on which of them is summed first.
-    async fn plan(&mut self, source: Source) -> Result<Plan, Error> {
-        let name = source.path(self.order.name.as_ref(), &self.now)?;
-        let (path, force) = (join(&self.order.to, &name), self.order.force);
-        folder::check(&path)?;
-        let (folder_path, wanted) = path.rsplit_once('/').unwrap_or(("", &path));
-        folder::check_name(wanted)?;
-        let sum = source.sum;
-        let there = |entry: Entry| {
-            let path = join(folder_path, &entry.name);
-            Plan::Known(Ok(Sent { entry, path, is_new: false, wanted: None }))
-        };
-        if !force && !self.desks.contains_key(folder_path) {
-            let folder = self.walk.find(folder_path).await?;
-            if let Some(twin) = self.walk.post.kept_twin(&folder.id, sum).await? {
-                return Ok(there(twin));
-            }
-        }
-        let post = self.walk.post.clone();
-        let desk = self.desk(folder_path).await?;
-        let is_twin = desk.twin(sum).is_some() || desk.under_way(sum).is_some();
-        if !force {
-            if let Some(twin) = desk.twin(sum) {
-                return Ok(there(twin.clone()));
-            }
-            if let Some(leader) = desk.under_way(sum) {
-                return Ok(Plan::Follow(leader.clone()));
-            }
-        } else if is_twin && !post.keeps_twins().await? {
-            return Err(Error::Twin);
-        }
-        let (folder, names) = (desk.folder.clone(), desk.names.clone());
-        let name = names.take(wanted)?;
-        let outcome = desk.begin(sum);
-        let (folder_path, wanted) = (folder_path.to_owned(), wanted.to_owned());
-        let takes_twin = !force;
-        let upload =
-            Upload { source, folder, folder_path, wanted, name, names, takes_twin, outcome };
-        Ok(Plan::Upload(Box::new(upload)))
-    }
-
-    async fn desk(&mut self, path: &str) -> Result<&mut Desk, Error> {
-        if !self.desks.contains_key(path) {
-            let (place, rows) = self.walk.list(path).await?;
-            let desk = Desk::new(&self.walk.post, place.id, rows).await?;
-            self.desks.insert(path.to_owned(), desk);
-        }
-        Ok(self.desks.get_mut(path).expect("it was put there"))
     }
 }
 

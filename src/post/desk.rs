@@ -52,7 +52,9 @@ impl Desk {
             // Not listed: not yet, or no more.
             if let Some(entry) = post.there(&posted.object).await? {
                 names.insert(entry.name.to_string());
-                twins.entry((posted.md5, posted.size)).or_insert(entry);
+                if let Some(content) = posted.content {
+                    twins.entry(content).or_insert(entry);
+                }
             }
         }
         let names = Arc::new(Names(Mutex::new(names)));

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Error, Inner};
-use crate::api::Client;
+use crate::api::{self, Client};
 use crate::names;
+use crate::state::Posted;
 use crate::tree::SCRATCH_PREFIX;
 use crate::types::{Entry, EntryKind, FileId};
 
@@ -22,8 +23,23 @@ const LOOK_PAUSES: [Duration; 3] =
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) id: FileId,
-    /// Made here and now: nothing is in it.
-    pub(super) is_new: bool,
+    age: Age,
+}
+
+/// How long a folder is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Age {
+    /// It was made here and now: nothing is in it.
+    New,
+    /// It was made a while ago: listings may not know it yet.
+    Young,
+    Old,
+}
+
+impl Place {
+    fn old(id: FileId) -> Self {
+        Self { id, age: Age::Old }
+    }
 }
 
 /// The folders that were found so far, by their paths from the bed's root.
@@ -42,10 +58,13 @@ impl Walk {
     /// The folder of this path, with the rows in it.
     pub(super) async fn list(&mut self, path: &str) -> Result<(Place, Vec<Entry>), Error> {
         let place = self.find(path).await?;
-        if place.is_new {
+        if place.age == Age::New {
             return Ok((place, Vec::new()));
         }
         match self.post.client.list_all(&place.id).await {
+            Err(error) if error.is_not_found() && place.age == Age::Young => {
+                Ok((place, Vec::new()))
+            }
             Err(error) if error.is_not_found() && self.trusts => {
                 self.distrust();
                 Box::pin(self.list(path)).await
@@ -68,11 +87,11 @@ impl Walk {
     /// What was found on the word of the state file is looked for anew.
     fn distrust(&mut self) {
         self.trusts = false;
-        self.found.retain(|_, place| place.is_new);
+        self.found.retain(|_, place| place.age != Age::Old);
     }
 
     async fn walk(&mut self, path: &str) -> Result<Place, Error> {
-        let mut at = Place { id: FileId::root(), is_new: false };
+        let mut at = Place::old(FileId::root());
         let mut so_far = String::new();
         for name in path.split('/').filter(|name| !name.is_empty()) {
             so_far.push('/');
@@ -91,15 +110,39 @@ impl Walk {
 
     async fn child(&self, at: &Place, name: &str) -> Result<Place, Error> {
         let client = &self.post.client;
-        if !at.is_new {
+        if at.age != Age::New {
             if let Some(id) = self.kept(&at.id, name)? {
-                return Ok(Place { id, is_new: false });
+                return Ok(Place::old(id));
             }
-            if let Some(id) = look(client, &at.id, name).await? {
-                return Ok(Place { id, is_new: false });
+            if let Some(id) = self.made(&at.id, name).await? {
+                return Ok(Place { id, age: Age::Young });
+            }
+            match look(client, &at.id, name).await {
+                Err(error) if error.is_not_found() && at.age == Age::Young => {}
+                found => {
+                    if let Some(id) = found? {
+                        return Ok(Place::old(id));
+                    }
+                }
             }
         }
-        make(client, &at.id, name).await
+        let place = make(client, &at.id, name).await?;
+        let (object, folder, name) = (place.id.clone(), at.id.clone(), name.to_owned());
+        self.post.state.post(&Posted { object, folder, name, content: None })?;
+        Ok(place)
+    }
+
+    /// A folder of this name that was made of late, if it is still there.
+    async fn made(&self, parent: &FileId, name: &str) -> Result<Option<FileId>, Error> {
+        let posted = self.post.state.posted_to(parent)?.into_iter().rev();
+        let made = posted.filter(|posted| posted.content.is_none() && *posted.name == *name);
+        for made in made {
+            let found = self.post.there(&made.object).await?;
+            if found.is_some_and(|entry| *entry.name == *name) {
+                return Ok(Some(made.object));
+            }
+        }
+        Ok(None)
     }
 
     /// What the state file says, if that is as fresh as a mount would want it.
@@ -131,7 +174,7 @@ pub(super) fn check_name(name: &str) -> Result<(), Error> {
 }
 
 /// The folder of this name in another, asked for page by page until it comes.
-async fn look(client: &Client, parent: &FileId, name: &str) -> Result<Option<FileId>, Error> {
+async fn look(client: &Client, parent: &FileId, name: &str) -> Result<Option<FileId>, api::Error> {
     let mut pages = client.pages(parent);
     while let Some(rows) = pages.next().await? {
         let is_it = |row: &Entry| *row.name == *name && row.kind == EntryKind::Folder;
@@ -147,13 +190,13 @@ async fn make(client: &Client, parent: &FileId, name: &str) -> Result<Place, Err
     let mut repeats = REPEATS;
     loop {
         let error = match client.mkdir(parent, name).await {
-            Ok(id) => return Ok(Place { id, is_new: true }),
+            Ok(id) => return Ok(Place { id, age: Age::New }),
             Err(error) if error.may_be_done() || error.is_refused() => error,
             Err(error) => return Err(error.into()),
         };
         for pause in LOOK_PAUSES {
             if let Some(id) = look(client, parent, name).await? {
-                return Ok(Place { id, is_new: false });
+                return Ok(Place { id, age: Age::Young });
             }
             tokio::time::sleep(pause).await;
         }

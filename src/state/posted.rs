@@ -1,4 +1,4 @@
-//! Posted: pictures that commands uploaded without a mount, which listings may not show yet.
+//! Posted: pictures and folders that commands made without a mount, which listings may not show yet.
 
 use rusqlite::params;
 
@@ -9,46 +9,48 @@ use crate::types::{FileId, Md5};
 /// How long a picture is remembered, in seconds: no listing is as old as that.
 const KEPT: i64 = 3600;
 
-/// One picture that was uploaded.
+/// One picture that was uploaded, or a folder that was made for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posted {
     /// The object.
     pub object: FileId,
-    /// The folder it was uploaded to.
+    /// The folder it was put into.
     pub folder: FileId,
     /// Its name there.
     pub name: String,
-    /// Of its bytes.
-    pub md5: Md5,
-    /// Bytes.
-    pub size: u64,
+    /// The md5 of its bytes, and how many they are; `None` for a folder.
+    pub content: Option<(Md5, u64)>,
 }
 
 impl State {
-    /// Remembers a picture for an hour.
+    /// Remembers it for an hour.
     pub fn post(&self, posted: &Posted) -> Result<()> {
         self.write("recording an upload", |db| {
             db.execute("DELETE FROM posted WHERE changed < ?", [now() - KEPT])?;
-            let Posted { object, folder, name, md5, size } = posted;
+            let Posted { object, folder, name, content } = posted;
+            let (md5, size) = content.map(|(md5, size)| (*md5.bytes(), size as i64)).unzip();
             let sql = "INSERT OR REPLACE INTO posted (object, folder, name, md5, size, changed)
                        VALUES (?, ?, ?, ?, ?, ?)";
-            let (object, folder, md5) = (object.as_str(), folder.as_str(), md5.bytes());
-            db.execute(sql, params![object, folder, name, md5, *size as i64, now()]).map(drop)
+            let (object, folder) = (object.as_str(), folder.as_str());
+            db.execute(sql, params![object, folder, name, md5, size, now()]).map(drop)
         })
     }
 
-    /// What was uploaded to a folder within the last hour, the oldest first.
+    /// What was put into a folder within the last hour, the oldest first.
     pub fn posted_to(&self, folder: &FileId) -> Result<Vec<Posted>> {
         self.read("reading what was uploaded", |db| {
-            let sql = "SELECT * FROM posted WHERE folder = ? AND changed >= ? ORDER BY changed";
+            let sql = "SELECT * FROM posted WHERE folder = ? AND changed >= ?
+                       ORDER BY changed, object";
             db.prepare_cached(sql)?
                 .query_map(params![folder.as_str(), now() - KEPT], |row| {
                     Ok(Posted {
                         object: id_column(row, "object")?,
                         folder: id_column(row, "folder")?,
                         name: row.get("name")?,
-                        md5: Md5::new(row.get("md5")?),
-                        size: row.get::<_, i64>("size")? as u64,
+                        content: row
+                            .get::<_, Option<[u8; 16]>>("md5")?
+                            .map(Md5::new)
+                            .zip(row.get::<_, Option<i64>>("size")?.map(|size| size as u64)),
                     })
                 })?
                 .collect()
@@ -68,11 +70,12 @@ mod tests {
             object: FileId::new("7"),
             folder: FileId::root(),
             name: "a.png".into(),
-            md5: Md5::new([3; 16]),
-            size: 9,
+            content: Some((Md5::new([3; 16]), 9)),
         };
+        let folder = Posted { object: FileId::new("8"), content: None, ..posted.clone() };
         state.post(&posted).expect("recorded");
-        assert_eq!(state.posted_to(&FileId::root()).expect("read"), [posted]);
+        state.post(&folder).expect("recorded");
+        assert_eq!(state.posted_to(&FileId::root()).expect("read"), [posted, folder]);
         assert_eq!(state.posted_to(&FileId::new("1")).expect("read"), []);
     }
 }

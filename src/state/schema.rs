@@ -157,12 +157,15 @@ const STEPS: &[&str] = &[
 ",
     "
     -- What commands uploaded without a mount; kept for an hour.
+",
+    "
+    -- What commands made without a mount; kept for an hour.
     CREATE TABLE posted (
         object TEXT PRIMARY KEY,
         folder TEXT NOT NULL,
         name TEXT NOT NULL,
-        md5 BLOB NOT NULL,
-        size INTEGER NOT NULL,
+        md5 BLOB,                     -- nothing for a folder, as the size
+        size INTEGER,
         changed INTEGER NOT NULL
     ) WITHOUT ROWID;
 ",

@@ -13,6 +13,7 @@
 //! | `cache` | the cache on disk: kept across remounts and kills, bounded, checked, and never needed |
 //! | `calls` | how many calls, bytes and how much memory everything takes at most |
 //! | `changes` | each fault at each endpoint of moving, removing and making: nothing goes that nobody removed |
+//! | `clients` | programs that were written for PicGo upload by bedfs |
 //! | `command` | what cannot be mounted is told in one line; completions, manual page, demo |
 //! | `control` | the control folder, and the commands that tell the same |
 //! | `crash_folders` | `kill -9` at each step of changes of folders, of saves and of what is done in a row |
@@ -47,6 +48,7 @@
 //! | `semantics_folders` | moves, renames, folders: IDs and links that live, nothing that goes unasked |
 //! | `semantics_names` | names that are refused, and hostile ones in listings |
 //! | `semantics_open` | open files: duplicates, children, names that go or change hands |
+//! | `serve` | what PicGo's clients ask of the server, and what it does not do for others |
 //! | `tidy` | the floors, and the only homes of reqwest, fuser and errno |
 //! | `torture` | random operations under faults and kills: what was acknowledged is so, and nothing else |
 //! | `traffic` | the traffic log is archived row by row, and told as people and programs want it |
@@ -71,6 +73,7 @@ mod bench;
 mod cache;
 mod calls;
 mod changes;
+mod clients;
 mod command;
 mod compare;
 mod control;
@@ -111,6 +114,7 @@ mod semantics_elsewhere;
 mod semantics_folders;
 mod semantics_names;
 mod semantics_open;
+mod serve;
 mod tidy;
 mod torture;
 mod traffic;

@@ -5,11 +5,13 @@ use std::io::Write;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use bedfs_emulator::{Fault, FaultKind, InstantUpload, Options, ReuseFileId, SameBytes, SelfUrl};
+use bedfs_emulator::{
+    Emulator, Fault, FaultKind, InstantUpload, Options, ReuseFileId, SameBytes, SelfUrl,
+};
 use serde_json::Value;
 
 use crate::command::unmounted;
-use crate::harness::{Mount, noise, text, xattr};
+use crate::harness::{Mount, fast, text, xattr};
 
 /// The program without a mount, over a bed that answers so.
 fn bed(change: impl FnOnce(&mut Options)) -> Mount {
@@ -46,9 +48,8 @@ fn urls(mount: &Mount, paths: &[&str]) -> Vec<String> {
     paths.iter().map(|path| url(path).unwrap_or_else(|| panic!("{path} is not there"))).collect()
 }
 
-/// A picture by its beginning.
 fn png(seed: u64) -> Vec<u8> {
-    [&b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"[..], &noise(seed, 3000)].concat()
+    crate::serve::png(seed, 3000)
 }
 
 fn names(mount: &Mount, folder: &str) -> Vec<String> {
@@ -134,10 +135,11 @@ fn what_is_there_gives_its_link_and_no_second_object() {
 
 #[test]
 fn what_a_mount_knew_to_be_there_costs_one_call() {
-    let mount = Mount::new();
+    let emulator = Emulator::start(fast()).expect("the emulator starts");
+    emulator.fill("big", 250, 1000);
+    emulator.put("big/a.png", &png(1));
+    let mount = Mount::over(emulator, &[]);
     unlimited(&mount);
-    mount.emulator.fill("big", 250, 1000);
-    mount.emulator.put("big/a.png", &png(1));
     assert_eq!(fs::read_dir(mount.at("big")).expect("listed").count(), 251);
     mount.unmount();
     mount.emulator.forget_requests();
@@ -247,7 +249,7 @@ fn what_fails_leaves_the_links_of_the_others_in_order() {
 
 #[test]
 fn it_works_beside_a_mount_which_then_shows_the_picture() {
-    let mount = Mount::with(crate::harness::fast(), &["--dir-ttl", "1", "--upload", "background"]);
+    let mount = Mount::with(fast(), &["--dir-ttl", "1", "--upload", "background"]);
     unlimited(&mount);
     fs::create_dir(mount.at("blog")).expect("made");
     // What the mount is about to upload keeps its name.
@@ -340,4 +342,46 @@ fn a_link_that_does_not_come_is_an_error_that_says_where_the_picture_is() {
     assert!(text(&output.stderr).contains(&id), "{}", text(&output.stderr));
     mount.emulator.clear_faults();
     assert_eq!(links(&mount, &["a.png"]), urls(&mount, &["a.png"]));
+}
+
+#[test]
+fn programs_that_upload_the_same_at_once_make_one_picture() {
+    let mount = bed(|options| {
+        options.answers.same_bytes = SameBytes::ReplaceOlder;
+        options.answers.instant_upload = InstantUpload::Never;
+        options.latency = Duration::from_millis(100);
+    });
+    mount.emulator.mkdir("blog");
+    for number in 0..4 {
+        mount.local(&format!("{number}.png"), &png(1));
+        fs::create_dir(mount.dir.path().join(number.to_string())).expect("made");
+        mount.local(&format!("{number}/same-name.png"), &png(number + 2));
+    }
+    let printed: Vec<Vec<String>> = std::thread::scope(|scope| {
+        let upload = |number: i32| {
+            let (mount, own) = (&mount, format!("{number}.png"));
+            let named = format!("{number}/same-name.png");
+            scope.spawn(move || links(mount, &["--to", "blog", &own, &named]))
+        };
+        let uploads: Vec<_> = (0..4).map(upload).collect();
+        uploads.into_iter().map(|upload| upload.join().expect("uploaded")).collect()
+    });
+    assert_eq!(mount.emulator.list("blog").len(), 5, "{:?}", names(&mount, "blog"));
+    let of = |index: usize| printed.iter().map(move |links| links[index].clone());
+    assert!(of(0).all(|link| link == printed[0][0]), "{printed:?}");
+    let mut told: Vec<_> = of(1).chain(of(0).take(1)).collect();
+    let mut all: Vec<_> = mount.emulator.list("blog").into_iter().map(|row| row.url).collect();
+    (told.sort(), all.sort());
+    assert_eq!(told, all);
+}
+
+#[test]
+fn what_moderation_rejected_is_told() {
+    let mount = bed(|_| {});
+    mount.local("a.png", &png(1));
+    links(&mount, &["a.png"]);
+    mount.emulator.set_status("a.png", 104);
+    let output = upload(&mount, &["a.png"]);
+    assert_eq!(text(&output.stdout).lines().collect::<Vec<_>>(), urls(&mount, &["a.png"]));
+    assert!(text(&output.stderr).contains("moderation"), "{}", text(&output.stderr));
 }
