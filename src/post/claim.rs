@@ -76,9 +76,8 @@ mod tests {
     async fn what_one_claims_another_gets_when_that_is_done() {
         let dir = tempfile::tempdir().expect("a folder");
         let sum = |byte| Sum { md5: Md5::new([byte; 16]), size: 7, generation: 0 };
-        let claim = |folder: &str, byte| {
-            let folder = FileId::new(folder);
-            async move { Claim::content(dir.path(), &folder, sum(byte)).await }
+        let claim = async |folder: &str, byte| {
+            Claim::content(dir.path(), &FileId::new(folder), sum(byte)).await
         };
         let one = claim("1", 1).await.expect("claimed");
         assert!(one.name("a.png").expect("claimed"));
