@@ -156,9 +156,6 @@ const STEPS: &[&str] = &[
     CREATE INDEX offline_hours ON offline_logs (hour);
 ",
     "
-    -- What commands uploaded without a mount; kept for an hour.
-",
-    "
     -- What commands made without a mount; kept for an hour.
     CREATE TABLE posted (
         object TEXT PRIMARY KEY,

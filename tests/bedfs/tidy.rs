@@ -41,8 +41,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("fuser", &["fuse", "mount"]),
     ("fn errno", &["fs"]),
     ("rusqlite", &["state"]),
-    ("serde_json", &["api", "state", "account", "fs", "cli", "link"]),
-    ("serde_json", &["api", "state", "fs", "cli", "link", "serve"]),
+    ("serde_json", &["api", "state", "account", "fs", "cli", "link", "serve"]),
     ("axum", &["serve"]),
 ];
 
