@@ -247,12 +247,13 @@ mod tests {
     #[test]
     fn the_file_says_the_same_as_the_options() {
         let (file, wishes) = file(
-            "client_id = 'me'\nclient-secret = 'no one'\ndir_ttl = 5\ncache-size = '1M'\numask = '077'\n\
+            "client_id = 'me'\nclient-secret = 'no one'\nserve-secret = 'psst'\ndir_ttl = 5\ncache-size = '1M'\numask = '077'\n\
              control = 'visible'\nlog-level = 'debug'\nread-only = true",
         )
         .expect("a right file");
         assert_eq!(file.client_id.as_deref(), Some("me"));
         assert_eq!(format!("{:?}", file.client_secret), "Some(***)");
+        assert!(file.serve_secret.is_some_and(|secret| secret.reveal() == "psst"));
         assert_eq!(wishes.dir_ttl(), Duration::from_secs(5));
         assert_eq!((wishes.cache_size(), wishes.umask), (1 << 20, Some(0o77)));
         assert_eq!((wishes.control, wishes.read_only), (Some(Control::Visible), Some(true)));

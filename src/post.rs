@@ -159,7 +159,7 @@ impl Inner {
             };
             others -= 1;
             // The name was taken since it was listed, or it is something else.
-            let rows = self.client.list_all(folder).await?;
+            let Ok(rows) = self.client.list_all(folder).await else { return Err(refused.into()) };
             let is_twin = |row: &&Entry| desk::content(row) == Some((sum.md5, sum.size));
             if let Some(twin) = rows.iter().find(is_twin).filter(|_| upload.takes_twin) {
                 let entry = self.with_link(twin.clone()).await?;
@@ -172,7 +172,9 @@ impl Inner {
             upload.names.add(rows.iter().map(|row| &*row.name));
             upload.name = upload.names.take(&upload.wanted)?;
         };
-        self.remember(&id, upload)?;
+        if let Err(error) = self.remember(&id, upload) {
+            tracing::warn!("{:?} may be uploaded a second time: {error}", upload.name);
+        }
         let entry = self.linked(&id).await?;
         let wanted = (*entry.name != *upload.wanted).then(|| upload.wanted.clone());
         let path = join(&upload.folder_path, &entry.name);

@@ -164,7 +164,7 @@ pub(super) fn check(path: &str) -> Result<(), Error> {
     if path.trim_start_matches('/').starts_with(SCRATCH_PREFIX) {
         return Err(Error::Scratch);
     }
-    parts.try_for_each(|part| check_name(part))
+    parts.try_for_each(check_name)
 }
 
 /// Whether the service would take the name.

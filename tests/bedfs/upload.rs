@@ -371,7 +371,8 @@ fn programs_that_upload_the_same_at_once_make_one_picture() {
     assert!(of(0).all(|link| link == printed[0][0]), "{printed:?}");
     let mut told: Vec<_> = of(1).chain(of(0).take(1)).collect();
     let mut all: Vec<_> = mount.emulator.list("blog").into_iter().map(|row| row.url).collect();
-    (told.sort(), all.sort());
+    told.sort();
+    all.sort();
     assert_eq!(told, all);
 }
 
