@@ -66,17 +66,34 @@ impl TrafficLog {
     /// Makes the archive as new as it has to be for somebody who looks: a day that was over is asked
     /// for once, today at most every ten minutes.
     pub async fn look(&self) -> Result<(), Error> {
+        self.learn_clock().await?;
         self.ask(self.reach().collect()).await
     }
 
     /// The same for one day.
     pub async fn look_at(&self, day: Date) -> Result<(), Error> {
+        if !self.is_due(day)? {
+            return Ok(());
+        }
+        self.learn_clock().await?;
         self.ask(self.reach().filter(|reached| *reached == day).collect()).await
     }
 
     /// Archives the days that are over. Nobody waits for it.
     pub async fn archive(&self) -> Result<(), Error> {
-        api::in_background(self.ask(self.reach().skip(1).collect())).await
+        api::in_background(async {
+            self.learn_clock().await?;
+            self.ask(self.reach().skip(1).collect()).await
+        })
+        .await
+    }
+
+    /// Any answer tells the service's clock, and with it which day it is there.
+    async fn learn_clock(&self) -> Result<(), Error> {
+        if self.client.clock().is_none() {
+            self.client.account().await?;
+        }
+        Ok(())
     }
 
     /// Archives what is due, for as long as the mount lives.

@@ -109,10 +109,9 @@ async fn look(
     let log = TrafficLog::new(account.client.clone(), account.state.clone());
     // First, since it tells the service's clock too.
     let figures = account.client.account().await;
-    let looked = match (&figures, args.by) {
-        (Err(error), _) => Err(error.clone().into()),
-        (Ok(_), By::Hour) => log.look_by_hour(tell_progress).await,
-        (Ok(_), _) => log.look().await,
+    let looked = match args.by {
+        By::Hour => log.look_by_hour(tell_progress).await,
+        By::File | By::Day => log.look().await,
     };
     let to = log.today();
     let from = to.checked_sub(i64::from(args.days - 1).days())?;
@@ -129,7 +128,7 @@ async fn look(
         to,
         days: state.traffic_by_day(from, to)?,
         rows,
-        figures: figures.ok(),
+        figures: figures.inspect_err(|error| eprintln!("bedfs: {error}")).ok(),
         unseen: usize::from(args.days)
             - seen.iter().filter(|day| (from..=to).contains(*day)).count(),
     };

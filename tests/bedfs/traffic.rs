@@ -314,13 +314,19 @@ fn what_was_archived_is_told_when_the_service_is_away() {
     for endpoint in ["direct-link/log", "user/info"] {
         mount.emulator.inject(Fault::new(endpoint, FaultKind::Status(502)).always());
     }
-    // Today's answer is fresh; so only the account's figures are missing.
-    let mut command = mount.bedfs("traffic");
     let config = mount.local("config.toml", b"timeout = 2\n");
-    let output = command.args(["--by", "day", "--csv"]).env("BEDFS_CONFIG", config).output();
-    let output = output.expect("bedfs runs");
-    assert!(text(&output.stdout).contains(&format!("{},4000,0,4000,4", day(1))));
-    assert!(!output.status.success() && text(&output.stderr).contains("archived before"));
+    let told = |by| {
+        let mut command = mount.bedfs("traffic");
+        let command = command.args(["--by", by, "--csv"]).env("BEDFS_CONFIG", &config);
+        command.output().expect("bedfs runs")
+    };
+    // The last answer is fresh: only the account's figures are missing.
+    let days = told("day");
+    assert!(text(&days.stdout).contains(&format!("{},4000,0,4000,4", day(1))));
+    assert!(days.status.success() && text(&days.stderr).contains("user/info"));
+    let hours = told("hour");
+    assert!(text(&hours.stdout).contains(&format!("{},4000,0,4000,4", day(1))));
+    assert!(!hours.status.success() && text(&hours.stderr).contains("archived before"));
 }
 
 /// A mount archives a day that is over by itself, some seconds after it began.
