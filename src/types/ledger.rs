@@ -85,7 +85,7 @@ pub struct PaidShare {
 }
 
 impl PaidShare {
-    /// The page of the share (`004`: "请将分享码拼接至 https://www.123pan.com/ps/ 后面访问").
+    /// The page of the share (`004`: "请将分享码拼接至 <https://www.123pan.com/ps/> 后面访问").
     pub fn url(&self) -> String {
         format!("https://www.123pan.com/ps/{}", self.key)
     }
