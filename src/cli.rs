@@ -6,11 +6,13 @@ mod demo;
 mod doctor;
 mod emulator;
 mod logs;
+mod link;
 mod mount;
 mod options;
 mod pending;
 mod serve;
 mod shares;
+mod relink;
 mod shell;
 mod status;
 mod traffic;
@@ -61,6 +63,10 @@ enum Command {
     Upload(upload::Args),
     /// Take pictures as PicGo's server does, from programs on this machine.
     Serve(serve::Args),
+    /// Print the links of pictures: of files in a mount, or of bed:/path without one.
+    Link(link::Args),
+    /// Rewrite links in text files to the newest link of the same picture.
+    Relink(relink::Args),
     /// Try it out: a mount of an emulated bed with a few pictures, no account needed.
     Demo(demo::Args),
     /// Look whether everything is there that a mount needs, and say how to mend what is not.
@@ -94,6 +100,8 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Upload(args) => upload::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Link(args) => link::run(&args),
+        Command::Relink(args) => relink::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Emulator(args) => emulator::run(args),

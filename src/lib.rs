@@ -13,7 +13,7 @@
 //! | 5 | [`fuse`]: decodes, picks the lane, answers |
 //! | 4 | [`fs`]: one method for each VFS operation |
 //! | 3 | [`bed`]: changes of the bed that lose nothing; [`post`], [`probe`], [`checkup`] |
-//! | 2 | [`tree`], [`read`], [`upload`], [`account`], [`pending`] |
+//! | 2 | [`tree`], [`read`], [`upload`], [`account`], [`pending`], [`walk`], [`relink`] |
 //! | 1 | [`api`], [`staging`], [`state`], [`cache`], [`names`] |
 //! | 0 | [`types`], [`config`], [`disk`], [`kind`], [`link`], [`memory`], [`process`], [`mountpoint`] |
 //!
@@ -53,9 +53,11 @@ pub mod post;
 pub mod probe;
 pub mod process;
 pub mod read;
+pub mod relink;
 pub mod serve;
 pub mod staging;
 pub mod state;
 pub mod tree;
 pub mod types;
 pub mod upload;
+pub mod walk;

@@ -25,13 +25,17 @@ pub enum Format {
 pub struct Linked {
     /// The address to publish.
     pub url: String,
+    /// The service's address, where it is known.
+    pub download_url: Option<String>,
+    /// That of the user's own domain, where the service tells one.
+    pub self_url: Option<String>,
     /// What the picture is called.
     pub name: String,
-    /// Where it is, from the root of the bed, as `blog/a.png`.
+    /// Where it is: from the root of the bed, as `blog/a.png`, or as the user named it.
     pub path: String,
-    /// The file ID.
-    #[serde(serialize_with = "text")]
-    pub id: FileId,
+    /// The file ID, where it is known.
+    #[serde(serialize_with = "some_text")]
+    pub id: Option<FileId>,
     /// Of its bytes, where the service told it.
     #[serde(serialize_with = "some_text")]
     pub md5: Option<Md5>,
@@ -43,24 +47,24 @@ impl Linked {
     /// The link of an entry that lies at this path; `None` while the service has told none.
     pub fn of(entry: &Entry, path: &str) -> Option<Self> {
         let picture = entry.picture()?;
-        let url = picture.link.as_ref()?.publish().to_owned();
+        let link = picture.link.as_ref()?;
         Some(Self {
-            url,
+            url: link.publish().to_owned(),
+            download_url: Some(link.download.to_string()),
+            self_url: link.own().map(str::to_owned),
             name: entry.name.to_string(),
             path: path.to_owned(),
-            id: entry.id.clone(),
+            id: Some(entry.id.clone()),
             md5: picture.md5,
             size: picture.size,
         })
     }
 }
 
-fn text<S: serde::Serializer>(value: &impl ToString, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&value.to_string())
-}
-
-fn some_text<S: serde::Serializer>(value: &Option<Md5>, to: S) -> Result<S::Ok, S::Error> {
-    value.map(|value| value.to_string()).serialize(to)
+fn some_text<S: serde::Serializer>(
+    value: &Option<impl ToString>, to: S,
+) -> Result<S::Ok, S::Error> {
+    value.as_ref().map(ToString::to_string).serialize(to)
 }
 
 impl Format {
@@ -72,9 +76,23 @@ impl Format {
             Self::Markdown => markdown(&linked.name, &url),
             Self::Html => html(&linked.name, &url),
             Self::Bbcode => bbcode(&url),
-            Self::Json => serde_json::to_string(linked).expect("texts and numbers are always JSON"),
+            Self::Json => json(linked, &url),
         }
     }
+}
+
+/// What is known of a picture, with its link ready to paste.
+fn json(linked: &Linked, url: &str) -> String {
+    #[derive(Serialize)]
+    struct Whole<'a> {
+        #[serde(flatten)]
+        linked: &'a Linked,
+        markdown: String,
+        html: String,
+    }
+    let (markdown, html) = (markdown(&linked.name, url), html(&linked.name, url));
+    let whole = Whole { linked, markdown, html };
+    serde_json::to_string(&whole).expect("texts and numbers are always JSON")
 }
 
 /// The address with control characters written as `%0A` and the like: none stands in a valid one.
@@ -144,9 +162,11 @@ mod tests {
     fn every_form_is_one_line() {
         let linked = Linked {
             url: "https://x/[1]\n.png".into(),
+            download_url: None,
+            self_url: None,
             name: "a\r\nb\".png".into(),
             path: "blog/a\r\nb\".png".into(),
-            id: FileId::new("7"),
+            id: Some(FileId::new("7")),
             md5: Some(Md5::new([1; 16])),
             size: 5,
         };
@@ -157,7 +177,7 @@ mod tests {
             (Format::Bbcode, "[img]https://x/%5B1%5D%0A.png[/img]"),
             (
                 Format::Json,
-                r#"{"url":"https://x/[1]\n.png","name":"a\r\nb\".png","path":"blog/a\r\nb\".png","id":"7","md5":"01010101010101010101010101010101","size":5}"#,
+                r#"{"url":"https://x/[1]\n.png","download_url":null,"self_url":null,"name":"a\r\nb\".png","path":"blog/a\r\nb\".png","id":"7","md5":"01010101010101010101010101010101","size":5,"markdown":"![a  b\".png](https://x/[1]%0A.png)","html":"<img src=\"https://x/[1]%0A.png\" alt=\"a  b&quot;.png\">"}"#,
             ),
         ];
         for (format, expected) in forms {

@@ -140,6 +140,26 @@ impl State {
         })
     }
 
+    /// What a folder has under the name that a mount shows, as it was last listed, believed or not.
+    pub fn entry_named(&self, folder: &FileId, shown: &str) -> Result<Option<Entry>> {
+        self.read("reading a listing", |db| {
+            let sql = "SELECT entries.* FROM entries JOIN folders ON folders.id = entries.folder
+                       WHERE folders.folder = ? AND shown = ?";
+            let row = db.prepare(sql)?.query_row([folder.as_str(), shown], read).optional()?;
+            Ok(row.map(|(_, entry)| entry))
+        })
+    }
+
+    /// The links of all entries as they were last listed, believed or not.
+    pub fn links(&self) -> Result<Vec<Link>> {
+        self.read("reading the links", |db| {
+            let link = |row: &Row<'_>| Ok(Link { download: row.get(0)?, own: row.get(1)? });
+            db.prepare("SELECT link, own FROM entries WHERE link IS NOT NULL")?
+                .query_map([], link)?
+                .collect()
+        })
+    }
+
     /// A folder's entries are not believed from now on.
     pub fn doubt_listing(&self, folder: &FileId) -> Result<()> {
         self.write("recording a change of a folder", |db| {

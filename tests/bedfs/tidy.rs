@@ -23,6 +23,8 @@ const FLOORS: &[(&str, u32)] = &[
     ("upload", 2),
     ("account", 2),
     ("pending", 2),
+    ("walk", 2),
+    ("relink", 2),
     ("bed", 3),
     ("post", 3),
     ("probe", 3),
