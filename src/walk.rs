@@ -63,7 +63,7 @@ impl<'a> Walk<'a> {
     async fn child(&mut self, folder: &FileId, name: &str) -> Result<Option<Entry>, Error> {
         if !self.listed.contains_key(folder) {
             if let Some(kept) = self.state.entry_named(folder, name)?
-                && let Some(entry) = self.confirm(kept).await?
+                && let Some(entry) = self.confirm(folder, kept).await?
             {
                 return Ok(Some(entry));
             }
@@ -75,7 +75,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The entry as the service tells it now, if it still has the name and the folder.
-    async fn confirm(&mut self, kept: Entry) -> Result<Option<Entry>, Error> {
+    async fn confirm(&mut self, folder: &FileId, kept: Entry) -> Result<Option<Entry>, Error> {
         if let Some(entry) = self.confirmed.get(&kept.id) {
             return Ok(Some(entry.clone()));
         }
@@ -84,7 +84,8 @@ impl<'a> Walk<'a> {
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        if (&fresh.name, &fresh.parent) != (&kept.name, &kept.parent) {
+        let real = if folder.is_root() { self.state.real_root()? } else { Some(folder.clone()) };
+        if fresh.name != kept.name || Some(&fresh.parent) != real.as_ref() {
             return Ok(None);
         }
         self.confirmed.insert(fresh.id.clone(), fresh.clone());

@@ -150,6 +150,15 @@ impl State {
         })
     }
 
+    /// The ID by which listings name the bed's root, if they ever told it.
+    pub fn real_root(&self) -> Result<Option<FileId>> {
+        self.read("reading a listing", |db| {
+            let sql = "SELECT parent FROM entries JOIN folders ON folders.id = entries.folder
+                       WHERE folders.folder = '' AND parent <> '' LIMIT 1";
+            db.prepare(sql)?.query_row([], |row| id_column(row, "parent")).optional()
+        })
+    }
+
     /// The links of all entries as they were last listed, believed or not.
     pub fn links(&self) -> Result<Vec<Link>> {
         self.read("reading the links", |db| {

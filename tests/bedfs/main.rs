@@ -29,6 +29,7 @@
 //! | `faults_programs` | faults under whole programs: what passes is not noticed, what stays costs no version |
 //! | `interruption` | who is killed while it waits is gone, a silent service is given up, what moves is not cut |
 //! | `journal` | who has the journal, and what outlives a kill, damage and missing files |
+//! | `link` | the links of files in a mount, and of paths of the bed without one |
 //! | `listings` | what is known of folders: over remounts and kills, in large folders, as others change them, and at the limit |
 //! | `local_names` | what programs write beside a picture stays here, and is uploaded once when it gets a proper name |
 //! | `local_places` | local files in places that change: not lost, and never in another's place |
@@ -41,6 +42,7 @@
 //! | `pending` | what is not at the service is listed, exported, tried again and given up |
 //! | `pipeline` | uploads in the background: the steps of many files overlap, within the limits |
 //! | `probe` | what the service does is found out, and nothing is left |
+//! | `relink` | texts follow their pictures byte for byte, and links that lead nowhere are told |
 //! | `saves` | how vim, rsync and others save: the bed sees each version once |
 //! | `semantics` | what a file holds: written anywhere, cut, mapped, appended to, read back |
 //! | `semantics_attributes` | extended attributes, modes and times, the control folder, what is not there |
@@ -95,6 +97,7 @@ mod harness;
 mod interruption;
 mod journal;
 mod journaled;
+mod link;
 mod listings;
 mod local_names;
 mod local_places;
@@ -107,6 +110,7 @@ mod passthrough;
 mod pending;
 mod pipeline;
 mod probe;
+mod relink;
 mod saves;
 mod semantics;
 mod semantics_attributes;
