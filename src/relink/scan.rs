@@ -24,23 +24,32 @@ pub struct Found {
     /// Whether it names a scheme.
     pub has_scheme: bool,
     pub(super) spelling: Spelling,
-    /// Where it may end, the longest first: in the text, and in `path`. Not empty.
-    ends: Vec<(usize, usize)>,
+    /// Where it may end, the longest first. Not empty.
+    ends: Vec<End>,
     /// Its path, nothing in it percent-encoded, up to where it may end at the latest.
     path: Vec<u8>,
+}
+
+/// Where a link may end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct End {
+    /// In the text.
+    place: usize,
+    /// In its path.
+    len: usize,
 }
 
 impl Found {
     /// The longest path that is one of those meant, and where it ends in the text.
     pub fn longest(&self, is_meant: impl Fn(&[u8]) -> bool) -> Option<(&[u8], usize)> {
-        let mut ends = self.ends.iter().map(|(end, len)| (&self.path[..*len], *end));
+        let mut ends = self.ends.iter().map(|end| (&self.path[..end.len], end.place));
         ends.find(|(path, _)| is_meant(path))
     }
 
     /// The shortest path it can have, and where that ends in the text.
     pub fn shortest(&self) -> (&[u8], usize) {
-        let (end, len) = self.ends.last().expect("there is one end at least");
-        (&self.path[..*len], *end)
+        let end = self.ends.last().expect("there is one end at least");
+        (&self.path[..end.len], end.place)
     }
 }
 
@@ -93,7 +102,7 @@ fn begin(text: &[u8], slashes: usize, spelling: Spelling) -> Option<(usize, bool
 }
 
 /// The path that begins at `start`, and where it may end.
-fn walk(text: &[u8], start: usize, spelling: Spelling) -> Option<(Vec<u8>, Vec<(usize, usize)>)> {
+fn walk(text: &[u8], start: usize, spelling: Spelling) -> Option<(Vec<u8>, Vec<End>)> {
     let mut steps: Vec<Step> = Vec::new();
     let mut places = vec![start];
     let mut end = start;
@@ -111,7 +120,7 @@ fn walk(text: &[u8], start: usize, spelling: Spelling) -> Option<(Vec<u8>, Vec<(
     let mut ends = without_joiners(&steps);
     ends.extend(first_foreign.iter().flat_map(|first| without_joiners(&steps[..*first])));
     ends.dedup();
-    let ends: Vec<_> = ends.into_iter().map(|len| (places[len], len)).collect();
+    let ends: Vec<End> = ends.into_iter().map(|len| End { place: places[len], len }).collect();
     let path = steps.iter().map(|step| step.byte).collect();
     // A path of nothing but `/` leads to no object.
     (steps.len() > 1 && !ends.is_empty()).then_some((path, ends))
