@@ -4,6 +4,7 @@
 //! A file ID never changes its bytes, so a block under an ID is never stale. The disk may be full,
 //! slow, read-only or gone: that costs speed, and never a read.
 
+mod beside;
 mod data;
 mod memory;
 mod print;
@@ -22,6 +23,7 @@ use bytes::Bytes;
 use md5::{Digest, Md5 as Hasher};
 
 use crate::types::{Entry, FileId};
+pub use beside::beside;
 use data::DataFile;
 use memory::Memory;
 pub use print::Print;

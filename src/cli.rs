@@ -13,6 +13,7 @@ mod pending;
 mod serve;
 mod shares;
 mod relink;
+mod serve;
 mod shell;
 mod status;
 mod traffic;

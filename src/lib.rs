@@ -13,7 +13,7 @@
 //! | 5 | [`fuse`]: decodes, picks the lane, answers |
 //! | 4 | [`fs`]: one method for each VFS operation |
 //! | 3 | [`bed`]: changes of the bed that lose nothing; [`post`], [`probe`], [`checkup`] |
-//! | 2 | [`tree`], [`read`], [`upload`], [`account`], [`pending`], [`walk`], [`relink`] |
+//! | 2 | [`tree`], [`read`], [`upload`], [`account`], [`pending`], [`walk`], [`relink`], [`gallery`], [`thumbs`] |
 //! | 1 | [`api`], [`staging`], [`state`], [`cache`], [`names`] |
 //! | 0 | [`types`], [`config`], [`disk`], [`kind`], [`link`], [`memory`], [`process`], [`mountpoint`] |
 //!
@@ -42,6 +42,7 @@ pub mod config;
 pub mod disk;
 pub mod fs;
 pub mod fuse;
+pub mod gallery;
 pub mod kind;
 pub mod link;
 pub mod memory;
@@ -57,6 +58,7 @@ pub mod relink;
 pub mod serve;
 pub mod staging;
 pub mod state;
+pub mod thumbs;
 pub mod tree;
 pub mod types;
 pub mod upload;

@@ -3,15 +3,17 @@
 //! It reads files by the paths that it is told, so whoever may talk to it may publish what its user
 //! can read. `guard` keeps away all but programs of this machine, and takes only requests that a
 //! browser would not send for a foreign page; what is not a picture by its content is not taken.
-//! `picgo` has the routes. A page merges its own routes where [`router`] merges these.
+//! `picgo` has the routes of programs, `page` those of the page.
 
 mod answer;
 mod delete;
 mod guard;
+mod page;
 mod picgo;
 mod spool;
 
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -29,6 +31,7 @@ use crate::state::State;
 use crate::types::{FileId, Secret};
 use answer::Full;
 use guard::Door;
+use page::Page;
 
 /// Where PicGo's server listens, and its clients look for it.
 pub const LISTEN: &str = "127.0.0.1:36677";
@@ -61,10 +64,10 @@ pub enum Error {
     Busy(SocketAddr),
     /// It cannot be listened there.
     #[error("cannot listen on {0}: {1}")]
-    Listen(SocketAddr, std::io::Error),
+    Listen(SocketAddr, io::Error),
     /// Connections can no longer be taken.
     #[error("serving: {0}")]
-    Serve(std::io::Error),
+    Serve(io::Error),
 }
 
 /// What the server is told before it starts.
@@ -81,6 +84,8 @@ pub struct Setup {
     pub state: Arc<State>,
     /// The folder of the account's state, in which bytes wait that came by the request.
     pub dir: PathBuf,
+    /// The folder of the account's cache, in which thumbnails are kept.
+    pub cache: PathBuf,
     /// How long a listing is taken for true.
     pub fresh: Duration,
 }
@@ -96,6 +101,7 @@ pub struct App {
     /// Where they go to.
     pub order: Order,
     door: Door,
+    page: Page,
     dir: PathBuf,
     /// Who has a permit is under way.
     permits: Semaphore,
@@ -103,10 +109,11 @@ pub struct App {
 }
 
 impl App {
-    fn new(setup: Setup, port: u16) -> Self {
-        let Setup { secret, order, client, state, dir, fresh, .. } = setup;
+    fn new(setup: Setup, port: u16) -> io::Result<Self> {
+        let Setup { secret, order, client, state, dir, cache, fresh, .. } = setup;
         let order = Order { only_pictures_up_to: Some(MOST_BYTES), ..order };
-        Self {
+        Ok(Self {
+            page: Page::new(&client, state.clone(), &cache, fresh)?,
             post: Post::new(client.clone(), state.clone(), dir.clone(), fresh),
             client,
             state,
@@ -115,7 +122,7 @@ impl App {
             dir,
             permits: Semaphore::new(AT_ONCE as usize),
             uploaded: Mutex::new(LruCache::new(REMEMBERED)),
-        }
+        })
     }
 
     fn uploaded(&self) -> MutexGuard<'_, LruCache<FileId, Full>> {
@@ -132,7 +139,7 @@ impl App {
 /// All routes, behind the guard.
 pub fn router(app: &Arc<App>) -> Router {
     let guard = middleware::from_fn_with_state(app.clone(), guard::guard);
-    picgo::routes().with_state(app.clone()).layer(guard)
+    picgo::routes().merge(page::routes()).with_state(app.clone()).layer(guard)
 }
 
 /// Serves until `end` has come to an end, and then until what is under way is done. `ready` is told
@@ -142,7 +149,7 @@ pub async fn run(
 ) -> Result<(), Error> {
     let listener = listen(setup.listen).await?;
     let address = listener.local_addr().map_err(Error::Serve)?;
-    let app = Arc::new(App::new(setup, address.port()));
+    let app = Arc::new(App::new(setup, address.port()).map_err(Error::Serve)?);
     let (ends, mut ended) = tokio::sync::watch::channel(());
     let served = axum::serve(listener, router(&app)).with_graceful_shutdown(async move {
         end.await;
@@ -161,7 +168,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
         return Err(Error::NotLoopback(address));
     }
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => Error::Busy(address),
+        io::ErrorKind::AddrInUse => Error::Busy(address),
         _ => Error::Listen(address, error),
     })
 }

@@ -34,6 +34,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         client,
         state,
         dir: plan.state.clone(),
+        cache: plan.cache.clone(),
         fresh: plan.wishes.dir_ttl(),
     };
     let ready = |address| eprintln!("bedfs: listening on http://{address}");

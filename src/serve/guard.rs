@@ -41,9 +41,13 @@ struct Asked {
 /// Lets a request through, or answers why not.
 pub(super) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let headers = request.headers();
+    let path = request.uri().path();
+    let has_key = app.page.knows_key(path);
     let refusal = if !app.door.is_for_us(headers, request.uri().authority()) {
         (StatusCode::FORBIDDEN, "the request is for another host, or for the page of another")
-    } else if request.uri().path() != OPEN && !app.door.knows_secret(&request) {
+    } else if has_key == Some(false) {
+        (StatusCode::NOT_FOUND, "the page is of an earlier start of the server: open / again")
+    } else if has_key.is_none() && path != OPEN && !app.door.knows_secret(&request) {
         (StatusCode::UNAUTHORIZED, "the secret is missing or wrong")
     } else {
         return next.run(request).await;

@@ -14,11 +14,11 @@ use serde::de::DeserializeOwned;
 use super::answer::{Answer, Full};
 use super::spool::{self, MOST_PICTURES};
 use super::{App, delete};
-use crate::post::{self, Item, Sent};
+use crate::post::{self, Item, Order, Sent};
 use crate::types::FileId;
 
 /// Bytes of a body with pictures, and of one with words.
-const MOST_BODY: usize = 512 << 20;
+pub(super) const MOST_BODY: usize = 512 << 20;
 const MOST_WORDS: usize = 1 << 20;
 
 const NO_CLIPBOARD: &str = "the request names no picture, which means the one of the clipboard: bedfs \
@@ -46,7 +46,7 @@ async fn upload(State(app): State<Arc<App>>, request: Request) -> Answer {
     };
     match items {
         Ok(items) if items.is_empty() => Answer::refused(NO_CLIPBOARD),
-        Ok(items) => send(&app, items).await,
+        Ok(items) => send(&app, &app.order, items).await,
         Err(message) => Answer::refused(message),
     }
 }
@@ -90,7 +90,8 @@ async fn words<T: DeserializeOwned + Default>(request: Request) -> Result<T, Str
     serde_json::from_slice(&body).map_err(|error| format!("the request is not understood: {error}"))
 }
 
-async fn send(app: &App, items: Vec<(String, Item)>) -> Answer {
+/// Puts pictures where the order says, and tells what became of them.
+pub(super) async fn send(app: &App, order: &Order, items: Vec<(String, Item)>) -> Answer {
     let (names, items): (Vec<String>, Vec<Item>) = items.into_iter().unzip();
     let mut names = names.into_iter();
     let (mut full, mut failures) = (Vec::new(), Vec::new());
@@ -104,7 +105,7 @@ async fn send(app: &App, items: Vec<(String, Item)>) -> Answer {
             }
         }
     };
-    app.post.send(&app.order, items, tell).await;
+    app.post.send(order, items, tell).await;
     let mut uploaded = app.uploaded();
     for full in &full {
         uploaded.put(FileId::new(&full.id), full.clone());

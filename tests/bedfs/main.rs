@@ -38,6 +38,7 @@
 //! | `offline_logs` | offline logs: listed, downloaded once, merged, kept |
 //! | `options` | every mount option in its three spellings, the configuration file, the environment |
 //! | `outages` | each fault while reading and listing |
+//! | `page` | the page of `bedfs serve`: what it shows, what that costs, who may change the bed by it |
 //! | `passthrough` | the kernel reads cached files by itself, and reads what it would otherwise |
 //! | `pending` | what is not at the service is listed, exported, tried again and given up |
 //! | `pipeline` | uploads in the background: the steps of many files overlap, within the limits |
@@ -106,6 +107,7 @@ mod moved;
 mod offline_logs;
 mod options;
 mod outages;
+mod page;
 mod passthrough;
 mod pending;
 mod pipeline;

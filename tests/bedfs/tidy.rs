@@ -25,6 +25,8 @@ const FLOORS: &[(&str, u32)] = &[
     ("pending", 2),
     ("walk", 2),
     ("relink", 2),
+    ("gallery", 2),
+    ("thumbs", 2),
     ("bed", 3),
     ("post", 3),
     ("probe", 3),

@@ -1,0 +1,269 @@
+//! Thumbnails: small pictures made of originals on this machine, and kept.
+//!
+//! Every byte of an original that is fetched is paid traffic. So each is fetched once, and only if it
+//! is not among the blocks that mounts keep; what is made of it outlives the process. A file ID never
+//! changes its bytes, so a thumbnail is never stale.
+
+use std::fs;
+use std::io::{self, Cursor, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use image::codecs::jpeg::JpegEncoder;
+use image::{DynamicImage, ImageFormat, ImageReader, Limits};
+use lru::LruCache;
+use md5::{Digest, Md5 as Hasher};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::api::{self, Client};
+use crate::cache;
+use crate::config;
+use crate::types::{Entry, FileId, Md5};
+
+/// The longest side of a thumbnail, in pixels: sharp on a screen of two for one.
+const SIDE: u32 = 400;
+/// Of JPEG, of 100.
+const QUALITY: u8 = 80;
+/// The largest original that is looked at, in bytes.
+pub const LARGEST: u64 = 20 << 20;
+/// The most memory that decoding one may take, in bytes.
+const MEMORY: u64 = 512 << 20;
+/// All that is kept, in bytes; and what is left of it when more comes.
+const KEPT: u64 = 256 << 20;
+const LEFT: u64 = KEPT / 4 * 3;
+/// Originals fetched and decoded at once.
+const AT_ONCE: usize = 2;
+/// How long one may take to come.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Pictures of which none can be made that are remembered.
+const MOST_FAILED: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+
+/// Why there is no thumbnail.
+#[derive(Clone, Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant says in its message what it is")]
+pub enum Error {
+    #[error("the picture is larger than 20 MiB")]
+    TooLarge,
+    #[error("the service has told no link of the picture")]
+    NoLink,
+    #[error(transparent)]
+    Api(#[from] api::Error),
+    #[error("the link serves other bytes than the listing has the md5 of")]
+    WrongBytes,
+    #[error("the picture did not come within a minute")]
+    Slow,
+    #[error("the picture cannot be decoded: {0}")]
+    Undecodable(Arc<str>),
+}
+
+/// What thumbnails have cost since the process began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Originals.
+    pub pictures: u64,
+    /// Their bytes, which are paid traffic.
+    pub bytes: u64,
+}
+
+/// Makes and keeps thumbnails of one account's pictures.
+pub struct Thumbs {
+    client: Client,
+    /// Where they are kept.
+    dir: PathBuf,
+    /// Where mounts keep blocks.
+    blocks: PathBuf,
+    turn: Semaphore,
+    pictures: AtomicU64,
+    bytes: AtomicU64,
+    /// Innermost.
+    failed: Mutex<LruCache<FileId, Error>>,
+}
+
+impl Thumbs {
+    /// Thumbnails that are kept in a folder of their own in the account's cache.
+    pub fn new(client: Client, cache: &Path) -> Self {
+        Self {
+            client,
+            dir: cache.join("thumbs"),
+            blocks: cache.to_owned(),
+            turn: Semaphore::new(AT_ONCE),
+            pictures: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            failed: Mutex::new(LruCache::new(MOST_FAILED)),
+        }
+    }
+
+    /// What they have cost so far.
+    pub fn fetched(&self) -> Fetched {
+        let read = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+        Fetched { pictures: read(&self.pictures), bytes: read(&self.bytes) }
+    }
+
+    /// The thumbnail of a picture, as the bytes of a JPEG or PNG.
+    pub async fn get(&self, entry: &Entry) -> Result<Vec<u8>, Error> {
+        let place = self.place(&entry.id);
+        if let Some(kept) = kept(&place) {
+            return Ok(kept);
+        }
+        if entry.size() > LARGEST {
+            return Err(Error::TooLarge);
+        }
+        let _turn = self.turn.acquire().await.expect("the semaphore is never closed");
+        // Made while this waited, perhaps.
+        if let Some(kept) = kept(&place) {
+            return Ok(kept);
+        }
+        if let Some(error) = self.failed().get(&entry.id) {
+            return Err(error.clone());
+        }
+        let made = self.make(entry).await;
+        match &made {
+            Ok(bytes) => self.keep(&place, bytes),
+            // The others may pass.
+            Err(error @ (Error::Undecodable(_) | Error::WrongBytes)) => {
+                self.failed().put(entry.id.clone(), error.clone());
+            }
+            Err(_) => {}
+        }
+        made
+    }
+
+    fn failed(&self) -> std::sync::MutexGuard<'_, LruCache<FileId, Error>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn make(&self, entry: &Entry) -> Result<Vec<u8>, Error> {
+        let original = match cache::beside(&self.blocks, entry) {
+            Some(original) => original,
+            None => timeout(PATIENCE, self.fetch(entry)).await.map_err(|_| Error::Slow)??,
+        };
+        let made = tokio::task::spawn_blocking(move || shrink(&original)).await;
+        made.map_err(|error| Error::Undecodable(error.to_string().into()))?
+    }
+
+    async fn fetch(&self, entry: &Entry) -> Result<Vec<u8>, Error> {
+        let mut link = entry.picture().and_then(|picture| picture.link.clone());
+        if link.is_none() {
+            link = self.client.detail(&entry.id).await?.picture().and_then(|p| p.link.clone());
+        }
+        let link = link.ok_or(Error::NoLink)?;
+        self.pictures.fetch_add(1, Ordering::Relaxed);
+        let mut download = self.client.download(&link.download, None).await?;
+        let mut original = Vec::new();
+        while let Some(chunk) = download.chunk().await? {
+            self.bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+            if (original.len() + chunk.len()) as u64 > LARGEST {
+                return Err(Error::WrongBytes);
+            }
+            original.extend_from_slice(&chunk);
+        }
+        let wanted = entry.picture().and_then(|picture| picture.md5);
+        match wanted.is_none_or(|md5| md5 == Md5::new(Hasher::digest(&original).into())) {
+            true => Ok(original),
+            false => Err(Error::WrongBytes),
+        }
+    }
+
+    fn place(&self, id: &FileId) -> PathBuf {
+        self.dir.join(Md5::new(Hasher::digest(id.as_str()).into()).to_string())
+    }
+
+    /// A disk that refuses costs another fetch, and no thumbnail.
+    fn keep(&self, place: &Path, bytes: &[u8]) {
+        let kept = || -> io::Result<()> {
+            config::make_private(&self.dir).map_err(io::Error::other)?;
+            let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+            file.write_all(bytes)?;
+            file.persist(place)?;
+            make_room(&self.dir)
+        };
+        if let Err(error) = kept() {
+            tracing::warn!("keeping a thumbnail in {}: {error}", self.dir.display());
+        }
+    }
+}
+
+/// A thumbnail that is there, and is from now on the last one used.
+fn kept(place: &Path) -> Option<Vec<u8>> {
+    let file = fs::File::options().read(true).write(true).open(place).ok()?;
+    let _as_it_was = file.set_modified(SystemTime::now());
+    fs::read(place).ok()
+}
+
+/// Removes those that were not used for longest, if there are too many.
+fn make_room(dir: &Path) -> io::Result<()> {
+    let mut kept: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
+    for file in fs::read_dir(dir)?.flatten() {
+        let metadata = file.metadata()?;
+        kept.push((metadata.modified()?, metadata.len(), file.path()));
+    }
+    let mut held: u64 = kept.iter().map(|(_, len, _)| len).sum();
+    if held <= KEPT {
+        return Ok(());
+    }
+    kept.sort();
+    for (_, len, path) in kept {
+        if held <= LEFT {
+            break;
+        }
+        fs::remove_file(path)?;
+        held -= len;
+    }
+    Ok(())
+}
+
+/// A small picture of a large one.
+fn shrink(original: &[u8]) -> Result<Vec<u8>, Error> {
+    let failed = |error: &dyn std::fmt::Display| Error::Undecodable(error.to_string().into());
+    let reader = ImageReader::new(Cursor::new(original)).with_guessed_format();
+    let mut reader = reader.map_err(|error| failed(&error))?;
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MEMORY);
+    reader.limits(limits);
+    let whole = reader.decode().map_err(|error| failed(&error))?;
+    let is_small = whole.width() <= SIDE && whole.height() <= SIDE;
+    let small = if is_small { whole } else { whole.thumbnail(SIDE, SIDE) };
+    let mut bytes = Vec::new();
+    let written = match small.color().has_alpha() {
+        true => {
+            let small = DynamicImage::from(small.into_rgba8());
+            small.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png)
+        }
+        false => {
+            JpegEncoder::new_with_quality(&mut bytes, QUALITY).encode_image(&small.into_rgb8())
+        }
+    };
+    written.map(|()| bytes).map_err(|error| failed(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn png(side: u32, alpha: u8) -> Vec<u8> {
+        let picture = image::RgbaImage::from_pixel(side, side / 2, image::Rgba([9, 8, 7, alpha]));
+        let mut bytes = Vec::new();
+        let whole = match alpha {
+            255 => DynamicImage::from(DynamicImage::from(picture).into_rgb8()),
+            _ => picture.into(),
+        };
+        whole.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png).expect("encoded");
+        bytes
+    }
+
+    #[test]
+    fn a_large_picture_becomes_small_and_keeps_its_shape() {
+        for (alpha, format) in [(255, ImageFormat::Jpeg), (100, ImageFormat::Png)] {
+            let small = shrink(&png(1000, alpha)).expect("made");
+            assert_eq!(image::guess_format(&small).ok(), Some(format));
+            let small = image::load_from_memory(&small).expect("a picture");
+            assert_eq!((small.width(), small.height()), (SIDE, SIDE / 2));
+        }
+        assert!(matches!(shrink(b"<svg/>"), Err(Error::Undecodable(_))));
+        assert!(matches!(shrink(&png(1000, 255)[..200]), Err(Error::Undecodable(_))));
+    }
+}
