@@ -6,15 +6,13 @@
 
 use std::fs;
 use std::io::{self, Cursor, Write};
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+
 use std::time::{Duration, SystemTime};
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};
-use lru::LruCache;
 use md5::{Digest, Md5 as Hasher};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -39,11 +37,9 @@ const LEFT: u64 = KEPT / 4 * 3;
 const AT_ONCE: usize = 2;
 /// How long one may take to come.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Pictures of which none can be made that are remembered.
-const MOST_FAILED: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 
 /// Why there is no thumbnail.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant says in its message what it is")]
 pub enum Error {
     #[error("the picture is larger than 20 MiB")]
@@ -56,8 +52,10 @@ pub enum Error {
     WrongBytes,
     #[error("the picture did not come within a minute")]
     Slow,
+    #[error("no thumbnail could be made of the picture when it was fetched")]
+    Known,
     #[error("the picture cannot be decoded: {0}")]
-    Undecodable(Arc<str>),
+    Undecodable(String),
 }
 
 /// What thumbnails have cost since the process began.
@@ -79,8 +77,6 @@ pub struct Thumbs {
     turn: Semaphore,
     pictures: AtomicU64,
     bytes: AtomicU64,
-    /// Innermost.
-    failed: Mutex<LruCache<FileId, Error>>,
 }
 
 impl Thumbs {
@@ -93,7 +89,6 @@ impl Thumbs {
             turn: Semaphore::new(AT_ONCE),
             pictures: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            failed: Mutex::new(LruCache::new(MOST_FAILED)),
         }
     }
 
@@ -107,7 +102,7 @@ impl Thumbs {
     pub async fn get(&self, entry: &Entry) -> Result<Vec<u8>, Error> {
         let place = self.place(&entry.id);
         if let Some(kept) = kept(&place) {
-            return Ok(kept);
+            return kept;
         }
         if entry.size() > LARGEST {
             return Err(Error::TooLarge);
@@ -115,25 +110,16 @@ impl Thumbs {
         let _turn = self.turn.acquire().await.expect("the semaphore is never closed");
         // Made while this waited, perhaps.
         if let Some(kept) = kept(&place) {
-            return Ok(kept);
-        }
-        if let Some(error) = self.failed().get(&entry.id) {
-            return Err(error.clone());
+            return kept;
         }
         let made = self.make(entry).await;
         match &made {
             Ok(bytes) => self.keep(&place, bytes),
-            // The others may pass.
-            Err(error @ (Error::Undecodable(_) | Error::WrongBytes)) => {
-                self.failed().put(entry.id.clone(), error.clone());
-            }
+            // An empty file says that there is none. Other failures may pass.
+            Err(Error::Undecodable(_) | Error::WrongBytes) => self.keep(&place, b""),
             Err(_) => {}
         }
         made
-    }
-
-    fn failed(&self) -> std::sync::MutexGuard<'_, LruCache<FileId, Error>> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn make(&self, entry: &Entry) -> Result<Vec<u8>, Error> {
@@ -142,7 +128,7 @@ impl Thumbs {
             None => timeout(PATIENCE, self.fetch(entry)).await.map_err(|_| Error::Slow)??,
         };
         let made = tokio::task::spawn_blocking(move || shrink(&original)).await;
-        made.map_err(|error| Error::Undecodable(error.to_string().into()))?
+        made.map_err(|error| Error::Undecodable(error.to_string()))?
     }
 
     async fn fetch(&self, entry: &Entry) -> Result<Vec<u8>, Error> {
@@ -187,11 +173,12 @@ impl Thumbs {
     }
 }
 
-/// A thumbnail that is there, and is from now on the last one used.
-fn kept(place: &Path) -> Option<Vec<u8>> {
-    let file = fs::File::options().read(true).write(true).open(place).ok()?;
-    let _as_it_was = file.set_modified(SystemTime::now());
-    fs::read(place).ok()
+/// What is kept of a picture, from now on the last that was used.
+fn kept(place: &Path) -> Option<Result<Vec<u8>, Error>> {
+    let kept = fs::read(place).ok()?;
+    let file = fs::File::options().write(true).open(place);
+    let _as_it_was = file.and_then(|file| file.set_modified(SystemTime::now()));
+    Some(if kept.is_empty() { Err(Error::Known) } else { Ok(kept) })
 }
 
 /// Removes those that were not used for longest, if there are too many.
@@ -218,7 +205,7 @@ fn make_room(dir: &Path) -> io::Result<()> {
 
 /// A small picture of a large one.
 fn shrink(original: &[u8]) -> Result<Vec<u8>, Error> {
-    let failed = |error: &dyn std::fmt::Display| Error::Undecodable(error.to_string().into());
+    let failed = |error: &dyn std::fmt::Display| Error::Undecodable(error.to_string());
     let reader = ImageReader::new(Cursor::new(original)).with_guessed_format();
     let mut reader = reader.map_err(|error| failed(&error))?;
     let mut limits = Limits::default();

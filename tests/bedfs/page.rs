@@ -151,7 +151,6 @@ fn a_browser_shows_previews_once_paid_for_links_to_copy_and_folders() {
     assert!(dom.contains("4 originals were fetched"), "{dom}");
     // Another browser, and another start of the server.
     fs::remove_dir_all(home.path().join("browser")).expect("a profile");
-    emulator.remove("text.png");
     drop(server);
     let server = Server::start(&emulator, home.path(), "");
     let dom = server.dom("/");
