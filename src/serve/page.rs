@@ -25,7 +25,7 @@ use tokio::time::timeout;
 
 use super::answer::Answer;
 use super::{App, picgo, spool};
-use crate::account::AccountCache;
+use crate::account::{AccountCache, TrafficLog};
 use crate::api::Client;
 use crate::gallery::{self, Gallery};
 use crate::mount::STAGING;
@@ -33,19 +33,21 @@ use crate::pending;
 use crate::post::Order;
 use crate::thumbs::{self, Thumbs};
 use crate::types::FileId;
+use traffic::Traffic;
 use view::View;
 
 /// What carries the token of a request that changes the bed.
 const TOKEN: &str = "x-bedfs-token";
 
-/// How long the page waits for the figures of the account, which it can do without.
-const ACCOUNT: Duration = Duration::from_secs(3);
+/// How long the page waits for the figures and the log of the account, which it can do without.
+const FIGURES: Duration = Duration::from_secs(3);
 
 /// What the page has beside what all routes share.
 pub(super) struct Page {
     gallery: Gallery,
     thumbs: Thumbs,
     account: AccountCache,
+    log: TrafficLog,
     /// In the path of everything but the page itself.
     key: String,
     /// In the header of what changes the bed.
@@ -57,9 +59,10 @@ impl Page {
         client: &Client, state: Arc<crate::state::State>, cache: &Path, fresh: Duration,
     ) -> std::io::Result<Self> {
         Ok(Self {
-            gallery: Gallery::new(client.clone(), state, fresh),
+            gallery: Gallery::new(client.clone(), state.clone(), fresh),
             thumbs: Thumbs::new(client.clone(), cache),
             account: AccountCache::new(client.clone(), None),
+            log: TrafficLog::new(client.clone(), state.clone()),
             key: random()?,
             token: random()?,
         })
@@ -112,22 +115,32 @@ fn first() -> usize {
 }
 
 async fn show(State(app): State<Arc<App>>, Query(wanted): Query<Wanted>) -> Response {
-    let folder = app.page.gallery.folder(&wanted.dir);
-    let (rows, account) = tokio::join!(folder, timeout(ACCOUNT, app.page.account.get()));
+    let page = &app.page;
+    let (rows, account, _logged) = tokio::join!(
+        page.gallery.folder(&wanted.dir),
+        timeout(FIGURES, page.account.get()),
+        timeout(FIGURES, page.log.look()),
+    );
     let status = match &rows {
         Ok(_) => StatusCode::OK,
         Err(gallery::Error::NotThere(_)) => StatusCode::NOT_FOUND,
         Err(_) => StatusCode::BAD_GATEWAY,
     };
+    let listed = rows.as_ref().map_or(&[][..], |rows| rows.as_slice());
+    let traffic = Traffic::of(&app.state, page.log.today(), listed).unwrap_or_else(|error| {
+        tracing::warn!("{error}");
+        Traffic::default()
+    });
     let view = View {
-        key: &app.page.key,
-        token: &app.page.token,
+        key: &page.key,
+        token: &page.token,
         dir: wanted.dir.trim_matches('/'),
         page: wanted.page,
         rows: rows.map_err(|error| error.to_string()),
-        account: account.ok().and_then(Result::ok).or_else(|| app.page.account.known()),
+        account: account.ok().and_then(Result::ok).or_else(|| page.account.known()),
         pending: pending::list(&app.state, &app.dir.join(STAGING)).map_err(|e| e.to_string()),
-        fetched: app.page.thumbs.fetched(),
+        traffic,
+        fetched: page.thumbs.fetched(),
     };
     (status, asset::guarded(), Html(view.render().into_string())).into_response()
 }

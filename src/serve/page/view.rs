@@ -24,6 +24,7 @@ pub(super) struct View<'a> {
     pub(super) rows: Result<std::sync::Arc<Vec<Shown>>, String>,
     pub(super) account: Option<Account>,
     pub(super) pending: Result<Vec<Pending>, String>,
+    pub(super) traffic: Traffic,
     pub(super) fetched: Fetched,
 }
 
@@ -50,10 +51,10 @@ impl View<'_> {
                             Ok(rows) => {
                                 (self.folders(rows))
                                 (self.pictures(rows))
-                                (traffic(&Traffic::of(rows)))
                             }
                             Err(error) => p.error role="alert" { (error) }
                         }
+                        (traffic(&self.traffic))
                     }
                     footer { p id="fetched" { (fetched(self.fetched)) } }
                     p.toast role="status" aria-live="polite" id="said" {}
@@ -283,6 +284,7 @@ mod tests {
             rows: Ok(std::sync::Arc::new(rows)),
             account: None,
             pending: Err(text.to_owned()),
+            traffic: Traffic { days: vec![(text.into(), 3)], pictures: vec![(text.into(), 5)] },
             fetched: Fetched::default(),
         };
         view.render().into_string()
