@@ -279,7 +279,7 @@ mod tests {
         let view = View {
             key: "k",
             token: "t",
-            dir: text,
+            dir: &text.replace('/', ""),
             page: 1,
             rows: Ok(std::sync::Arc::new(rows)),
             account: None,
