@@ -5,29 +5,34 @@ use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
-use super::{Failure, mount};
+use super::{Failure, mount, pending};
 use crate::api::Client;
 use crate::config::{Config, Wishes};
+use crate::mount::Plan;
 use crate::state::State;
 
 /// What a command works with.
 pub(super) struct Account {
     pub(super) client: Client,
+    /// A mount may have the file open.
     pub(super) state: Arc<State>,
     pub(super) runtime: Runtime,
-    /// The folder of the account's state.
-    pub(super) dir: PathBuf,
+    pub(super) plan: Plan,
 }
 
 impl Account {
     /// The account that is configured. Nothing is asked of the service yet.
-    pub(super) fn open() -> Result<Self, Failure> {
-        let plan = mount::plan(&Config::load()?, Wishes::default(), PathBuf::new())?;
+    pub(super) fn open(config: &Config) -> Result<Self, Failure> {
+        let plan = mount::plan(config, Wishes::default(), PathBuf::new())?;
+        let state = match State::open_sound(&plan.state) {
+            Err(error) if error.is_damaged() => pending::open(&plan.state)?,
+            state => state?,
+        };
         Ok(Self {
-            client: Client::new(plan.api)?,
-            state: Arc::new(State::open_sound(&plan.state)?),
+            client: Client::new(plan.api.clone())?,
+            state: Arc::new(state),
             runtime: Runtime::new()?,
-            dir: plan.state,
+            plan,
         })
     }
 }

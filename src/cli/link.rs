@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use super::account::Account;
 use super::{Failure, Log, one_line, start_log};
+use crate::config::Config;
 use crate::link::{Format, Linked};
 use crate::types::{FileId, Md5};
 use crate::walk::Walk;
@@ -30,7 +31,10 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     start_log(tracing::Level::ERROR, Log::Stderr);
     let of_bed = |path: &PathBuf| path.as_os_str().as_bytes().starts_with(BED);
-    let account = args.paths.iter().any(of_bed).then(Account::open).transpose()?;
+    let account = match args.paths.iter().any(of_bed) {
+        true => Some(Account::open(&Config::load()?)?),
+        false => None,
+    };
     let mut walk = account.as_ref().map(|account| Walk::new(&account.client, &account.state));
     let mut code = ExitCode::SUCCESS;
     for path in &args.paths {

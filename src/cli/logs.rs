@@ -15,6 +15,7 @@ use jiff::civil::DateTime;
 use super::account::Account;
 use super::{Failure, Log, one_line, start_log};
 use crate::account::{OfflineLogs, SERVICE_ZONE};
+use crate::config::Config;
 use crate::mount::OFFLINE_LOGS;
 use crate::state::KnownLog;
 
@@ -62,11 +63,11 @@ impl FromStr for Hour {
 /// Lists, downloads or merges.
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     start_log(tracing::Level::ERROR, Log::Stderr);
-    let account = Account::open()?;
+    let account = Account::open(&Config::load()?)?;
     let logs = OfflineLogs::new(
         account.client.clone(),
         account.state.clone(),
-        account.dir.join(OFFLINE_LOGS),
+        account.plan.state.join(OFFLINE_LOGS),
     );
     let looked = account.runtime.block_on(logs.look());
     let from = args.from.map_or(i64::MIN, |hour| hour.first);

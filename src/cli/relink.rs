@@ -9,6 +9,7 @@ use similar::TextDiff;
 
 use super::account::Account;
 use super::{Failure, Log, one_line, start_log};
+use crate::config::Config;
 use crate::relink::{Chains, Lookup, SERVICE_HOST, Scanner, TextFile, Verdict, host, rewrite};
 use crate::types::{FileId, Picture};
 
@@ -32,7 +33,7 @@ pub(super) struct Args {
 /// Rewrites or checks each file. One that fails is told, and the others still done.
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     start_log(tracing::Level::ERROR, Log::Stderr);
-    let account = Account::open()?;
+    let account = Account::open(&Config::load()?)?;
     account.runtime.block_on(async {
         let mut relink = Relink::begin(&account, args).await?;
         let mut code = ExitCode::SUCCESS;

@@ -1,14 +1,13 @@
 //! `bedfs serve`: takes pictures as PicGo's server does.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, Log, mount, start_log, upload};
-use crate::config::{Config, Wishes};
+use super::account::Account;
+use super::{Failure, Log, start_log, upload};
+use crate::config::Config;
 use crate::serve::{self, LISTEN, Setup};
 
 /// What `bedfs serve` takes.
@@ -25,20 +24,20 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     start_log(tracing::Level::WARN, Log::Stderr);
     let config = Config::load()?;
-    let plan = mount::plan(&config, Wishes::default(), PathBuf::new())?;
-    let (client, state) = upload::open(&plan)?;
+    let account = Account::open(&config)?;
+    let plan = &account.plan;
     let setup = Setup {
         listen: args.listen,
         secret: config.serve_secret,
         order: args.place.order(),
-        client,
-        state,
+        client: account.client.clone(),
+        state: account.state.clone(),
         dir: plan.state.clone(),
         cache: plan.cache.clone(),
         fresh: plan.wishes.dir_ttl(),
     };
     let ready = |address| eprintln!("bedfs: listening on http://{address}");
-    Runtime::new()?.block_on(async {
+    account.runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::account::Account;
 use super::{Failure, Log, one_line, start_log};
 use crate::account::{Shares, share_lines, share_table};
+use crate::config::Config;
 
 /// What `bedfs shares` takes.
 #[derive(Debug, clap::Args)]
@@ -29,7 +30,7 @@ pub(super) struct LinkArgs {
 /// Lists the paid shares.
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     start_log(tracing::Level::ERROR, Log::Stderr);
-    let account = Account::open()?;
+    let account = Account::open(&Config::load()?)?;
     let shares = account.runtime.block_on(Shares::new(account.client.clone()).get())?;
     let mut out = std::io::stdout().lock();
     if args.csv {
@@ -63,7 +64,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 /// Prints the links in the order asked for; those that cannot be had are told on stderr.
 pub(super) fn direct_links(args: &LinkArgs) -> Result<ExitCode, Failure> {
     start_log(tracing::Level::ERROR, Log::Stderr);
-    let account = Account::open()?;
+    let account = Account::open(&Config::load()?)?;
     let mut code = ExitCode::SUCCESS;
     for id in &args.ids {
         match account.runtime.block_on(account.client.drive_link(*id)) {

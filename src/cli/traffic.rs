@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::account::Account;
 use super::{Failure, Log, chart, one_line, start_log};
 use crate::account::{Cell, SERVICE_ZONE, Table, TrafficLog};
+use crate::config::Config;
 use crate::state::{DaySum, FileSum};
 use crate::types::{Account as Figures, IMAGE_BED};
 
@@ -72,7 +73,7 @@ enum Rows {
 /// Looks what is new, and prints what is known.
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     start_log(tracing::Level::ERROR, Log::Stderr);
-    let account = Account::open()?;
+    let account = Account::open(&Config::load()?)?;
     let (report, error) = account.runtime.block_on(look(args, &account))?;
     if let Some(error) = &error {
         eprintln!("bedfs: {error}");

@@ -4,18 +4,14 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::runtime::Runtime;
 
-use super::{Failure, Log, mount, one_line, pending, start_log};
-use crate::api::Client;
-use crate::config::{Config, Wishes};
+use super::account::Account;
+use super::{Failure, Log, one_line, start_log};
+use crate::config::Config;
 use crate::link::{Format, Linked};
-use crate::mount::Plan;
 use crate::post::{Error, Item, Order, Pattern, Post, Sent};
-use crate::state::State;
 
 /// What `bedfs upload` takes.
 #[derive(Debug, clap::Args)]
@@ -55,25 +51,16 @@ impl Place {
 /// Uploads, and prints a line for each picture that is in the bed then.
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     start_log(tracing::Level::WARN, Log::Stderr);
-    let config = Config::load()?;
-    let plan = mount::plan(&config, Wishes::default(), PathBuf::new())?;
+    let account = Account::open(&Config::load()?)?;
+    let plan = &account.plan;
     let names: Vec<String> = args.files.iter().map(|file| file.display().to_string()).collect();
     let items = items(args.files, &plan.state)?;
-    let (client, state) = open(&plan)?;
+    let (client, state) = (account.client.clone(), account.state.clone());
     let post = Post::new(client, state, plan.state.clone(), plan.wishes.dir_ttl());
     let order = Order { force: args.force, ..args.place.order() };
     let mut printer = Printer::new(args.format, names);
-    Runtime::new()?.block_on(post.send(&order, items, |sent| printer.tell(sent)));
+    account.runtime.block_on(post.send(&order, items, |sent| printer.tell(sent)));
     printer.end()
-}
-
-/// The account of the plan: its client, and its state file, which a mount may have open.
-pub(super) fn open(plan: &Plan) -> Result<(Client, Arc<State>), Failure> {
-    let state = match State::open_sound(&plan.state) {
-        Err(error) if error.is_damaged() => pending::open(&plan.state)?,
-        state => state?,
-    };
-    Ok((Client::new(plan.api.clone())?, Arc::new(state)))
 }
 
 fn items(files: Vec<PathBuf>, dir: &Path) -> Result<Vec<Item>, Failure> {
