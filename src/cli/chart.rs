@@ -14,6 +14,9 @@ pub(super) const FILES: usize = 10;
 const SIZE: (u32, u32) = (960, 720);
 const DAYS: u32 = 330;
 
+/// The room of so many days is there at least: a single bar would be a wall.
+const FEWEST: usize = 7;
+
 /// Longer names are cut off, in characters.
 const LONGEST: usize = 34;
 
@@ -61,7 +64,7 @@ fn draw_days(area: &Area<'_>, days: &[DaySum]) -> Result<(), Failure> {
         .margin(14)
         .x_label_area_size(32)
         .y_label_area_size(64)
-        .build_cartesian_2d(-0.5..days.len().max(1) as f64 - 0.5, 0.0..top)?;
+        .build_cartesian_2d(-0.5..days.len().max(FEWEST) as f64 - 0.5, 0.0..top)?;
     let label = |at: &f64| {
         let day = days.get(at.round().max(0.0) as usize).filter(|_| at.fract().abs() < 0.01);
         day.map_or_else(String::new, |day| day.day.strftime("%m-%d").to_string())
@@ -70,7 +73,7 @@ fn draw_days(area: &Area<'_>, days: &[DaySum]) -> Result<(), Failure> {
         .configure_mesh()
         .disable_x_mesh()
         .light_line_style(WHITE)
-        .x_labels(days.len().clamp(2, 16))
+        .x_labels(days.len().clamp(FEWEST, 16))
         .x_label_formatter(&label)
         .y_labels(6)
         .label_style(("sans-serif", 13, &INK))

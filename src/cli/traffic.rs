@@ -61,7 +61,8 @@ struct Report {
     days: Vec<DaySum>,
     rows: Rows,
     figures: Option<Figures>,
-    /// Days within the span that were never asked for.
+    /// Days within the span that were asked for, and that never were.
+    seen: usize,
     unseen: usize,
 }
 
@@ -90,7 +91,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     if let Some(path) = &args.svg {
         let top = account.state.traffic_by_file(report.from, report.to, chart::FILES)?;
-        chart::draw(path, &report.days, &top)
+        chart::draw(path, &report.every_day(), &top)
             .map_err(|error| format!("drawing {}: {error}", path.display()))?;
     }
     if report.unseen > 0 && !args.json && !args.csv {
@@ -123,15 +124,16 @@ async fn look(
         By::Day => Rows::Times(state.traffic_by_day(from, to)?),
         By::Hour => Rows::Times(state.traffic_by_hour(from, to)?),
     };
-    let seen = state.traffic_days()?;
+    let asked = state.traffic_days()?;
+    let seen = asked.iter().filter(|day| (from..=to).contains(*day)).count();
     let report = Report {
         from,
         to,
         days: state.traffic_by_day(from, to)?,
         rows,
         figures: figures.inspect_err(|error| eprintln!("bedfs: {error}")).ok(),
-        unseen: usize::from(args.days)
-            - seen.iter().filter(|day| (from..=to).contains(*day)).count(),
+        seen,
+        unseen: usize::from(args.days) - seen,
     };
     Ok((report, looked.err()))
 }
@@ -152,9 +154,18 @@ impl Report {
     /// For how many days the account's traffic lasts if it goes on so.
     fn days_left(&self) -> Option<f64> {
         let figures = self.figures?;
-        let days = self.days.len().max(1) as f64;
+        let days = self.seen.max(1) as f64;
         let a_day = self.total() as f64 / days;
         (a_day > 0.0).then(|| figures.traffic_left as f64 / a_day)
+    }
+
+    /// The days of the span, those without a row too, from the first that has one.
+    fn every_day(&self) -> Vec<DaySum> {
+        let first = self.days.first().map_or(self.to, |sum| sum.day);
+        let days = first.series(1.day()).take_while(|day| *day <= self.to);
+        let sum_of = |day| self.days.iter().find(|sum| sum.day == day).copied();
+        let nothing = |day| DaySum { day, hour: None, bed: 0, drive: 0, rows: 0 };
+        days.map(|day| sum_of(day).unwrap_or_else(|| nothing(day))).collect()
     }
 
     fn json(&self) -> Value {
