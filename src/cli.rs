@@ -110,11 +110,18 @@ pub fn main() -> ExitCode {
     };
     match done {
         Ok(code) => code,
+        // Who read the output has seen enough.
+        Err(error) if is_broken_pipe(&*error) => ExitCode::from(141),
         Err(error) => {
             eprintln!("bedfs: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// Tells in one line what was typed wrongly; prints the help if that was asked for.

@@ -22,7 +22,7 @@ use crate::fs::{Fs, Options};
 use crate::fuse::{Adapter, Patience};
 use crate::mountpoint::{self, SOURCE};
 use crate::names::{self, LocalNames};
-use crate::pending::{self, Pending, Stage};
+use crate::pending::{self, Pending, STAGING, Stage};
 use crate::read::Reader;
 use crate::state::{self, State};
 use crate::tree;
@@ -47,9 +47,6 @@ const LOCK_POLL: Duration = Duration::from_millis(50);
 const THREADS: usize = 2;
 
 const DEFAULT_UMASK: u32 = 0o022;
-
-/// The folder of staged files in the account's folder.
-pub const STAGING: &str = "staging";
 
 /// The folder of downloaded offline logs in the account's folder.
 pub const OFFLINE_LOGS: &str = "offline-logs";

@@ -63,6 +63,9 @@ impl Stage {
     }
 }
 
+/// The folder of staged files in the account's folder.
+pub const STAGING: &str = "staging";
+
 /// Everything that is pending, the oldest first. `staging` is where staged bytes are.
 pub fn list(state: &State, staging: &Path) -> Result<Vec<Pending>> {
     let uploads = state.locals()?;

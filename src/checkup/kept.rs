@@ -7,7 +7,8 @@ use std::path::Path;
 use super::Check;
 use super::machine::is_shared;
 use crate::disk;
-use crate::state::{self, Phase, State};
+use crate::pending::{self, STAGING, Stage};
+use crate::state::{self, State};
 use crate::tree::SCRATCH_PREFIX;
 
 /// Bytes that should be free where files are staged: some pictures of the largest kind.
@@ -94,7 +95,7 @@ pub(super) fn state_file(folder: &Path, root: Option<&[String]>) -> Vec<Check> {
         Ok(check) => checks.push(check),
         Err(error) => checks.push(broken(ABOUT, &error)),
     };
-    add(pending(&state));
+    add(uploads(&state, folder));
     add(own_scratch(&state));
     if let Some(root) = root {
         add(own_names(&state).map(|own| foreign(root, &own)));
@@ -110,17 +111,17 @@ fn broken(about: &'static str, error: &state::Error) -> Check {
     Check::failed(about, error.to_string(), mend)
 }
 
-fn pending(state: &State) -> state::Result<Check> {
+fn uploads(state: &State, folder: &Path) -> state::Result<Check> {
     const ABOUT: &str = "uploads";
-    let rows = state.locals()?;
-    let count = |phase: Phase| rows.iter().filter(|row| row.phase == phase).count();
-    let (open, closed, failed) = (count(Phase::Open), count(Phase::Closed), count(Phase::Failed));
-    let deletes = state.deletes()?.len();
+    let all = pending::list(state, &folder.join(STAGING))?;
+    let count = |stages: &[Stage]| all.iter().filter(|one| stages.contains(&one.stage)).count();
+    let waiting = count(&[Stage::Waiting, Stage::Renaming]);
+    let open = count(&[Stage::Open, Stage::Interrupted]);
+    let (deletes, failed) = (count(&[Stage::Deleting]), count(&[Stage::Failed]));
     let seen = format!(
-        "{closed} files wait, {open} are or were being written, {failed} failed; \
-         {deletes} deletes wait"
+        "{waiting} wait, {open} are or were being written, {failed} failed; {deletes} deletes wait"
     );
-    Ok(match (open + closed + deletes, failed) {
+    Ok(match (waiting + open + deletes, failed) {
         (0, 0) => Check::ok(ABOUT, "none waits, none failed"),
         (_, 0) => Check::ok(ABOUT, format!("{seen} (a mount sends them)")),
         _ => Check::warning(ABOUT, seen, "run: bedfs pending"),

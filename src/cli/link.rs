@@ -58,6 +58,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 fn of_path(account: &Account, walk: &mut Walk<'_>, path: &[u8]) -> Result<Linked, Failure> {
     let path = std::str::from_utf8(path).map_err(|_| "the path is not UTF-8")?;
     account.runtime.block_on(async {
+        if path.trim_matches('/').is_empty() {
+            return Err("a folder has no link".into());
+        }
         let mut entry = walk.find(path).await?;
         if entry.picture().is_none() {
             return Err("a folder has no link".into());

@@ -82,6 +82,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     refuse_what_is_gone(args, &logs, &found)?;
     let mut code = if looked.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    if found.is_empty() {
+        eprintln!("bedfs: there are no offline logs of that time");
+        return Ok(code);
+    }
     if args.output.is_none() && args.merge.is_none() {
         list(&found, &logs)?;
         return Ok(code);

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use super::{Failure, Log, mount, one_line, start_log};
 use crate::config::{Config, Wishes};
-use crate::mount::{Plan, STAGING};
-use crate::pending::{self, Pending, Stage};
+use crate::mount::Plan;
+use crate::pending::{self, Pending, STAGING, Stage};
 use crate::staging::StagedFile;
 use crate::state::{self, Lock, RowId, State};
 

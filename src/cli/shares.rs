@@ -23,8 +23,17 @@ pub(super) struct Args {
 #[derive(Debug, clap::Args)]
 pub(super) struct LinkArgs {
     /// Numbers of files in the cloud drive.
-    #[arg(required = true, value_name = "FILEID")]
+    #[arg(required = true, value_name = "FILEID", value_parser = number)]
     ids: Vec<u64>,
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "{text:?} is no number: files of the cloud drive have numbers for IDs (the link of a \
+                 picture in the bed is told by bedfs link)"
+        )
+    })
 }
 
 /// Lists the paid shares.
@@ -42,6 +51,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let rows: Vec<&str> = lines.lines().collect();
         writeln!(out, "[{}]", rows.join(",\n"))?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if shares.is_empty() {
+        eprintln!("bedfs: the account has no paid shares");
     }
     for share in shares.iter() {
         let state = if share.is_expired { "ended" } else { "open" };

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use indicatif::{BinaryBytes, HumanCount};
-use jiff::ToSpan;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
 use serde_json::{Value, json};
 
 use super::account::Account;
@@ -61,6 +62,8 @@ struct Report {
     days: Vec<DaySum>,
     rows: Rows,
     figures: Option<Figures>,
+    /// When the last day was asked for, in seconds since the epoch.
+    as_of: Option<i64>,
     /// Days within the span that were asked for, and that never were.
     seen: usize,
     unseen: usize,
@@ -111,9 +114,11 @@ async fn look(
     let log = TrafficLog::new(account.client.clone(), account.state.clone());
     // First, since it tells the service's clock too.
     let figures = account.client.account().await;
-    let looked = match args.by {
-        By::Hour => log.look_by_hour(tell_progress).await,
-        By::File | By::Day => log.look().await,
+    let looked = match (&figures, args.by) {
+        // Else the log would only be waited for as long again.
+        (Err(error), _) if !error.may_lack_a_right() => Err(error.clone().into()),
+        (_, By::Hour) => log.look_by_hour(tell_progress).await,
+        (_, By::File | By::Day) => log.look().await,
     };
     let to = log.today();
     let from = to.checked_sub(i64::from(args.days - 1).days())?;
@@ -131,7 +136,8 @@ async fn look(
         to,
         days: state.traffic_by_day(from, to)?,
         rows,
-        figures: figures.inspect_err(|error| eprintln!("bedfs: {error}")).ok(),
+        figures: figures.ok(),
+        as_of: state.day_asked(to)?.map(|asked| asked.at),
         seen,
         unseen: usize::from(args.days) - seen,
     };
@@ -229,6 +235,10 @@ impl Report {
         let rows = self.days.iter().map(|day| day.rows).sum();
         let total = BinaryBytes(self.total());
         writeln!(out, "{} to {}: {total} in {} rows", self.from, self.to, HumanCount(rows))?;
+        if let Some(at) = self.as_of.and_then(|at| Timestamp::from_second(at).ok()) {
+            let at = at.to_zoned(TimeZone::system()).strftime("%H:%M");
+            writeln!(out, "as the service told at {at}; its days are those of UTC+8")?;
+        }
         if let Some(figures) = self.figures {
             let left = BinaryBytes(figures.traffic_left);
             match self.days_left() {

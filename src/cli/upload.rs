@@ -126,6 +126,13 @@ impl Printer {
             let got = one_line(&sent.path);
             self.say(&format!("{name}: another picture has this name; it is uploaded as {got}"));
         }
+        let own = Path::new(name).file_name().and_then(|own| own.to_str());
+        if !sent.is_new && own.is_some_and(|own| own != "-" && *own != *sent.entry.name) {
+            let path = one_line(&sent.path);
+            self.say(&format!(
+                "{name}: the same picture is there as {path}; --force uploads it again"
+            ));
+        }
         if sent.entry.picture().is_some_and(|picture| picture.is_rejected()) {
             self.say(&format!("{name}: moderation rejected it, so its link may not work"));
         }

@@ -108,9 +108,15 @@ impl Source {
         }
         match (pattern, &self.name) {
             (Some(pattern), _) => {
-                Ok(pattern.path(&Facts { stem: &stem, extension, md5: self.sum.md5, now }))
+                let facts = Facts { stem: &stem, extension, md5: self.sum.md5, now };
+                let path = pattern.path(&facts);
+                let name = path.rsplit('/').next().unwrap_or_default();
+                // A link is made with the extension of the name.
+                match split(name).1.is_empty() && !extension.is_empty() {
+                    true => Ok(format!("{path}.{extension}")),
+                    false => Ok(path),
+                }
             }
-            // A link is made with the extension of the name.
             (None, Some(name)) if split(name).1.is_empty() && !extension.is_empty() => {
                 Ok(format!("{name}.{extension}"))
             }

@@ -14,7 +14,7 @@ const LARGEST: u64 = 256 << 20;
 pub enum Error {
     #[error("{what} {path}: {source}")]
     Io { what: &'static str, path: PathBuf, source: io::Error },
-    #[error("{0}: not a file of text")]
+    #[error("{0}: it is no file; name the files")]
     NotAFile(PathBuf),
     #[error("{0}: larger than 256 MiB")]
     TooLarge(PathBuf),

@@ -28,8 +28,7 @@ use super::{App, picgo, spool};
 use crate::account::{AccountCache, TrafficLog};
 use crate::api::Client;
 use crate::gallery::{self, Gallery};
-use crate::mount::STAGING;
-use crate::pending;
+use crate::pending::{self, STAGING};
 use crate::post::Order;
 use crate::thumbs::{self, Thumbs};
 use crate::types::FileId;
@@ -179,7 +178,7 @@ async fn upload(
     let answer = match spool::files(form, &app.dir).await {
         Ok(items) => {
             let order = Order { to: wanted.dir, ..app.order.clone() };
-            picgo::send(&app, &order, items).await
+            picgo::send(&app, &order, items, Vec::new()).await
         }
         Err(error) => Answer::refused(error.to_string()),
     };

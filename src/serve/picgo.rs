@@ -41,12 +41,14 @@ pub(super) fn routes() -> Router<Arc<App>> {
 async fn upload(State(app): State<Arc<App>>, request: Request) -> Answer {
     let Ok(_permit) = app.permits.acquire().await else { return Answer::refused("it is ending") };
     let items = match is_form(&request) {
-        true => sent_along(&app, request).await,
+        true => sent_along(&app, request).await.map(|items| (items, Vec::new())),
         false => named(request).await,
     };
     match items {
-        Ok(items) if items.is_empty() => Answer::refused(NO_CLIPBOARD),
-        Ok(items) => send(&app, &app.order, items).await,
+        Ok((items, refused)) if items.is_empty() && refused.is_empty() => {
+            Answer::refused(NO_CLIPBOARD)
+        }
+        Ok((items, refused)) => send(&app, &app.order, items, refused).await,
         Err(message) => Answer::refused(message),
     }
 }
@@ -63,17 +65,17 @@ async fn sent_along(app: &App, request: Request) -> Result<Vec<(String, Item)>, 
     spool::files(form, &app.dir).await.map_err(|error| error.to_string())
 }
 
-/// Pictures on this machine.
-async fn named(request: Request) -> Result<Vec<(String, Item)>, String> {
+/// Pictures on this machine, and why some of them are none.
+async fn named(request: Request) -> Result<(Vec<(String, Item)>, Vec<String>), String> {
     let Paths { list } = words(request).await?;
     if list.len() > MOST_PICTURES {
         return Err(spool::Error::TooMany.to_string());
     }
-    let item = |path: PathBuf| match path.is_absolute() {
-        true => Ok((name(&path), Item::Path(path))),
-        false => Err(format!("{}: it is no path from the root of this machine", path.display())),
-    };
-    list.into_iter().map(item).collect()
+    let (whole, other): (Vec<PathBuf>, Vec<PathBuf>) =
+        list.into_iter().partition(|path| path.is_absolute());
+    let no_path = |path: &PathBuf| format!("{}: say the whole path, from /", path.display());
+    let items = whole.into_iter().map(|path| (name(&path), Item::Path(path)));
+    Ok((items.collect(), other.iter().map(no_path).collect()))
 }
 
 fn name(path: &Path) -> String {
@@ -90,11 +92,13 @@ async fn words<T: DeserializeOwned + Default>(request: Request) -> Result<T, Str
     serde_json::from_slice(&body).map_err(|error| format!("the request is not understood: {error}"))
 }
 
-/// Puts pictures where the order says, and tells what became of them.
-pub(super) async fn send(app: &App, order: &Order, items: Vec<(String, Item)>) -> Answer {
+/// Puts pictures where the order says, and tells what became of them, and of those that were refused.
+pub(super) async fn send(
+    app: &App, order: &Order, items: Vec<(String, Item)>, refused: Vec<String>,
+) -> Answer {
     let (names, items): (Vec<String>, Vec<Item>) = items.into_iter().unzip();
     let mut names = names.into_iter();
-    let (mut full, mut failures) = (Vec::new(), Vec::new());
+    let (mut full, mut failures) = (Vec::new(), refused);
     let tell = |sent: Result<Sent, post::Error>| {
         let name = names.next().unwrap_or_default();
         match sent {

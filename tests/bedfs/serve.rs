@@ -349,3 +349,14 @@ fn a_signal_ends_it_after_what_is_under_way() {
     assert_eq!(answer["result"], json!([server.url("a.png")]));
     assert!(server.child.wait().expect("it ended").success());
 }
+
+#[test]
+fn a_path_that_is_none_keeps_no_other_picture_back() {
+    let server = Server::new();
+    let path = server.local("1.png", &png(1, 900));
+    let answer = server.json("/upload", &json!({ "list": [path, "2.png"] }));
+    assert_eq!(answer["success"], false);
+    assert_eq!(answer["result"], json!([server.url("1.png")]));
+    let message = answer["message"].as_str().expect("a message");
+    assert!(message.contains("2.png: say the whole path"), "{message}");
+}

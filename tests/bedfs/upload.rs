@@ -386,3 +386,27 @@ fn what_moderation_rejected_is_told() {
     assert_eq!(text(&output.stdout).lines().collect::<Vec<_>>(), urls(&mount, &["a.png"]));
     assert!(text(&output.stderr).contains("moderation"), "{}", text(&output.stderr));
 }
+
+#[test]
+fn a_name_without_an_extension_gets_one_and_another_name_is_told() {
+    let mount = bed(|_| {});
+    mount.local("cat.png", &png(1));
+    links(&mount, &["--name", "{name}-of-mine", "cat.png"]);
+    assert_eq!(names(&mount, ""), ["cat-of-mine.png"]);
+    let output = upload(&mount, &["cat.png"]);
+    assert_eq!(text(&output.stdout), format!("{}\n", urls(&mount, &["cat-of-mine.png"])[0]));
+    let said = text(&output.stderr);
+    assert!(said.contains("there as cat-of-mine.png; --force"), "{said}");
+}
+
+#[test]
+fn who_reads_only_the_first_lines_is_no_error() {
+    let mount = bed(|_| {});
+    mount.emulator.put("a.png", &png(1));
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = mount.bedfs("link");
+    let command = command.args(["bed:/a.png", "bed:/a.png"]).stdout(writer);
+    let output = command.output().expect("bedfs runs");
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(141), String::new()));
+}
