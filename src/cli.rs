@@ -11,6 +11,7 @@ mod mount;
 mod options;
 mod pending;
 mod relink;
+mod samples;
 mod serve;
 mod shares;
 mod shell;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use bedfs_emulator::{Emulator, Options};
 
-use super::{Failure, Log, mount, start_log};
+use super::{Failure, Log, mount, samples, start_log};
 use crate::config::{Config, Wishes};
 use crate::mount::Plan;
 use crate::mountpoint;
@@ -36,6 +36,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mountpoint = mountpoint::check_free(&folder)?;
     let emulator = Emulator::start(Options::default())?;
+    samples::put_in(&emulator)?;
     let plan = plan(&emulator, scratch.path(), mountpoint)?;
     let leftovers = crate::mount::run(&plan, || {
         if let Err(error) = welcome(&plan.mountpoint) {

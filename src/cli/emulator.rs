@@ -8,7 +8,7 @@ use std::time::Duration;
 use bedfs_emulator::{Emulator, Options};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Failure;
+use super::{Failure, samples};
 use crate::config::Size;
 
 /// What `bedfs emulator` takes.
@@ -42,6 +42,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let (id, secret) = (options.client_id.clone(), options.client_secret.clone());
     let emulator =
         Emulator::start(options).map_err(|error| format!("listening on {listen}: {error}"))?;
+    samples::put_in(&emulator)?;
     // For `eval`: a shell that reads it is set up to mount.
     println!("export BEDFS_ENDPOINT={}", emulator.base_url());
     println!("export BEDFS_CLIENT_ID={id}");
