@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use crate::command::{pid, unmounted};
 use crate::harness::{BEDFS, attempt, run, text, wait_until};
+use crate::journaled::staged;
 use crate::options::{errno, mounted};
 
 /// Every file below a folder.
@@ -26,6 +27,8 @@ fn secrets_are_in_no_log_no_argument_and_no_file_that_others_can_read() {
     let picture = mount.local("a.jpg", b"bytes");
     run("cp", [&picture, &mount.path]);
     run("cat", [mount.at("a.jpg")]);
+    // What is staged goes some time after its close.
+    wait_until("nothing is staged", || staged(&mount).is_empty());
     let state = mount.dir.path().join("state/bedfs");
     for folder in [state.clone(), state.join("..")] {
         let mode = fs::metadata(&folder).expect("the state").mode() & 0o777;
