@@ -71,7 +71,9 @@ pub struct Answers {
     /// Unknown: the most rows of a page of either log.
     pub log_page: u64,
     /// Seen in the sample of `001`: `total` is 0 beside rows.
-    pub total_lies: bool,
+    pub log_total: LogTotal,
+    /// Unknown: what is said of a page of either log beyond the last.
+    pub log_end: LogEnd,
     /// Unknown: the code with which the logs are refused to who is no developer. None: this account
     /// is one.
     pub no_developer: Option<i64>,
@@ -111,7 +113,8 @@ impl Default for Answers {
             offline_logs: Asked::default(),
             log_reach: LogReach::default(),
             log_page: 100,
-            total_lies: false,
+            log_total: LogTotal::default(),
+            log_end: LogEnd::default(),
             no_developer: None,
         }
     }
@@ -325,4 +328,30 @@ pub enum LogReach {
     DaysElseRefuse,
     /// That many times 24 hours; what is older is left out.
     Hours,
+}
+
+/// What the `total` of a log is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogTotal {
+    /// All rows of the span.
+    #[default]
+    True,
+    /// 0.
+    Zero,
+    /// The rows of this page.
+    OfPage,
+}
+
+/// The answer to a page of a log beyond the last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogEnd {
+    /// An empty list.
+    #[default]
+    Empty,
+    /// No data at all: null.
+    Null,
+    /// Data without a list.
+    NoList,
+    /// The call is refused with code 1.
+    Refused,
 }

@@ -59,8 +59,8 @@ mod wire;
 
 pub use crate::answers::{
     Answers, Asked, Cursor, DeleteFullFolder, DeleteMissing, DuplicateName, EmptyFile, Formats,
-    InstantUpload, ListOrder, LogReach, MkdirName, MoveFolder, MoveToRoot, RangeAnswer, Redirect,
-    ReuseFileId, SameBytes, SelfUrl, Validator,
+    InstantUpload, ListOrder, LogEnd, LogReach, LogTotal, MkdirName, MoveFolder, MoveToRoot,
+    RangeAnswer, Redirect, ReuseFileId, SameBytes, SelfUrl, Validator,
 };
 pub use crate::emulator::Emulator;
 pub use crate::fault::{Fault, FaultKind};

@@ -1,6 +1,6 @@
 //! The figures of the account: how much space and direct-link traffic it has, asked for now and then.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
@@ -15,6 +15,8 @@ const FRESH: Duration = Duration::from_secs(10);
 pub struct AccountCache {
     client: Client,
     known: Mutex<Option<(Instant, Account)>>,
+    /// The last failure, which serves for as long as an answer.
+    failed: Mutex<Option<(Instant, api::Error)>>,
     /// One asks, the others wait for its answer.
     asking: Semaphore,
 }
@@ -25,6 +27,7 @@ impl AccountCache {
         Self {
             client,
             known: Mutex::new(known.map(|account| (Instant::now(), account))),
+            failed: Mutex::default(),
             asking: Semaphore::new(1),
         }
     }
@@ -53,12 +56,23 @@ impl AccountCache {
         }
     }
 
+    fn failed(&self) -> MutexGuard<'_, Option<(Instant, api::Error)>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Who calls it has the turn.
     async fn ask(&self) -> Result<Account, api::Error> {
         if let Some(account) = self.fresh() {
             return Ok(account);
         }
-        let account = api::in_background(self.client.account()).await?;
+        if let Some((at, error)) = &*self.failed()
+            && at.elapsed() < FRESH
+        {
+            return Err(error.clone());
+        }
+        let asked = api::in_background(self.client.account()).await;
+        *self.failed() = asked.as_ref().err().map(|error| (Instant::now(), error.clone()));
+        let account = asked?;
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
             Some((Instant::now(), account));
         Ok(account)

@@ -23,8 +23,9 @@ const REACH: SignedDuration = SignedDuration::from_hours(30 * 24 - 1);
 /// How long a list serves, and how long an address of it.
 const FRESH: Duration = Duration::from_secs(600);
 
-/// What every gzip file begins with.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// How long one may take to come, and how large one may be of which no size is told, in bytes.
+const PATIENCE: Duration = Duration::from_secs(600);
+const LARGEST: u64 = 1 << 30;
 
 /// The offline logs of an account.
 pub struct OfflineLogs {
@@ -32,8 +33,9 @@ pub struct OfflineLogs {
     state: Arc<State>,
     /// Where downloaded ones are.
     dir: PathBuf,
-    /// One lists or downloads at a time.
-    turn: Semaphore,
+    /// One lists, the others wait for the list; one downloads at a time.
+    listing: Semaphore,
+    fetching: Semaphore,
     listed: Mutex<Listed>,
     refusal: Refusal,
 }
@@ -49,8 +51,9 @@ struct Listed {
 impl OfflineLogs {
     /// The logs, with downloaded ones in the folder `dir`, which is made when there is one.
     pub fn new(client: Client, state: Arc<State>, dir: PathBuf) -> Self {
-        let (turn, listed, refusal) = (Semaphore::new(1), Mutex::default(), Refusal::default());
-        Self { client, state, dir, turn, listed, refusal }
+        let (listing, fetching) = (Semaphore::new(1), Semaphore::new(1));
+        let (listed, refusal) = (Mutex::default(), Refusal::default());
+        Self { client, state, dir, listing, fetching, listed, refusal }
     }
 
     fn listed(&self) -> MutexGuard<'_, Listed> {
@@ -69,8 +72,12 @@ impl OfflineLogs {
 
     /// Lists those of the last thirty days, unless that was done a short time ago.
     pub async fn look(&self) -> Result<(), Error> {
-        let _turn = self.turn.acquire().await.expect("the semaphore is never closed");
-        if self.listed().at.is_some_and(|at| at.elapsed() < FRESH) {
+        let is_fresh = || self.listed().at.is_some_and(|at| at.elapsed() < FRESH);
+        if is_fresh() {
+            return Ok(());
+        }
+        let _turn = self.listing.acquire().await.expect("the semaphore is never closed");
+        if is_fresh() {
             return Ok(());
         }
         let now = self.now();
@@ -108,7 +115,10 @@ impl OfflineLogs {
     /// Brings a log here if it is not, and tells where it is.
     pub async fn fetch(&self, log: &KnownLog) -> Result<PathBuf, Error> {
         let path = self.path(log);
-        let _turn = self.turn.acquire().await.expect("the semaphore is never closed");
+        if path.exists() {
+            return Ok(path);
+        }
+        let _turn = self.fetching.acquire().await.expect("the semaphore is never closed");
         if path.exists() {
             return Ok(path);
         }
@@ -137,28 +147,46 @@ impl OfflineLogs {
             what: format!("keeping the offline log {}", path.display()),
             cause: error.to_string(),
         };
-        let mut download = self.client.download(url, None).await?;
         // A named temporary file has mode 0600.
         let mut file =
             tempfile::Builder::new().prefix(".log").tempfile_in(&self.dir).map_err(failed)?;
-        let mut head: Vec<u8> = Vec::new();
-        let mut size = 0;
-        while let Some(chunk) = download.chunk().await? {
-            head.extend(chunk.iter().take(GZIP.len() - head.len()));
-            size += chunk.len() as u64;
-            file.write_all(&chunk).map_err(failed)?;
-        }
+        let coming = self.client.download_packed(url);
+        let whole = async {
+            let mut download = coming.await?;
+            let mut size = 0;
+            while let Some(chunk) = download.chunk().await? {
+                size += chunk.len() as u64;
+                if size > if log.size > 0 { log.size } else { LARGEST } {
+                    return Err(not_the_log(log, "more came than was listed"));
+                }
+                file.write_all(&chunk).map_err(failed)?;
+            }
+            Ok(size)
+        };
+        let whole = tokio::time::timeout(PATIENCE, whole).await;
+        let size = whole.unwrap_or_else(|_| Err(not_the_log(log, "it comes too slowly")))?;
         if log.size > 0 && size != log.size {
             let why = format!("{size} bytes came, {} were listed", log.size);
             return Err(not_the_log(log, why));
         }
-        if head != GZIP {
-            return Err(not_the_log(log, "what came is no gzip file"));
-        }
         file.as_file().sync_data().map_err(failed)?;
+        let (file, unpacked) = tokio::task::spawn_blocking(move || {
+            let unpacked = unpack(file.path());
+            (file, unpacked)
+        })
+        .await
+        .map_err(|error| failed(std::io::Error::other(error)))?;
+        unpacked
+            .map_err(|error| not_the_log(log, format!("what came is no gzip file: {error}")))?;
         file.persist(path).map_err(|error| failed(error.error))?;
         Ok(())
     }
+}
+
+/// Unpacks a log for nobody: its checksums are at its end.
+fn unpack(path: &Path) -> std::io::Result<u64> {
+    let packed = std::io::BufReader::new(std::fs::File::open(path)?);
+    std::io::copy(&mut flate2::bufread::MultiGzDecoder::new(packed), &mut std::io::sink())
 }
 
 /// The error of a log that is not what was listed.

@@ -47,3 +47,31 @@ impl Refusal {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How long a service that failed is left alone by those who only look.
+const PAUSED: Duration = Duration::from_secs(60);
+
+/// The last failure: who looks at many things hears of it again, and does not wait for each as long.
+#[derive(Default)]
+pub(super) struct Pause(Mutex<Option<(Instant, Error)>>);
+
+impl Pause {
+    /// Notes a failure.
+    pub(super) fn note(&self, error: Error) -> Error {
+        *self.last() = Some((Instant::now(), error.clone()));
+        error
+    }
+
+    /// An error while the last failure is new.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let last = self.last();
+        match last.as_ref().filter(|(at, _)| at.elapsed() < PAUSED) {
+            Some((_, error)) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<(Instant, Error)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

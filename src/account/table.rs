@@ -59,7 +59,7 @@ impl<W: Write> Table<W> {
 
 /// The text with an apostrophe before what a spreadsheet would compute.
 fn harmless(text: &str) -> std::borrow::Cow<'_, str> {
-    match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+    match text.trim_start().starts_with(['=', '+', '-', '@']) || text.starts_with(['\t', '\r']) {
         true => format!("'{text}").into(),
         false => text.into(),
     }

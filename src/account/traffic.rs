@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use tokio::sync::Semaphore;
 
-use super::refusal::Refusal;
+use super::refusal::{Pause, Refusal};
 use super::{Error, SERVICE_ZONE};
 use crate::api::{self, Client};
 use crate::state::State;
@@ -34,12 +34,19 @@ pub struct TrafficLog {
     /// One asks, the others wait for its answer.
     asking: Semaphore,
     refusal: Refusal,
+    pause: Pause,
 }
 
 impl TrafficLog {
     /// The log, with its archive in this state file.
     pub fn new(client: Client, state: Arc<State>) -> Self {
-        Self { client, state, asking: Semaphore::new(1), refusal: Refusal::default() }
+        Self {
+            client,
+            state,
+            asking: Semaphore::new(1),
+            refusal: Refusal::default(),
+            pause: Pause::default(),
+        }
     }
 
     /// The service's today. Until it has answered once this machine's clock is believed.
@@ -52,10 +59,10 @@ impl TrafficLog {
         Timestamp::now().checked_add(ahead).unwrap_or(Timestamp::MAX)
     }
 
-    /// The days that the service tells, the newest first.
-    pub fn reach(&self) -> impl Iterator<Item = Date> + use<> {
+    /// The days that the service tells, the oldest first: it is the next to be forgotten.
+    pub fn reach(&self) -> impl DoubleEndedIterator<Item = Date> + use<> {
         let today = self.today();
-        (0..REACH).filter_map(move |back| today.checked_sub(back.days()).ok())
+        (0..REACH).rev().filter_map(move |back| today.checked_sub(back.days()).ok())
     }
 
     /// Whether the service refused to tell it the last time.
@@ -83,17 +90,20 @@ impl TrafficLog {
     pub async fn archive(&self) -> Result<(), Error> {
         api::in_background(async {
             self.learn_clock().await?;
-            self.ask(self.reach().skip(1).collect()).await
+            let today = self.today();
+            self.ask(self.reach().filter(|day| *day < today).collect()).await
         })
         .await
     }
 
     /// Any answer tells the service's clock, and with it which day it is there.
     async fn learn_clock(&self) -> Result<(), Error> {
-        if self.client.clock().is_none() {
-            self.client.account().await?;
+        if self.client.clock().is_some() {
+            return Ok(());
         }
-        Ok(())
+        self.pause.check()?;
+        let asked = self.client.account().await;
+        asked.map(drop).map_err(|error| self.pause.note(error.into()))
     }
 
     /// Archives what is due, for as long as the mount lives.
@@ -112,11 +122,36 @@ impl TrafficLog {
             return Ok(());
         }
         let _turn = self.asking.acquire().await.expect("the semaphore is never closed");
+        self.refusal.check()?;
+        self.pause.check()?;
+        let (mut refused, mut garbled, mut is_told) = (Vec::new(), None, false);
         for day in days {
-            if self.is_due(day)? {
-                self.refusal.check()?;
-                self.ask_day(day).await?;
+            if !self.is_due(day)? {
+                continue;
             }
+            match self.ask_day(day).await {
+                Ok(()) => is_told = true,
+                Err(Error::Api(error)) if error.may_lack_a_right() => refused.push((day, error)),
+                // What is wrong with one day need not be wrong with the next.
+                Err(Error::Api(error @ api::Error::Garbled { .. })) => garbled = Some(error),
+                Err(error) => return Err(self.pause.note(error)),
+            }
+        }
+        self.settle_refused(refused, is_told)?;
+        garbled.map_or(Ok(()), |error| Err(self.pause.note(error.into())))
+    }
+
+    /// A refusal is one of the account, unless another day is told: then the service's three days are
+    /// shorter than ours.
+    fn settle_refused(&self, refused: Vec<(Date, api::Error)>, is_told: bool) -> Result<(), Error> {
+        let now = self.now().as_second();
+        let is_told = is_told || self.state.day_asked(self.today())?.is_some();
+        for (day, error) in refused {
+            if !is_told || day == self.today() {
+                return Err(self.refusal.note(error));
+            }
+            tracing::debug!("{day} is told no more: {error}");
+            self.state.asked_for_day(day, now, false)?;
         }
         Ok(())
     }
@@ -137,30 +172,12 @@ impl TrafficLog {
         let now = self.now();
         let (first, last) = bounds(day);
         let mut pages = self.client.traffic(first, last);
-        loop {
-            match pages.next().await {
-                Ok(Some(rows)) => self.state.keep_traffic(day, None, &rows)?,
-                Ok(None) => break,
-                Err(error) => return self.not_told(day, error),
-            }
+        while let Some(rows) = pages.next().await? {
+            self.state.keep_traffic(day, None, &rows)?;
         }
         self.refusal.forget();
         let is_whole = now.duration_since(last) >= LATE;
         Ok(self.state.asked_for_day(day, now.as_second(), is_whole)?)
-    }
-
-    /// A refusal is one of the account, unless a newer day was told: then the service's three days
-    /// are shorter than ours.
-    fn not_told(&self, day: Date, error: api::Error) -> Result<(), Error> {
-        if !error.may_lack_a_right() {
-            return Err(error.into());
-        }
-        let now = self.now();
-        if day < self.today() && self.state.day_asked(self.today())?.is_some() {
-            tracing::debug!("{day} is told no more: {error}");
-            return Ok(self.state.asked_for_day(day, now.as_second(), false)?);
-        }
-        Err(self.refusal.note(error))
     }
 
     /// Learns of the rows within reach in which hour they are, by asking hour by hour. `told` hears

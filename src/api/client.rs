@@ -267,14 +267,23 @@ impl Client {
     ///
     /// One try. The server may answer a range with the whole: [`Download::first`] tells.
     pub async fn download(&self, url: &str, range: Option<(u64, u64)>) -> Result<Download, Error> {
+        Download::begin(self.way(false), url, range).await
+    }
+
+    /// Begins to read a file that is packed with gzip, as it is. Some hosts call that its encoding.
+    pub async fn download_packed(&self, url: &str) -> Result<Download, Error> {
+        Download::begin(self.way(true), url, None).await
+    }
+
+    fn way(&self, takes_packed: bool) -> Way<'_> {
         let sender = &self.shared.sender;
-        let way = Way {
+        Way {
             http: &sender.http.foreign,
             hosts: &sender.http.hosts,
             longest: sender.attempt_timeout,
             pulse: sender.pulse.clone(),
-        };
-        Download::begin(way, url, range).await
+            takes_packed,
+        }
     }
 
     /// How far the service's clock is ahead of this machine's, to the second; `None` until an answer

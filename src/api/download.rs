@@ -72,6 +72,8 @@ pub(super) struct Way<'a> {
     /// How long nothing may come, whatever the host is used to.
     pub(super) longest: Duration,
     pub(super) pulse: Pulse,
+    /// Whether bytes that are packed may be called so by the host.
+    pub(super) takes_packed: bool,
 }
 
 impl Download {
@@ -104,7 +106,9 @@ impl Download {
         let status = response.status();
         let garbled = |cause: &str| Error::Garbled { what: what.clone(), cause: cause.to_owned() };
         let encoding = response.headers().get(CONTENT_ENCODING);
-        if encoding.is_some_and(|encoding| encoding.as_bytes() != b"identity") {
+        let is_fine =
+            |encoding: &[u8]| encoding == b"identity" || (way.takes_packed && encoding == b"gzip");
+        if encoding.is_some_and(|encoding| !is_fine(encoding.as_bytes())) {
             return Err(garbled("the bytes come encoded, which was not asked for"));
         }
         let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());

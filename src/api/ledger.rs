@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::client::Client;
 use super::endpoint::Endpoint;
 use super::error::Error;
-use super::numbered::{Numbered, NumberedPage, PAGE};
+use super::numbered::{Numbered, PAGE};
 use super::send::Call;
 use super::tolerant;
 use super::wire::{Garbage, SERVICE_HOURS, seconds};
@@ -29,18 +29,20 @@ impl TrafficPages {
     /// nothing more is to be asked for.
     pub async fn next(&mut self) -> Result<Option<Vec<TrafficRow>>, Error> {
         let Some(number) = self.pages.next() else { return Ok(None) };
-        let number = number.to_string();
-        let size = PAGE.to_string();
+        let (page, size) = (number.to_string(), PAGE.to_string());
         let query = [
-            ("pageNum", &*number),
+            ("pageNum", &*page),
             ("pageSize", &*size),
             ("startTime", &*self.from),
             ("endTime", &*self.to),
         ];
         let about = format!("from {} to {}", self.from, self.to);
         let call = Call::get(Endpoint::TrafficLog, &about, &query);
-        let page = self.client.send(&call, TrafficAnswer::read).await?;
-        Ok(Some(self.pages.add(page, |row| &row.unique_id)))
+        match self.client.send(&call, |answer| TrafficAnswer::read(answer, number)).await {
+            Ok(rows) => Ok(Some(self.pages.add(rows, |row| &row.unique_id))),
+            Err(error) if self.pages.ends_with(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -71,32 +73,29 @@ impl Client {
         while let Some(page_num) = pages.next() {
             let request =
                 OfflineRequest { start_hour: &from, end_hour: &to, page_num, page_size: PAGE };
-            let page = self.offline_page(&request).await?;
-            logs.extend(pages.add(page, |log| &log.id));
+            match self.offline_page(&request).await {
+                Ok(page) => logs.extend(pages.add(page, |log| &log.id)),
+                Err(error) if pages.ends_with(&error) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(logs)
     }
 
     /// One page, by the way that the service is known to hear, else by the one and then the other.
     ///
-    /// Who does not hear the query refuses, or finds nothing: so nothing found settles nothing.
-    async fn offline_page(
-        &self, request: &OfflineRequest<'_>,
-    ) -> Result<NumberedPage<OfflineLog>, Error> {
+    /// Who does not hear the query refuses, fails, or finds nothing: so nothing found settles nothing.
+    async fn offline_page(&self, request: &OfflineRequest<'_>) -> Result<Vec<OfflineLog>, Error> {
         if let Some(way) = self.offline_way() {
             return self.offline_page_by(way, request).await;
         }
         let by_query = self.offline_page_by(AskedBy::Query, request).await;
-        match &by_query {
-            Ok(page) if !page.rows.is_empty() => {
-                self.learn_offline_way(AskedBy::Query);
-                return by_query;
-            }
-            Ok(_) | Err(Error::Refused { .. } | Error::Status { status: 400..=499, .. }) => {}
-            Err(_) => return by_query,
+        if by_query.as_ref().is_ok_and(|page| !page.is_empty()) {
+            self.learn_offline_way(AskedBy::Query);
+            return by_query;
         }
         match self.offline_page_by(AskedBy::Body, request).await {
-            Ok(page) if !page.rows.is_empty() || by_query.is_err() => {
+            Ok(page) if !page.is_empty() || by_query.is_err() => {
                 self.learn_offline_way(AskedBy::Body);
                 Ok(page)
             }
@@ -106,7 +105,7 @@ impl Client {
 
     async fn offline_page_by(
         &self, way: AskedBy, request: &OfflineRequest<'_>,
-    ) -> Result<NumberedPage<OfflineLog>, Error> {
+    ) -> Result<Vec<OfflineLog>, Error> {
         let about = format!("from {} to {}", request.start_hour, request.end_hour);
         let (number, size) = (request.page_num.to_string(), request.page_size.to_string());
         let query = [
@@ -119,7 +118,7 @@ impl Client {
             AskedBy::Query => Call::get(Endpoint::OfflineLogs, &about, &query),
             AskedBy::Body => Call::post(Endpoint::OfflineLogs, &about, request),
         };
-        self.send(&call, OfflineAnswer::read).await
+        self.send(&call, |answer| OfflineAnswer::read(answer, request.page_num)).await
     }
 
     /// The direct link of a file of the cloud drive, by its number.
@@ -157,12 +156,19 @@ fn spell(at: Timestamp, pattern: &str) -> String {
         .to_string()
 }
 
+/// The list of a page. Of the first page it must be there, if only as `null`: an answer without it is
+/// garbage, and not a day without rows. Beyond the end some services leave it out.
+fn list_of<T>(list: Option<Vec<T>>, page: u32) -> Result<Vec<T>, Garbage> {
+    match list {
+        None if page == 1 => Err(Garbage::field("list")),
+        list => Ok(list.unwrap_or_default()),
+    }
+}
+
 #[derive(Deserialize)]
 struct TrafficAnswer {
-    #[serde(deserialize_with = "tolerant::list")]
-    list: Vec<TrafficWire>,
-    #[serde(default, deserialize_with = "tolerant::any_count")]
-    total: Option<u64>,
+    #[serde(default, deserialize_with = "tolerant::some_list")]
+    list: Option<Vec<TrafficWire>>,
 }
 
 #[derive(Deserialize)]
@@ -184,7 +190,9 @@ struct TrafficWire {
 }
 
 impl TrafficAnswer {
-    fn read(self) -> Result<NumberedPage<TrafficRow>, Garbage> {
+    /// `null` for all of it is a page without rows.
+    fn read(answer: Option<Self>, page: u32) -> Result<Vec<TrafficRow>, Garbage> {
+        let Some(answer) = answer else { return Ok(Vec::new()) };
         let row = |row: TrafficWire| {
             Ok(TrafficRow {
                 // A cost that cannot be read is not a cost of nothing.
@@ -197,8 +205,7 @@ impl TrafficAnswer {
                 source: row.source,
             })
         };
-        let rows = self.list.into_iter().map(row).collect::<Result<_, _>>()?;
-        Ok(NumberedPage { rows, total: self.total.unwrap_or_default() })
+        list_of(answer.list, page)?.into_iter().map(row).collect()
     }
 }
 
@@ -219,10 +226,8 @@ struct OfflineRequest<'a> {
 
 #[derive(Deserialize)]
 struct OfflineAnswer {
-    #[serde(deserialize_with = "tolerant::list")]
-    list: Vec<OfflineWire>,
-    #[serde(default, deserialize_with = "tolerant::any_count")]
-    total: Option<u64>,
+    #[serde(default, deserialize_with = "tolerant::some_list")]
+    list: Option<Vec<OfflineWire>>,
 }
 
 #[derive(Deserialize)]
@@ -240,7 +245,9 @@ struct OfflineWire {
 }
 
 impl OfflineAnswer {
-    fn read(self) -> Result<NumberedPage<OfflineLog>, Garbage> {
+    /// `null` for all of it is a page without rows.
+    fn read(answer: Option<Self>, page: u32) -> Result<Vec<OfflineLog>, Garbage> {
+        let Some(answer) = answer else { return Ok(Vec::new()) };
         let row = |row: OfflineWire| {
             let hour = hour(&row.range).or_else(|| hour_of_name(&row.name));
             Ok(OfflineLog {
@@ -251,8 +258,7 @@ impl OfflineAnswer {
                 url: row.url,
             })
         };
-        let rows = self.list.into_iter().map(row).collect::<Result<_, _>>()?;
-        Ok(NumberedPage { rows, total: self.total.unwrap_or_default() })
+        list_of(answer.list, page)?.into_iter().map(row).collect()
     }
 }
 
@@ -284,7 +290,8 @@ struct LinkAnswer {
 
 #[derive(Deserialize)]
 struct SharesAnswer {
-    #[serde(rename = "lastShareId", deserialize_with = "tolerant::required_text")]
+    /// Nothing where nothing follows.
+    #[serde(rename = "lastShareId", default, deserialize_with = "tolerant::any_text")]
     last: String,
     #[serde(rename = "shareList", deserialize_with = "tolerant::list")]
     list: Vec<Value>,

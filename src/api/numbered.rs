@@ -2,6 +2,10 @@
 
 use std::collections::HashSet;
 
+use md5::{Digest, Md5 as Hasher};
+
+use super::error::Error;
+
 /// Rows of a page. No document names a maximum but that of shares (`004`: 100).
 pub(super) const PAGE: usize = 100;
 
@@ -10,21 +14,15 @@ const MOST_PAGES: u32 = 20_000;
 
 /// Pages of numbered rows, from the first to the last.
 ///
-/// What a page is short of says nothing: services give fewer rows than were asked for, `total` may
-/// be 0 beside rows (the sample of `001`), and rows that come in meanwhile push others to the next
-/// page. So the end is a page with nothing new, or a short one when as many came as there are.
+/// Neither a short page nor `total` says anything: services give fewer rows than were asked for, `total`
+/// may be 0 beside rows (the sample of `001`), and rows that come in meanwhile push others to the next
+/// page. So the end is a page with nothing new.
 #[derive(Default)]
 pub(super) struct Numbered {
-    seen: HashSet<String>,
+    /// Sums of the IDs: 16 bytes each, however long the IDs are.
+    seen: HashSet<[u8; 16]>,
     page: u32,
     is_over: bool,
-}
-
-/// A page of numbered rows.
-pub(super) struct NumberedPage<T> {
-    pub(super) rows: Vec<T>,
-    /// How many there are in all, as far as the service tells; it may lie.
-    pub(super) total: u64,
 }
 
 impl Numbered {
@@ -35,13 +33,19 @@ impl Numbered {
     }
 
     /// The rows of the page that no page before had.
-    pub(super) fn add<T>(&mut self, page: NumberedPage<T>, id: impl Fn(&T) -> &str) -> Vec<T> {
-        let NumberedPage { mut rows, total } = page;
-        let is_short = rows.len() < PAGE;
-        rows.retain(|row| self.seen.insert(id(row).to_owned()));
-        let has_all = is_short && total > 0 && self.seen.len() as u64 >= total;
-        self.is_over = rows.is_empty() || has_all;
+    pub(super) fn add<T>(&mut self, mut rows: Vec<T>, id: impl Fn(&T) -> &str) -> Vec<T> {
+        rows.retain(|row| self.seen.insert(Hasher::digest(id(row)).into()));
+        self.is_over = rows.is_empty();
         rows
+    }
+
+    /// Whether an answer about the page is the end: some refuse a page beyond the last one.
+    pub(super) fn ends_with(&mut self, error: &Error) -> bool {
+        let is_refused = error.may_lack_a_right()
+            || error.is_not_found()
+            || matches!(error, Error::Status { status: 400..=499, .. });
+        self.is_over = self.page > 1 && is_refused;
+        self.is_over
     }
 }
 
@@ -49,23 +53,34 @@ impl Numbered {
 mod tests {
     use super::*;
 
-    fn walk(pages: &[(&[&str], u64)]) -> Vec<String> {
+    fn walk(pages: &[&[&str]]) -> Vec<String> {
         let mut numbered = Numbered::default();
         let mut all = Vec::new();
         while let Some(number) = numbered.next() {
-            let (rows, total) = pages.get(number as usize - 1).copied().unwrap_or((&[], 0));
+            let rows = pages.get(number as usize - 1).copied().unwrap_or_default();
             let rows = rows.iter().map(|row| (*row).to_owned()).collect();
-            all.extend(numbered.add(NumberedPage { rows, total }, |row| row));
+            all.extend(numbered.add(rows, |row: &String| row));
         }
         all
     }
 
     #[test]
     fn pages_end_where_nothing_new_comes() {
-        assert_eq!(walk(&[(&["a", "b"], 2), (&["c"], 2)]), ["a", "b"]);
-        assert_eq!(walk(&[(&["a", "b"], 0), (&["c"], 0)]), ["a", "b", "c"]);
-        assert_eq!(walk(&[(&["a"], 2), (&["a", "b"], 3), (&["c"], 3)]), ["a", "b", "c"]);
+        assert_eq!(walk(&[&["a", "b"], &["c"]]), ["a", "b", "c"]);
+        assert_eq!(walk(&[&["a"], &["a", "b"], &["c"]]), ["a", "b", "c"]);
         // Who knows no pages gives the same again and again.
-        assert_eq!(walk(&[(&["a"], 0), (&["a"], 0), (&["b"], 0)]), ["a"]);
+        assert_eq!(walk(&[&["a"], &["a"], &["b"]]), ["a"]);
+    }
+
+    #[test]
+    fn a_refusal_of_a_page_beyond_the_last_is_the_end() {
+        let refusal = Error::Status { what: "x".into(), host: "h".into(), status: 400 };
+        let mut numbered = Numbered::default();
+        numbered.next();
+        assert!(!numbered.ends_with(&refusal), "of the first page it is an error");
+        numbered.add(vec!["a"], |row| row);
+        numbered.next();
+        assert!(numbered.ends_with(&refusal));
+        assert_eq!(numbered.next(), None);
     }
 }

@@ -226,7 +226,7 @@ impl Sender {
             secrets: &secrets,
         })?;
         let garbled = |why: String| Failure::new(FailureKind::Garbled, scrub(&why, &secrets));
-        let is_object = data.is_object();
+        let is_object = data.is_object() || data.is_null();
         let answer = A::deserialize(data).map_err(|error| {
             // Of anything but an object the error would quote the value, which may be a secret.
             let why = is_object.then(|| error.to_string());

@@ -91,6 +91,15 @@ where
     }
 }
 
+/// A list that may be missing; `null` is the empty one.
+pub(super) fn some_list<'de, T, D>(from: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    T: DeserializeOwned,
+    D: Deserializer<'de>,
+{
+    list(from).map(Some)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -97,8 +97,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if let Some(dir) = &args.output {
         kept.iter().try_for_each(|(log, path)| copy(log, path, dir))?;
     }
-    if let Some(file) = &args.merge {
-        merge::merge(&kept, file)?;
+    if let Some(file) = &args.merge
+        && !merge::merge(&kept, file)?
+    {
+        code = ExitCode::FAILURE;
     }
     Ok(code)
 }

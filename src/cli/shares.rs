@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         writeln!(
             out,
             "{}  {:<5}  price {}, earned {}, {} looked, {} downloaded, {} saved  {}",
-            share.url(),
+            one_line(&share.url()),
             state,
             one_line(&share.price),
             one_line(&share.earned),

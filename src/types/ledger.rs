@@ -1,5 +1,10 @@
 //! What the service writes down of an account: rows of traffic, logs of hours, paid shares.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What stands in an address as it is.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
 /// A row of the direct-link traffic log (`000`). No row tells its time: only what was asked for does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrafficRow {
@@ -87,7 +92,7 @@ pub struct PaidShare {
 impl PaidShare {
     /// The page of the share (`004`: "请将分享码拼接至 <https://www.123pan.com/ps/> 后面访问").
     pub fn url(&self) -> String {
-        format!("https://www.123pan.com/ps/{}", self.key)
+        format!("https://www.123pan.com/ps/{}", utf8_percent_encode(&self.key, PLAIN))
     }
 }
 

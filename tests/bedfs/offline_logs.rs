@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::process::Output;
 
-use bedfs_emulator::{Answers, Asked, Fault, FaultKind, Options};
+use bedfs_emulator::{Answers, Asked, Fault, FaultKind, LogEnd, LogTotal, Options};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::tz::Offset;
@@ -41,14 +41,19 @@ fn must(output: &Output) -> String {
 #[test]
 fn they_are_listed_however_the_service_wants_to_be_asked() {
     for asked in [Asked::Query, Asked::Body, Asked::Either] {
-        for (total_lies, log_page) in [(false, 100), (true, 100), (true, 2)] {
+        for (log_total, log_page, log_end) in [
+            (LogTotal::True, 100, LogEnd::Empty),
+            (LogTotal::Zero, 100, LogEnd::Null),
+            (LogTotal::OfPage, 2, LogEnd::Refused),
+        ] {
             let mount = unmounted();
             mount.emulator.change(|options| {
                 options.answers = Answers {
                     offline_logs: asked,
-                    total_lies,
+                    log_total,
+                    log_end,
                     log_page,
-                    numbers_as_strings: total_lies,
+                    numbers_as_strings: log_total == LogTotal::Zero,
                     ..Answers::default()
                 };
             });
@@ -99,7 +104,9 @@ fn they_are_downloaded_into_a_folder_and_merged_in_the_order_of_time() {
     let first = format!("{}{}", line(2, 5, "early"), &late);
     // Without an end of its last line, and not in order.
     let second = format!("{}{}", line(2, 50, "last"), line(2, 20, "middle").trim_end());
-    mount.emulator.add_offline_log(&spelled(1), "b.gz", &packed(&line(1, 1, "newest")));
+    // A line of the hour before, which was written down late.
+    let newest = format!("{}{}", line(2, 59, "stray"), line(1, 1, "newest"));
+    mount.emulator.add_offline_log(&spelled(1), "b.gz", &packed(&newest));
     mount.emulator.add_offline_log(&spelled(2), "a.gz", &packed(&first));
     mount.emulator.add_offline_log(&spelled(2), "a.gz", &packed(&second));
     let dir = mount.dir.path().join("logs");
@@ -116,9 +123,9 @@ fn they_are_downloaded_into_a_folder_and_merged_in_the_order_of_time() {
         .lines()
         .map(|line| line.split("GET /").nth(1).expect("a line").split('"').next().expect("").into())
         .collect();
-    assert_eq!(order, ["early", "middle", "late", "last", "newest"]);
+    assert_eq!(order, ["early", "middle", "late", "last", "stray", "newest"]);
     let printed = must(&logs(&mount, &["--merge", "-", "--from", &spelled(1)]));
-    assert_eq!(printed, line(1, 1, "newest"));
+    assert_eq!(printed, newest);
     assert_eq!(mount.emulator.count("offline-log"), 3, "what is here is not fetched again");
 }
 
@@ -142,7 +149,8 @@ fn what_is_cut_off_expired_or_no_log_is_not_kept() {
     must(&download());
     let place = dir.join(hour(2, "%Y-%m-%d")).join(format!("{}-1.gz", hour(2, "%H")));
     assert_eq!(fs::read(place).expect("there"), log);
-    mount.emulator.add_offline_log(&spelled(1), "b.gz", b"<html>busy</html>");
+    let cut = packed("another line\n");
+    mount.emulator.add_offline_log(&spelled(1), "b.gz", &cut[..cut.len() - 3]);
     let output = download();
     assert!(text(&output.stderr).contains("no gzip file"), "{}", text(&output.stderr));
     assert!(!output.status.success());

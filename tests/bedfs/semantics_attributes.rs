@@ -11,7 +11,7 @@ use bedfs_emulator::{Answers, Options, SelfUrl};
 use crate::harness::{Mount, attempt, fast, run, text, wait_until, xattr};
 use crate::semantics::{bed, bed_with, errno, names, no_violations, python, refresh};
 
-const OF_FILES: [&str; 12] = [
+const OF_FILES: [&str; 13] = [
     "cached",
     "created",
     "download_url",
@@ -23,10 +23,21 @@ const OF_FILES: [&str; 12] = [
     "state",
     "status",
     "traffic",
+    "traffic_3d",
     "url",
 ];
 
-const CONTROL: [&str; 3] = ["moved.csv", "pending.json", "status.json"];
+const CONTROL: [&str; 9] = [
+    "account.json",
+    "links.csv",
+    "metrics",
+    "moved.csv",
+    "offline-logs",
+    "pending.json",
+    "shares",
+    "status.json",
+    "traffic",
+];
 
 /// The attributes that `getfattr -d` finds.
 fn listed(path: &Path) -> Vec<String> {

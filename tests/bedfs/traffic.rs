@@ -5,7 +5,9 @@ use std::fs;
 use std::process::Output;
 use std::time::Duration;
 
-use bedfs_emulator::{Answers, Emulator, Fault, FaultKind, LogReach, Options, TrafficEntry};
+use bedfs_emulator::{
+    Answers, Emulator, Fault, FaultKind, LogEnd, LogReach, LogTotal, Options, TrafficEntry,
+};
 use jiff::tz::Offset;
 use jiff::{Timestamp, ToSpan};
 use serde_json::Value;
@@ -67,10 +69,10 @@ fn every_page_of_a_day_is_asked_for_once() {
     let rows = told["rows"].as_array().expect("rows");
     let days: Vec<_> = rows.iter().map(|row| row["time"].as_str().expect("a day")).collect();
     assert_eq!(days, [day(2), day(1)]);
-    // Today, three pages of yesterday, and two of the day before: a full page may not be the last.
-    assert_eq!(calls(&mount), 1 + 3 + 2);
+    // Only a page without anything new is the last.
+    assert_eq!(calls(&mount), 1 + 4 + 2);
     assert_eq!(json(&mount, &["--by", "day"])["total_traffic"], 350_000);
-    assert_eq!(calls(&mount), 6, "days that are over are asked for once, today every ten minutes");
+    assert_eq!(calls(&mount), 7, "days that are over are asked for once, today every ten minutes");
     honest(&mount);
 }
 
@@ -109,14 +111,21 @@ fn whatever_the_service_is_like_the_rows_are_the_same() {
         ("numbers as strings", odd(|answers| answers.numbers_as_strings = true)),
         ("null lists", odd(|answers| answers.null_lists = true)),
         ("codes as strings", odd(|answers| answers.code_as_string = true)),
-        ("a total of 0", odd(|answers| answers.total_lies = true)),
+        ("a total of 0", odd(|answers| answers.log_total = LogTotal::Zero)),
+        ("no data beyond the end", odd(|answers| answers.log_end = LogEnd::Null)),
+        ("no list beyond the end", odd(|answers| answers.log_end = LogEnd::NoList)),
+        ("a refusal beyond the end", odd(|answers| answers.log_end = LogEnd::Refused)),
         ("small pages", odd(|answers| answers.log_page = 7)),
         ("hours", odd(|answers| answers.log_reach = LogReach::Hours)),
         ("refusals of old days", odd(|answers| answers.log_reach = LogReach::DaysElseRefuse)),
         (
+            "small pages, and their total",
+            odd(|answers| (answers.log_page, answers.log_total) = (7, LogTotal::OfPage)),
+        ),
+        (
             "small pages, and a total of 0",
             odd(|answers| {
-                (answers.log_page, answers.total_lies) = (7, true);
+                (answers.log_page, answers.log_total) = (7, LogTotal::Zero);
             }),
         ),
     ] {
@@ -209,8 +218,8 @@ fn who_is_no_developer_is_told_once_and_has_all_else() {
         let told = log.lines().filter(|line| line.contains("开发者权益")).count();
         assert_eq!(told, 1, "{log}");
         assert_eq!(mount.emulator.count("access_token"), tokens, "{code}: the token is good");
-        // The command asked once and the mount once.
-        assert_eq!(calls(&mount), 2, "{code}");
+        // The command asked for three days, and the mount for one.
+        assert_eq!(calls(&mount), 4, "{code}");
     }
 }
 
@@ -342,4 +351,23 @@ fn a_mount_archives_days_that_are_over() {
     let off = Mount::with(fast(), &["--archive-traffic=false"]);
     std::thread::sleep(Duration::from_secs(22));
     assert_eq!(calls(&off), 0);
+}
+
+#[test]
+fn a_service_that_fails_is_not_waited_for_at_every_file() {
+    let emulator = Emulator::start(fast()).expect("the emulator starts");
+    (0..5).for_each(|number| {
+        emulator.put(&format!("p{number}.jpg"), &noise(number, 100));
+    });
+    let mount = Mount::over(emulator, &["--timeout", "3"]);
+    mount.emulator.inject(Fault::new("direct-link/log", FaultKind::Status(500)).always());
+    let mut asked = 0;
+    for number in 0..5 {
+        let path = mount.at(format!("p{number}.jpg"));
+        let name = "user.bedfs.traffic_3d".as_ref();
+        let output = crate::harness::attempt("getfattr", ["-n".as_ref(), name, path.as_os_str()]);
+        assert!(!output.status.success(), "nothing is known of it");
+        asked = if number == 0 { calls(&mount) } else { asked };
+    }
+    assert_eq!(calls(&mount), asked, "the failure of the first look serves the others");
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Call;
-use crate::answers::LogReach;
+use crate::answers::{LogEnd, LogReach, LogTotal};
 use crate::clock;
 use crate::ledger::{OfflineLog, Share, TrafficRow};
 use crate::lock;
@@ -113,10 +113,20 @@ fn page(call: &Call, rows: Vec<Value>) -> Result<Value, Refusal> {
     };
     let (page, size) = (number("pageNum")?, number("pageSize")?);
     let size = size.min(call.options.answers.log_page);
-    let total = if call.options.answers.total_lies { 0 } else { rows.len() };
+    let all = rows.len();
     let skip = usize::try_from((page - 1).saturating_mul(size)).unwrap_or(usize::MAX);
     let page: Vec<Value> = rows.into_iter().skip(skip).take(size as usize).collect();
-    Ok(json!({"list": page, "total": total}))
+    let total = match call.options.answers.log_total {
+        LogTotal::True => all,
+        LogTotal::Zero => 0,
+        LogTotal::OfPage => page.len(),
+    };
+    match call.options.answers.log_end {
+        LogEnd::Null if page.is_empty() => Ok(Value::Null),
+        LogEnd::NoList if page.is_empty() && skip > 0 => Ok(json!({"total": total})),
+        LogEnd::Refused if page.is_empty() && skip > 0 => Err(Refusal::generic("页数超出范围")),
+        _ => Ok(json!({"list": page, "total": total})),
+    }
 }
 
 pub(super) fn shares(call: &Call) -> Result<Value, Refusal> {

@@ -1,7 +1,8 @@
 //! The merge: packed logs of hours as one log in the order of time, as GoAccess wants it.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Error, Read, Result, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -9,16 +10,25 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::super::Failure;
+use super::spell;
 use crate::account::SERVICE_ZONE;
 use crate::state::KnownLog;
 
-/// Writes all lines into `file`. The logs come in the order of their hours: the lines of one hour are
-/// held in memory at a time.
-pub(super) fn merge(logs: &[(&KnownLog, PathBuf)], file: &Path) -> Result<(), Failure> {
+/// The most that is held in memory, in bytes: lines of two hours, and where each of them is.
+const HELD: usize = 512 << 20;
+
+/// How far from its hour a line of a log may be, in seconds: as long as it took to be written down.
+const STRAY: i64 = 3600;
+
+/// Writes the lines of all logs, which come in the order of their hours, into `file`. One that cannot
+/// be read is told, and left out. Gives whether none was.
+pub(super) fn merge(
+    logs: &[(&KnownLog, PathBuf)], file: &Path,
+) -> std::result::Result<bool, Failure> {
     if file.as_os_str() == "-" {
-        return write(logs, &mut std::io::stdout().lock());
+        return Ok(write(logs, &mut std::io::stdout().lock())?);
     }
-    let failed = |error: std::io::Error| format!("writing {}: {error}", file.display());
+    let failed = |error: Error| format!("writing {}: {error}", file.display());
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     let whole = tempfile::Builder::new()
         .prefix(".merged")
@@ -26,43 +36,89 @@ pub(super) fn merge(logs: &[(&KnownLog, PathBuf)], file: &Path) -> Result<(), Fa
         .tempfile_in(folder.unwrap_or(Path::new(".")))
         .map_err(failed)?;
     let mut out = std::io::BufWriter::new(whole.as_file());
-    write(logs, &mut out)?;
+    let all_read = write(logs, &mut out).map_err(failed)?;
     out.flush().map_err(failed)?;
     drop(out);
     whole.persist(file).map_err(|error| failed(error.error))?;
-    Ok(())
+    Ok(all_read)
 }
 
-fn write(logs: &[(&KnownLog, PathBuf)], out: &mut impl Write) -> Result<(), Failure> {
+fn write(logs: &[(&KnownLog, PathBuf)], out: &mut impl Write) -> Result<bool> {
+    let mut lines = Lines::default();
+    let mut all_read = true;
     for hour in logs.chunk_by(|(one, _), (other, _)| one.hour == other.hour) {
-        let mut lines = Vec::new();
         for (log, path) in hour {
-            read(log, path, &mut lines)
-                .map_err(|error| format!("reading {}: {error}", path.display()))?;
+            if let Err(error) = lines.read(log, path) {
+                eprintln!("bedfs: {}: {}: {error}; left out", spell(log.hour), path.display());
+                all_read = false;
+            }
         }
-        // Stable: lines of one second stay as they were.
-        lines.sort_by_key(|(second, _)| *second);
-        for (_, line) in &lines {
-            out.write_all(line)?;
+        // Later logs have nothing older.
+        let begin = hour.first().map_or(i64::MIN, |(log, _)| log.hour);
+        lines.write_before(begin.saturating_add(3600 - STRAY), out)?;
+    }
+    lines.write_before(i64::MAX, out)?;
+    Ok(all_read)
+}
+
+/// Lines that wait for their turn.
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    /// The second of each, and where in the bytes it is.
+    places: Vec<(i64, Range<usize>)>,
+}
+
+impl Lines {
+    /// Takes in the lines of a log, all or none. One without a time belongs to the line before it.
+    fn read(&mut self, log: &KnownLog, path: &Path) -> Result<()> {
+        let (bytes, places) = (self.bytes.len(), self.places.len());
+        let read = self.try_read(log, path);
+        if read.is_err() {
+            self.bytes.truncate(bytes);
+            self.places.truncate(places);
+        }
+        read
+    }
+
+    fn try_read(&mut self, log: &KnownLog, path: &Path) -> Result<()> {
+        let mut reader = BufReader::new(MultiGzDecoder::new(File::open(path)?));
+        let mut last = log.hour;
+        loop {
+            let begin = self.bytes.len();
+            let held = begin + self.places.len() * size_of::<(i64, Range<usize>)>();
+            let room = HELD.saturating_sub(held) as u64;
+            if room == 0 {
+                return Err(Error::other("it is too large to be sorted"));
+            }
+            if (&mut reader).take(room).read_until(b'\n', &mut self.bytes)? == 0 {
+                return Ok(());
+            }
+            if self.bytes.last() != Some(&b'\n') {
+                self.bytes.push(b'\n');
+            }
+            let line = String::from_utf8_lossy(&self.bytes[begin..]);
+            last = second(&line).unwrap_or(last);
+            self.places.push((last, begin..self.bytes.len()));
         }
     }
-    Ok(())
-}
 
-/// The lines of a log, each with its second. One without a time belongs to the line before it.
-fn read(log: &KnownLog, path: &Path, lines: &mut Vec<(i64, Vec<u8>)>) -> std::io::Result<()> {
-    let mut reader = BufReader::new(MultiGzDecoder::new(File::open(path)?));
-    let mut last = log.hour;
-    loop {
-        let mut line = Vec::new();
-        if reader.read_until(b'\n', &mut line)? == 0 {
-            return Ok(());
+    /// Writes what is older than a second, and keeps the rest.
+    fn write_before(&mut self, second: i64, out: &mut impl Write) -> Result<()> {
+        // Stable: lines of one second stay as they were.
+        self.places.sort_by_key(|(at, _)| *at);
+        let count = self.places.partition_point(|(at, _)| *at < second);
+        for (_, place) in self.places.drain(..count) {
+            out.write_all(&self.bytes[place])?;
         }
-        if line.last() != Some(&b'\n') {
-            line.push(b'\n');
+        let mut kept = Vec::new();
+        for (_, place) in &mut self.places {
+            let begin = kept.len();
+            kept.extend_from_slice(&self.bytes[place.clone()]);
+            *place = begin..kept.len();
         }
-        last = second(&String::from_utf8_lossy(&line)).unwrap_or(last);
-        lines.push((last, line));
+        self.bytes = kept;
+        Ok(())
     }
 }
 
