@@ -11,6 +11,7 @@ mod guard;
 mod page;
 mod picgo;
 mod spool;
+mod turn;
 
 use std::future::Future;
 use std::io;
@@ -23,7 +24,6 @@ use std::time::Duration;
 use axum::{Router, middleware};
 use lru::LruCache;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 use crate::api::Client;
 use crate::post::{Order, Post};
@@ -32,15 +32,13 @@ use crate::types::{FileId, Secret};
 use answer::Full;
 use guard::Door;
 use page::Page;
+use turn::Turns;
 
 /// Where PicGo's server listens, and its clients look for it.
 pub const LISTEN: &str = "127.0.0.1:36677";
 
 /// Bytes of one picture: what the documents state for the siblings of `create` (`003`).
 pub const MOST_BYTES: u64 = 100 << 20;
-
-/// Requests that upload or delete at a time; others wait.
-const AT_ONCE: u32 = 4;
 
 /// Uploads of this server that are remembered, so that they can be deleted by their IDs alone.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(10_000).expect("it is not 0");
@@ -103,8 +101,7 @@ pub struct App {
     door: Door,
     page: Page,
     dir: PathBuf,
-    /// Who has a permit is under way.
-    permits: Semaphore,
+    turns: Turns,
     uploaded: Mutex<LruCache<FileId, Full>>,
 }
 
@@ -120,7 +117,7 @@ impl App {
             order,
             door: Door::new(port, secret),
             dir,
-            permits: Semaphore::new(AT_ONCE as usize),
+            turns: Turns::new(),
             uploaded: Mutex::new(LruCache::new(REMEMBERED)),
         })
     }
@@ -129,9 +126,10 @@ impl App {
         self.uploaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Comes to an end when nothing is under way, and the answers had a moment to get away.
+    /// Comes to an end when nothing is under way, or it took too long, and the answers had a moment to
+    /// get away.
     async fn finish(&self) {
-        let _all = self.permits.acquire_many(AT_ONCE).await;
+        self.turns.finish().await;
         tokio::time::sleep(LAST_WORDS).await;
     }
 }

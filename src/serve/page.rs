@@ -175,12 +175,13 @@ async fn upload(
         let words = "the page is of an earlier start of the server: load it again";
         return (StatusCode::FORBIDDEN, Answer::refused(words)).into_response();
     }
-    let answer = match spool::files(form, &app.dir).await {
-        Ok(items) => {
+    let files = async { spool::files(form, &app.dir).await.map_err(|error| error.to_string()) };
+    let answer = match app.turns.take(files).await {
+        Ok((items, _turn)) => {
             let order = Order { to: wanted.dir, ..app.order.clone() };
             picgo::send(&app, &order, items, Vec::new()).await
         }
-        Err(error) => Answer::refused(error.to_string()),
+        Err(message) => Answer::refused(message),
     };
     app.page.gallery.forget();
     answer.into_response()

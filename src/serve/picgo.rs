@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::to_bytes;
@@ -10,16 +11,20 @@ use axum::http::header::CONTENT_TYPE;
 use axum::routing;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::answer::{Answer, Full};
 use super::spool::{self, MOST_PICTURES};
-use super::{App, delete};
+use super::{App, delete, turn};
 use crate::post::{self, Item, Order, Sent};
 use crate::types::FileId;
 
 /// Bytes of a body with pictures, and of one with words.
 pub(super) const MOST_BODY: usize = 512 << 20;
 const MOST_WORDS: usize = 1 << 20;
+
+/// How long words may take to come.
+const WORDS: Duration = Duration::from_secs(30);
 
 const NO_CLIPBOARD: &str = "the request names no picture, which means the one of the clipboard: bedfs \
                             reads no clipboard; send the picture, or its path as {\"list\": [\"/path\"]}";
@@ -39,16 +44,17 @@ pub(super) fn routes() -> Router<Arc<App>> {
 }
 
 async fn upload(State(app): State<Arc<App>>, request: Request) -> Answer {
-    let Ok(_permit) = app.permits.acquire().await else { return Answer::refused("it is ending") };
-    let items = match is_form(&request) {
-        true => sent_along(&app, request).await.map(|items| (items, Vec::new())),
-        false => named(request).await,
+    let items = async {
+        match is_form(&request) {
+            true => sent_along(&app, request).await.map(|items| (items, Vec::new())),
+            false => named(request).await,
+        }
     };
-    match items {
-        Ok((items, refused)) if items.is_empty() && refused.is_empty() => {
+    match app.turns.take(items).await {
+        Ok(((items, refused), _)) if items.is_empty() && refused.is_empty() => {
             Answer::refused(NO_CLIPBOARD)
         }
-        Ok((items, refused)) => send(&app, &app.order, items, refused).await,
+        Ok(((items, refused), _turn)) => send(&app, &app.order, items, refused).await,
         Err(message) => Answer::refused(message),
     }
 }
@@ -84,7 +90,8 @@ fn name(path: &Path) -> String {
 
 /// The JSON of a body; nothing is said by an empty one.
 async fn words<T: DeserializeOwned + Default>(request: Request) -> Result<T, String> {
-    let body = to_bytes(request.into_body(), MOST_WORDS).await;
+    let body = timeout(WORDS, to_bytes(request.into_body(), MOST_WORDS)).await;
+    let body = body.map_err(|_| turn::slow(WORDS))?;
     let body = body.map_err(|error| format!("the request cannot be read: {error}"))?;
     if body.trim_ascii().is_empty() {
         return Ok(T::default());
@@ -118,9 +125,8 @@ pub(super) async fn send(
 }
 
 async fn delete_pictures(State(app): State<Arc<App>>, request: Request) -> Answer {
-    let Ok(_permit) = app.permits.acquire().await else { return Answer::refused("it is ending") };
-    match words::<delete::Wanted>(request).await {
-        Ok(wanted) => delete::all(&app, wanted).await,
+    match app.turns.take(words::<delete::Wanted>(request)).await {
+        Ok((wanted, _turn)) => delete::all(&app, wanted).await,
         Err(message) => Answer::refused(message),
     }
 }

@@ -5,11 +5,13 @@ use std::fs;
 use std::io::{BufRead, BufReader, Cursor, Write};
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
-use bedfs_emulator::Emulator;
+use bedfs_emulator::{Emulator, Fault, FaultKind};
 use image::{ImageFormat, RgbImage};
 
-use crate::harness::{Mount, bedfs, fast, noise, run, text};
+use crate::command::kill;
+use crate::harness::{Mount, bedfs, fast, noise, run, text, wait_until};
 use crate::journaled::crash;
 
 /// A server of the built program over an emulated bed. It ends when this is dropped.
@@ -257,4 +259,22 @@ fn hostile_names_are_text_and_what_is_not_finished_is_told() {
     assert!(dom.contains("&lt;img src=x onerror=alert(1)&gt;"), "{dom}");
     assert_eq!(dom.matches("class=\"loaded\"").count(), 2, "{dom}");
     assert!(between(&dom, "Not finished", "</ul>").contains("half.png"), "{dom}");
+}
+
+#[test]
+fn a_signal_ends_it_after_a_picture_that_is_dropped_in() {
+    let (emulator, home) = bed(|_| {});
+    let mut server = Server::start(&emulator, home.path(), "");
+    let (base, token) = key_and_token(&server.get("/").1);
+    emulator.inject(Fault::new("create", FaultKind::Slow(Duration::from_secs(4))));
+    let (pid, there) = (server.process.id(), format!("{base}upload"));
+    let (status, answer) = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| server.upload(&there, &[("X-Bedfs-Token", &token)]));
+        wait_until("it is under way", || emulator.count("create") == 1);
+        kill(pid, libc::SIGTERM);
+        asked.join().expect("an answer")
+    });
+    assert!(status == 200 && answer.contains("\"success\":true"), "{answer}");
+    assert_eq!(emulator.read("new.png"), Some(picture(7, 8)));
+    assert!(server.process.wait().expect("it ended").success());
 }

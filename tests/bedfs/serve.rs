@@ -360,3 +360,30 @@ fn a_path_that_is_none_keeps_no_other_picture_back() {
     let message = answer["message"].as_str().expect("a message");
     assert!(message.contains("2.png: say the whole path"), "{message}");
 }
+
+#[test]
+fn who_sends_nothing_holds_up_neither_others_nor_the_end() {
+    let mut server = Server::new();
+    let silent: Vec<TcpStream> = ["/upload", "/delete"]
+        .iter()
+        .cycle()
+        .take(8)
+        .map(|path| {
+            let mut stream = TcpStream::connect(server.host()).expect("it listens");
+            let host = server.host();
+            let head = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 10\r\n");
+            // It is told when its body is wanted, and does not send it.
+            write!(stream, "{head}Expect: 100-continue\r\n\r\n").expect("sent");
+            let mut line = [0; 12];
+            stream.read_exact(&mut line).expect("it is wanted");
+            assert_eq!(&line, b"HTTP/1.1 100");
+            stream
+        })
+        .collect();
+    let path = server.local("a.png", &png(1, 900));
+    let answer = server.json("/upload", &json!({ "list": [path] }));
+    assert_eq!(answer["result"], json!([server.url("a.png")]));
+    kill(server.child.id(), libc::SIGTERM);
+    assert!(server.child.wait().expect("it ended").success());
+    drop(silent);
+}
