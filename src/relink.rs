@@ -9,6 +9,7 @@
 mod chains;
 mod file;
 mod lookup;
+mod query;
 mod rewrite;
 mod scan;
 mod spelling;

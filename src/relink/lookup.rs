@@ -29,8 +29,10 @@ pub struct Lookup<'a> {
     client: &'a Client,
     /// What took whose place.
     pub chains: Chains,
-    /// The account's number, as its links tell it: the first part of their paths.
+    /// The account's number, as its links tell it: the last part of their paths but one.
     accounts: HashSet<String>,
+    /// Whether links of the account are known that do not tell its number.
+    has_bare: bool,
     /// `None` for what is not there.
     asked: HashMap<FileId, Option<Entry>>,
 }
@@ -40,12 +42,15 @@ impl<'a> Lookup<'a> {
     pub fn new<'b>(
         client: &'a Client, chains: Chains, links: impl IntoIterator<Item = &'b str>,
     ) -> Self {
-        let of_account = |link: &str| {
-            let path = String::from_utf8(scan::path(link)?).ok()?;
-            Some(Place::of(&path)?.account?.to_owned())
-        };
-        let accounts = links.into_iter().filter_map(of_account).collect();
-        Self { client, chains, accounts, asked: HashMap::new() }
+        let (mut accounts, mut has_bare) = (HashSet::new(), false);
+        for path in links.into_iter().filter_map(scan::path) {
+            match std::str::from_utf8(&path).ok().and_then(Place::of) {
+                Some(Place { account: Some(account), .. }) => drop(accounts.insert(account.into())),
+                Some(Place { account: None, .. }) => has_bare = true,
+                None => {}
+            }
+        }
+        Self { client, chains, accounts, has_bare, asked: HashMap::new() }
     }
 
     /// The link of an object that took another's place, asked for if the records do not tell it;
@@ -78,16 +83,32 @@ impl<'a> Lookup<'a> {
         let place = std::str::from_utf8(path).ok().and_then(Place::of);
         let verdict = match place {
             None => Verdict::NoPicture,
-            Some(Place { account: Some(other), .. }) if self.is_foreign(other) => {
-                Verdict::OfAnother(other.to_owned())
-            }
-            Some(place) => self.of_picture(&FileId::new(place.id)).await?,
+            Some(place) if self.is_foreign(&place) => match place.account {
+                Some(number) if place.is_short && is_number(number) => {
+                    Verdict::OfAnother(number.to_owned())
+                }
+                _ => Verdict::NoPicture,
+            },
+            Some(place) => match self.of_picture(&FileId::new(place.id)).await? {
+                Verdict::Dead if !self.is_of_pictures(&place) => Verdict::NoPicture,
+                verdict => verdict,
+            },
         };
         Ok((verdict, end))
     }
 
-    fn is_foreign(&self, account: &str) -> bool {
-        !self.accounts.is_empty() && !self.accounts.contains(account)
+    /// Whether it has the number of an account, but of none that is this one's.
+    fn is_foreign(&self, place: &Place<'_>) -> bool {
+        let is_ours = |account| self.accounts.is_empty() || self.accounts.contains(account);
+        place.account.is_some_and(|account| !is_ours(account))
+    }
+
+    /// Whether it has the form of links to pictures here, so that one was there.
+    fn is_of_pictures(&self, place: &Place<'_>) -> bool {
+        match place.account {
+            Some(account) => is_number(account) || self.accounts.contains(account),
+            None => self.has_bare && place.has_extension,
+        }
     }
 
     async fn of_picture(&mut self, id: &FileId) -> Result<Verdict, api::Error> {
@@ -112,22 +133,30 @@ impl<'a> Lookup<'a> {
     }
 }
 
-/// What the path of a link names: `/UID/FILEID.EXT`, or on a domain of the user's own perhaps
-/// `/FILEID.EXT`.
+/// What the path of a link names: `/UID/FILEID.EXT`, on a domain of the user's own perhaps behind other
+/// parts, or `/FILEID.EXT`.
 struct Place<'a> {
     account: Option<&'a str>,
     id: &'a str,
+    has_extension: bool,
+    /// Whether nothing stands before these.
+    is_short: bool,
 }
 
 impl<'a> Place<'a> {
     fn of(path: &'a str) -> Option<Self> {
-        let parts: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
-        let (account, name) = match parts[..] {
-            [name] => (None, name),
-            [account, name] => (Some(account), name),
-            _ => return None,
+        let mut parts = path.strip_prefix('/')?.rsplit('/');
+        let name = parts.next()?;
+        let account = parts.next();
+        let (id, has_extension) = match name.rsplit_once('.') {
+            Some((id, _)) => (id, true),
+            None => (name, false),
         };
-        let id = name.rsplit_once('.').map_or(name, |(id, _)| id);
-        (!id.is_empty()).then_some(Self { account, id })
+        let is_short = parts.next().is_none();
+        (!id.is_empty()).then_some(Self { account, id, has_extension, is_short })
     }
+}
+
+fn is_number(account: &str) -> bool {
+    !account.is_empty() && account.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -1,6 +1,7 @@
 //! A rewritten text: the same bytes, but for the links that another took the place of.
 
 use super::chains::Chains;
+use super::query::Query;
 use super::scan::{Found, Scanner};
 use crate::types::FileId;
 
@@ -17,12 +18,13 @@ pub struct Rewritten {
 
 /// Writes the newest link for each that ended.
 ///
-/// The query and the fragment behind a link stay, but a new link with a query of its own, which is its
-/// signature, gives it for the first parameter of the old one.
+/// The query and the fragment behind a link stay. A new link with a query of its own, which is its
+/// signature, gives it for that of the old one, or before its other parameters.
 pub fn rewrite(text: &[u8], scanner: &Scanner, chains: &Chains) -> Rewritten {
     let mut rewritten = Rewritten::default();
     let mut done = 0;
-    for found in scanner.links(text) {
+    let mut links = scanner.links(text).peekable();
+    while let Some(found) = links.next() {
         if found.start < done {
             continue;
         }
@@ -35,11 +37,11 @@ pub fn rewrite(text: &[u8], scanner: &Scanner, chains: &Chains) -> Rewritten {
             rewritten.unknown.push(newest.clone());
             continue;
         };
-        let end = if link.contains('?') { after_parameter(text, end, &found) } else { end };
         rewritten.text.extend_from_slice(&text[done..found.start]);
-        rewritten.text.extend_from_slice(spelled(link, &found).as_bytes());
+        // A query ends where the next link begins.
+        let behind = &text[..links.peek().map_or(text.len(), |next| next.start.max(end))];
+        done = put(&mut rewritten.text, link, &found, behind, end);
         rewritten.links += 1;
-        done = end;
     }
     rewritten.text.extend_from_slice(&text[done..]);
     rewritten
@@ -51,17 +53,28 @@ fn spelled(link: &str, found: &Found) -> String {
     found.spelling.spell(&link[scheme..])
 }
 
-/// Where the first parameter of the query ends that begins at `end`; `end` itself where none does.
-fn after_parameter(text: &[u8], end: usize, found: &Found) -> usize {
-    let Some(mark) = found.spelling.step(&text[end..]).filter(|mark| mark.byte == b'?') else {
+/// Writes a link for the one that was found and ends at `end`, and gives what of the text is done.
+fn put(new: &mut Vec<u8>, link: &str, found: &Found, text: &[u8], end: usize) -> usize {
+    let signed = link.split_once('?');
+    let query = signed.and_then(|_| Query::behind(text, end, found.spelling));
+    let (Some((bare, signature)), Some(query)) = (signed, query) else {
+        new.extend_from_slice(spelled(link, found).as_bytes());
         return end;
     };
-    let is_of_it = |byte: u8| byte.is_ascii_alphanumeric() || b"_=-".contains(&byte);
-    let mut end = end + mark.len;
-    while let Some(step) = found.spelling.step(&text[end..]).filter(|step| is_of_it(step.byte)) {
-        end += step.len;
+    new.extend_from_slice(spelled(bare, found).as_bytes());
+    let spell = |text| found.spelling.spell(text).into_bytes();
+    if let Some(old) = query.signature {
+        new.extend_from_slice(&text[end..old.start]);
+        new.extend(spell(signature));
+        return old.end;
     }
-    end
+    new.extend_from_slice(&text[end..query.start]);
+    new.extend(spell(signature));
+    match query.joiner {
+        Some(joiner) => new.extend_from_slice(joiner),
+        None => new.extend(spell("&")),
+    }
+    query.start
 }
 
 #[cfg(test)]
@@ -127,11 +140,39 @@ mod tests {
     #[test]
     fn a_signature_takes_the_place_of_the_old_one() {
         let new = "https://h.cn/7/new.jpg?auth_key=9-b-7-c";
-        for (text, expected) in [
-            ("(https://h.cn/7/old.jpg)", "(https://h.cn/7/new.jpg?auth_key=9-b-7-c)"),
+        for (old, expected) in [
+            ("(BASE)", "(BASE?KEY)"),
+            ("BASE?auth_key=1-a-7-d&w=1", "BASE?KEY&w=1"),
+            ("BASE?w=200&auth_key=1-a-7-d&h=100#x", "BASE?w=200&KEY&h=100#x"),
+            ("_BASE?w=200&amp;auth_key=1-a-7-d_.", "_BASE?w=200&amp;KEY_."),
+            ("BASE?w=200&h=100", "BASE?KEY&w=200&h=100"),
+            ("BASE?w=200&amp;h=100", "BASE?KEY&amp;w=200&amp;h=100"),
             (
-                "https://h.cn/7/old.jpg?auth_key=1-a-7-d&w=1",
-                "https://h.cn/7/new.jpg?auth_key=9-b-7-c&w=1",
+                "BASE?x-oss-process=image/resize,w_100)",
+                "BASE?KEY&x-oss-process=image/resize,w_100)",
+            ),
+            ("BASE?x=%26auth_key%3D1", "BASE?KEY&x=%26auth_key%3D1"),
+            ("Is it BASE? Or <BASE?>", "Is it BASE?KEY? Or <BASE?KEY?>"),
+            ("BASE?w=1,BASE?h=1&auth_key=2", "BASE?KEY&w=1,BASE?h=1&KEY"),
+        ] {
+            let text = old.replace("BASE", OLD);
+            let base = "https://h.cn/7/new.jpg";
+            let expected = expected.replace("BASE", base).replace("KEY", "auth_key=9-b-7-c");
+            let told = rewritten(text.as_bytes(), Some(new)).text;
+            assert_eq!(String::from_utf8_lossy(&told), expected);
+        }
+        for (text, expected) in [
+            (
+                r#""https:\/\/h.cn\/7\/old.jpg?x=a\/b\u0026auth_key=1""#,
+                r#""https:\/\/h.cn\/7\/new.jpg?x=a\/b\u0026auth_key=9-b-7-c""#,
+            ),
+            (
+                "x?u=https%3A%2F%2Fh.cn%2F7%2Fold.jpg%3Fw%3D1%26auth_key%3D1-a&auth_key=2",
+                "x?u=https%3A%2F%2Fh.cn%2F7%2Fnew.jpg%3Fw%3D1%26auth_key%3D9-b-7-c&auth_key=2",
+            ),
+            (
+                "x?u=https%3A%2F%2Fh.cn%2F7%2Fold.jpg%3Fw%3D1&h=2",
+                "x?u=https%3A%2F%2Fh.cn%2F7%2Fnew.jpg%3Fauth_key%3D9-b-7-c%26w%3D1&h=2",
             ),
         ] {
             let told = rewritten(text.as_bytes(), Some(new)).text;

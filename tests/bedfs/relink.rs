@@ -225,11 +225,13 @@ fn a_check_tells_what_is_superseded_dead_and_never_yours() {
     mount.emulator.set_status("bad.jpg", 104);
     let base = mount.emulator.base_url();
     let others = "https://vip.123pan.cn/42/xyz.jpg";
+    let prefixed = good.replace(&base, &format!("{base}/pre/fix"));
+    let no_picture = ["1/2/3.jpg", "health", "img/x.png"].map(|path| format!("{base}/{path}"));
     let lines = [
-        format!("fine: {good} https://elsewhere.example/7/x.jpg"),
+        format!("fine: {good} {prefixed} https://elsewhere.example/7/x.jpg"),
         format!("{} {others}", links[0]),
         format!("({dead}) <{dead}>"),
-        format!("{base}/1/2/3.jpg {bad}"),
+        format!("{base}/1/2/3.jpg {base}/health {base}/img/x.png {bad}"),
         format!("{gone} {}", links[2]),
     ];
     let file = mount.local("post.md", lines.join("\n").as_bytes());
@@ -242,13 +244,17 @@ fn a_check_tells_what_is_superseded_dead_and_never_yours() {
         at(2, &format!("{} is superseded by {}", links[0], links[2])),
         at(2, &format!("{others} was never yours: it is of account 42")),
         at(3, &format!("{dead} is dead: the service has no such picture")).repeat(2),
-        at(4, &format!("{base}/1/2/3.jpg was never yours: it leads to no picture of the bed")),
+        no_picture
+            .map(|link| {
+                at(4, &format!("{link} was never yours: it leads to no picture of the bed"))
+            })
+            .concat(),
         at(4, &format!("{bad} is rejected by moderation (status 104)")),
         at(5, &format!("{gone} is dead: the service has no such picture")),
     ];
     assert_eq!(text(&output.stdout), expected.concat());
-    // `b.jpg`, what `a.jpg` became, `dead.jpg`, `bad.jpg` and what `gone.jpg` became: each once.
-    assert_eq!(mount.emulator.count("detail"), 5);
+    // `b.jpg`, what `a.jpg` became, `dead.jpg`, `health`, `bad.jpg` and what `gone.jpg` became: each once.
+    assert_eq!(mount.emulator.count("detail"), 6);
     assert_eq!(mount.emulator.count("cdn"), 0, "a link that is looked at is traffic");
     assert_eq!(fs::read_to_string(&file).expect("read"), lines.join("\n"));
     let fine = mount.local("fine.md", lines[0].as_bytes());
