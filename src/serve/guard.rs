@@ -2,8 +2,9 @@
 //!
 //! A web page can have its visitor's browser send requests to this machine, under a name of its own
 //! that leads here (DNS rebinding) or under ours. The first is known by its `Host`, the second by its
-//! `Origin`, which browsers put on every request that could change something. Programs send the host
-//! that they were told, and no origin.
+//! `Origin`, which browsers put on every request that could change something, or, where a picture or a
+//! link of a foreign page only looks, by its `Sec-Fetch-Site`. Programs send the host that they were
+//! told, and none of these.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,6 +24,11 @@ use crate::types::Secret;
 
 /// What PicGo's clients send the secret in, if not in `Authorization` or in the query.
 const SECRET: HeaderName = HeaderName::from_static("x-picgo-secret");
+
+/// What browsers say of the page that a request is from: of this server, or of none (typed in, or
+/// opened from a program).
+const FROM: HeaderName = HeaderName::from_static("sec-fetch-site");
+const OURS: [&str; 2] = ["same-origin", "none"];
 
 /// What is asked whether a server is there, before the secret is known to be right.
 const OPEN: &str = "/heartbeat";
@@ -72,6 +78,7 @@ impl Door {
             && hosts.next().is_none()
             && target.is_none_or(is_ours)
             && headers.get_all(ORIGIN).iter().all(is_from_us)
+            && headers.get_all(FROM).iter().all(|site| OURS.iter().any(|ours| site == ours))
     }
 
     fn is_ours(&self, authority: &Authority) -> bool {

@@ -230,6 +230,10 @@ fn the_page_wants_the_secret_and_is_for_no_other_page() {
     assert_eq!(server.get("/").0, 401);
     assert_eq!(server.get("/page/0/").0, 404);
     assert_eq!(server.ask("GET", "/", &[("Host", "evil.example")], b"").0, 403);
+    for (site, status) in [("cross-site", 403), ("same-site", 403), ("none", 200)] {
+        let from = [("Sec-Fetch-Site", site)];
+        assert_eq!(server.ask("GET", "/?secret=hush", &from, b"").0, status, "{site}");
+    }
     let (status, page) = server.get("/?secret=hush");
     assert_eq!(status, 200);
     assert!(!page.contains("hush"), "{page}");

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::Output;
+use std::time::Duration;
 
 use bedfs_emulator::{Answers, Options, SelfUrl};
 
@@ -146,6 +147,36 @@ fn whatever_stands_around_links_stays_byte_for_byte() {
     };
     assert_eq!(String::from_utf8_lossy(&after), String::from_utf8_lossy(&back(&expected)));
     assert!(after == back(&expected));
+}
+
+#[test]
+fn a_signed_link_takes_the_old_signature_and_leaves_other_parameters() {
+    let answers = Answers { link_life: Some(Duration::from_secs(3600)), ..Answers::default() };
+    let mount = bed_with(Options { answers, ..fast() }, &[], |bed| {
+        bed.put("a.jpg", &noise(1, 3000));
+    });
+    let links = links_over(&mount, &[("mv a.jpg c.jpg", "c.jpg")]);
+    let parts = links.iter().map(|link| link.split_once("?auth_key=").expect("it is signed"));
+    let bases: Vec<&str> = parts.map(|(base, _)| base).collect();
+    let text = |base: &str, key: &str| {
+        let nested = base.replace(':', "%3A").replace('/', "%2F");
+        format!(
+            "({base}?{key}) {base}?w=200&{key}&h=100#x\nhttps://p.example/?u={nested}%3Fw%3D1%26{}&w=1",
+            key.replace('=', "%3D")
+        )
+    };
+    let old = text(bases[0], "auth_key=1-a-7-d") + &format!(" Is it {}?", bases[0]);
+    let file = mount.local("post.md", old.as_bytes());
+    relinked(&mount, &[&file]);
+    let after = fs::read_to_string(&file).expect("read");
+    let (_, rest) = after.split_once("?auth_key=").expect("it is signed");
+    let (key, _) = rest.split_once(')').expect("its end");
+    let key = format!("auth_key={key}");
+    assert_eq!(after, text(bases[1], &key) + &format!(" Is it {}?{key}?", bases[1]));
+    let bare = mount.local("bare.md", format!("{}?w=200&h=100", bases[0]).as_bytes());
+    relinked(&mount, &[&bare]);
+    let after = fs::read_to_string(&bare).expect("read");
+    assert_eq!(after, format!("{}?{key}&w=200&h=100", bases[1]));
 }
 
 #[test]
