@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -11,6 +11,9 @@ use super::{Error, Result};
 
 /// How long another process's transaction is waited for.
 const BUSY: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether it is over, where SQLite does not wait.
+const POLL: Duration = Duration::from_millis(20);
 
 /// Each step brings the file from the form of its position to the next.
 const STEPS: &[&str] = &[
@@ -177,11 +180,27 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
     let mut db = Connection::open(path).map_err(failed)?;
     db.busy_timeout(BUSY).map_err(failed)?;
     // Readers see the last commit while a writer works; a commit is on disk when it returns.
-    db.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+    use_write_ahead_log(&db).map_err(failed)?;
     db.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     check(&db, path)?;
     migrate(&mut db, path)?;
     Ok(db)
+}
+
+/// Changing the mode of a new file wants it alone, and SQLite does not wait for that by itself.
+fn use_write_ahead_log(db: &Connection) -> rusqlite::Result<()> {
+    let begin = Instant::now();
+    loop {
+        match db.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+                    && begin.elapsed() < BUSY =>
+            {
+                std::thread::sleep(POLL);
+            }
+            done => return done,
+        }
+    }
 }
 
 fn check(db: &Connection, path: &Path) -> Result<()> {
