@@ -2,10 +2,10 @@
 
 use super::local::{Kept, LocalFile};
 use super::{Error, Fs, Result, turn};
-use crate::bed::SURE;
+use crate::bed::{self, SURE};
 use crate::state::{Delete, Phase, RowId};
 use crate::tree::{Error as TreeError, Info};
-use crate::types::{Entry, Ino};
+use crate::types::{Entry, FileId, Ino};
 use std::ffi::OsStr;
 use std::time::Instant;
 
@@ -161,11 +161,24 @@ impl Fs {
         match id.local_row() {
             Some(row) => self.state.forget(RowId(row))?,
             None => {
-                self.bed.remove_folder(&id).await.inspect_err(|_| self.tree.expire(folder.ino))?
+                let removed = self.remove_folder_object(folder.ino, &id).await;
+                removed.inspect_err(|_| self.tree.expire(folder.ino))?;
             }
         }
         self.tree.remove(folder.ino);
         Ok(())
+    }
+
+    /// What the service has in it may be of uploads that ended after their files were removed.
+    async fn remove_folder_object(&self, ino: Ino, id: &FileId) -> Result<()> {
+        match self.bed.remove_folder(id).await {
+            Err(bed::Error::NotEmpty) => {
+                self.wait_for_removed_in(id, None, ino).await?;
+                self.bed.flush_deletes(id, None).await?;
+                Ok(self.bed.remove_folder(id).await?)
+            }
+            removed => Ok(removed?),
+        }
     }
 
     /// What a folder calls `name`, which must be there.

@@ -176,6 +176,10 @@ impl Fs {
 
     /// Takes staged bytes from disk that nobody wants, and then their row.
     pub(super) fn drop_kept(&self, kept: &Kept) {
+        if kept.phase == Phase::Removed {
+            // What its uploads may have made is looked for by its row, which goes then.
+            return;
+        }
         if kept.phase != Phase::Done
             && let Err(error) = self.state.unwanted(kept.row)
         {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::local::{Kept, LocalFile};
+use super::local::{Kept, LocalFile, State};
 use super::restore::AGAIN;
 use super::{Fs, Result, turn};
 use crate::bed::Target;
@@ -25,15 +25,21 @@ impl Fs {
     /// Uploads of removed files to this name end, with what they made, before anything else gets it:
     /// what they made is told by its name and its bytes.
     pub(super) async fn wait_for_removed(&self, but: Ino, target: &Target) -> Result<()> {
-        let is_meant = |row: &LocalRow| row.folder == target.folder && row.name == target.name;
+        self.wait_for_removed_in(&target.folder, Some(&target.name), but).await
+    }
+
+    /// The same of this name in a folder, or of any.
+    pub(super) async fn wait_for_removed_in(
+        &self, folder: &FileId, name: Option<&str>, but: Ino,
+    ) -> Result<()> {
+        let is_place = |f: &FileId, n: &str| f == folder && name.is_none_or(|name| n == name);
+        let is_meant = |row: &LocalRow| is_place(&row.folder, &row.name);
         let rows: Vec<RowId> =
             self.state.removed()?.iter().filter(|row| is_meant(row)).map(|row| row.id).collect();
         for local in self.locals.all() {
             let is_under_way = local.ino != but && {
                 let state = local.state();
-                let (folder, name) = (&target.folder, &target.name);
-                let bound_for = state.bound_for.as_ref();
-                let is_bound = bound_for.is_some_and(|(f, n)| f == folder && n == name);
+                let is_bound = state.bound_for.as_ref().is_some_and(|(f, n)| is_place(f, n));
                 state.removed && (is_bound || state.is_uploading_any(&rows))
             };
             if is_under_way {
@@ -46,9 +52,10 @@ impl Fs {
     /// What uploads of a removed file may still make is looked for, and hidden until then.
     pub(super) fn look_for_removed(&self, local: &LocalFile, rows: &[RowId]) {
         self.look_for(rows);
-        // Its rows and bytes go when that is done.
+        // Its rows and bytes go when that is done. Who has it open reads on meanwhile, and after that.
         let mut state = local.state();
-        (state.kept, state.earlier) = (None, None);
+        let State { kept, earlier, .. } = &mut *state;
+        kept.iter_mut().chain(earlier).for_each(|kept| kept.phase = Phase::Removed);
     }
 
     /// The file's rows say where it is now, and those of the file whose name it took end. What was

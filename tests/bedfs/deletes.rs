@@ -333,3 +333,48 @@ fn a_folder_emptied_by_others_deletes_is_removed_and_made_anew_at_once() {
     assert_eq!(mount.emulator.tree().len(), 2);
     no_violations(&mount);
 }
+
+#[test]
+fn who_has_a_removed_file_open_reads_it_whatever_becomes_of_its_upload() {
+    for old in [&b""[..], b"an older version"] {
+        let emulator = Emulator::start(fast()).expect("the emulator starts");
+        if !old.is_empty() {
+            emulator.put("a.jpg", old);
+        }
+        let mount = Mount::over(emulator, &["--upload", "background", "--timeout", "2"]);
+        mount.emulator.inject(Fault::new("get_upload_url", FaultKind::Status(503)).always());
+        let bytes = noise(1, 70_000);
+        fs::write(mount.at("a.jpg"), &bytes).expect("written");
+        wait_until("its upload failed once", || mount.log().contains("again in"));
+        let mut file = fs::File::open(mount.at("a.jpg")).expect("opened");
+        fs::remove_file(mount.at("a.jpg")).expect("removed");
+        mount.emulator.clear_faults();
+        // What the upload may have made is looked for, for five seconds, and its row goes then.
+        std::thread::sleep(std::time::Duration::from_secs(8));
+        assert_eq!(file.metadata().expect("a stat").len(), 70_000);
+        let mut read = Vec::new();
+        std::io::Read::read_to_end(&mut file, &mut read).expect("read");
+        assert!(read == bytes, "{} bytes came", read.len());
+        drop(file);
+        wait_until("nothing is left", || crate::journaled::staged(&mount).is_empty());
+        mount.quiet();
+        let left: Vec<_> =
+            mount.emulator.tree().into_iter().filter(|(_, row)| !row.is_folder).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+#[test]
+fn a_folder_goes_although_an_upload_into_it_ends_after_its_file_was_removed() {
+    let mount = Mount::with(fast(), &["--upload", "background"]);
+    fs::create_dir(mount.at("d")).expect("made");
+    let slow = FaultKind::Slow(std::time::Duration::from_secs(2));
+    mount.emulator.inject(Fault::new("upload_complete", slow).always());
+    fs::write(mount.at("d/a.jpg"), noise(1, 5000)).expect("written");
+    wait_until("the service has it", || mount.emulator.row("d/a.jpg").is_some());
+    run("rm", ["-r".as_ref(), mount.at("d").as_os_str()]);
+    assert!(!mount.at("d").exists());
+    mount.quiet();
+    assert!(mount.emulator.row("d").is_none());
+    no_violations(&mount);
+}
