@@ -163,12 +163,14 @@ impl Fs {
             },
         )?;
         let mut state = local.state();
+        let Some(now) = state.kept.as_mut().filter(|now| now.row == kept.row) else {
+            // Cut meanwhile: this is the version before, which stays until the other is promised.
+            return Ok(());
+        };
+        now.phase = Phase::Closed;
         state.promised = Some(generation);
         state.error = None;
         state.earlier = None;
-        if let Some(kept) = &mut state.kept {
-            kept.phase = Phase::Closed;
-        }
         drop(state);
         earlier.into_iter().for_each(|kept| self.drop_kept(&kept));
         Ok(())
