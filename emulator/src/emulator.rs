@@ -27,8 +27,8 @@ use crate::tree::Tree;
 /// A failing disk is the one thing that can go wrong behind the service's back.
 const DISK: &str = "the data folder can be read and written";
 
-/// Bytes that the kernel holds for a client that does not read: they are paid for, and never seen
-/// by a client that leaves. On loopback, less costs throughput and more gains none.
+/// Bytes that the kernel holds for a client that does not read: they are paid for, and never seen by one
+/// that leaves. On loopback, less costs throughput and more gains none.
 const SEND_BUFFER: usize = 256 * 1024;
 
 /// A running emulator. It serves on threads of its own until it is dropped, so that a plain test
@@ -70,6 +70,11 @@ impl Emulator {
     /// Scheme, host and port: what takes the place of `https://open-api.123pan.com`.
     pub fn base_url(&self) -> String {
         self.server.base.clone()
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.listen
     }
 
     /// Stops the emulator and closes its connections, as a drop does.
@@ -348,17 +353,15 @@ impl Emulator {
         let options = self.server.options();
         let links = self.server.links(&options);
         let bed = lock(&self.server.bed);
-        let selected = select(bed.tree()).into_iter();
-        selected.map(|(path, node)| (path, Row::of(node, &links).expect(DISK))).collect()
+        let row = |(path, node)| (path, Row::of(node, &links).expect(DISK));
+        select(bed.tree()).into_iter().map(row).collect()
     }
 }
 
 impl Drop for Emulator {
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the emulator's thread panicked");
         }
     }
@@ -387,8 +390,8 @@ async fn accept(server: Arc<Server>, listener: TcpListener, door: Door) {
                 tokio::spawn(connection::serve(Arc::clone(&server), stream, door));
             }
             Err(error) => {
-                tracing::warn!("cannot accept: {error}");
                 // Most likely too many open files: others have to close first.
+                tracing::warn!("cannot accept: {error}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }

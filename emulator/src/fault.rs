@@ -2,6 +2,19 @@
 
 use std::time::Duration;
 
+/// What is asked of the service itself when a bed is used.
+const API: [&str; 9] = [
+    "access_token",
+    "list",
+    "detail",
+    "mkdir",
+    "create",
+    "get_upload_url",
+    "upload_complete",
+    "move",
+    "delete",
+];
+
 /// Something that goes wrong on purpose, at one endpoint or at all.
 #[derive(Clone, Debug)]
 pub struct Fault {
@@ -41,6 +54,27 @@ impl Fault {
     /// Hits each request with this chance only.
     pub fn probability(self, probability: f64) -> Fault {
         Fault { probability, ..self }
+    }
+
+    /// Faults that are worth another try: each request is hit with this chance by one of them.
+    pub fn passing(chance: f64) -> Vec<Fault> {
+        use FaultKind::{
+            EmptyObject, Expired, Garbage, GarbageAfter, LostAnswer, Reset, ResetAfter, Slow,
+            Status, Truncate,
+        };
+        let refusal = |code, message: &str| FaultKind::Refuse { code, message: message.to_owned() };
+        let mut anywhere =
+            vec![Status(500), Status(503), Reset, ResetAfter, LostAnswer, GarbageAfter];
+        anywhere.extend([Truncate(9), Expired, Slow(Duration::from_millis(100))]);
+        // From storage or a direct link these would be no faults that pass, but lies.
+        let of_api = [Garbage, EmptyObject, refusal(401, "token"), refusal(429, "busy")];
+        let each = chance / (anywhere.len() + of_api.len()) as f64;
+        let always = |endpoint: &str, kind| Fault::new(endpoint, kind).always().probability(each);
+        let mut faults: Vec<_> = anywhere.into_iter().map(|kind| always("*", kind)).collect();
+        for endpoint in API {
+            faults.extend(of_api.iter().map(|kind| always(endpoint, kind.clone())));
+        }
+        faults
     }
 }
 

@@ -13,6 +13,9 @@ use crate::answers::Answers;
 pub struct Options {
     /// Where to listen; port 0 takes a free one. Read at the start only.
     pub listen: SocketAddr,
+    /// Scheme, host and port by which clients come here, as through a server of TLS before it; None:
+    /// those of the address. Read at the start only.
+    pub public: Option<String>,
     /// A folder that keeps the bed on disk, across restarts; None keeps it in memory. Read at the
     /// start only.
     pub data: Option<PathBuf>,
@@ -53,6 +56,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            public: None,
             data: None,
             client_id: "emulator-id".to_owned(),
             client_secret: "emulator-secret".to_owned(),

@@ -33,8 +33,10 @@ pub(crate) struct Server {
     pub(crate) traffic: Arc<AtomicU64>,
     /// Requests that a fault keeps without an answer now.
     pub(crate) hanging: AtomicUsize,
-    /// Scheme, host and port of the API, of storage and of direct links.
+    /// Scheme, host and port of the API, of storage and of direct links, for clients.
     pub(crate) base: String,
+    /// Where they lead to.
+    pub(crate) listen: SocketAddr,
     /// The same of the host that direct links may be redirected to.
     pub(crate) other: String,
     /// What presigned URLs and links are signed with.
@@ -47,6 +49,7 @@ impl Server {
     ) -> io::Result<Server> {
         let mut bed = Bed::open(options.data.as_deref())?;
         bed.lag = options.answers.list_lag;
+        let base = options.public.clone().unwrap_or_else(|| url(listen));
         let traffic: u64 = bed.tree().nodes().map(|node| node.traffic()).sum();
         Ok(Server {
             options: RwLock::new(Arc::new(options)),
@@ -59,7 +62,8 @@ impl Server {
             ledger: Mutex::default(),
             traffic: Arc::new(AtomicU64::new(traffic)),
             hanging: AtomicUsize::new(0),
-            base: url(listen),
+            base,
+            listen,
             other: url(other),
             key: digest::key(),
         })
