@@ -23,7 +23,7 @@ use crate::api::{self, Client};
 use crate::probe;
 use crate::read::{self, Reader};
 use crate::staging::Sum;
-use crate::state::{self, Delete, LocalRow, RowId, State};
+use crate::state::{self, Delete, LocalRow, RowId, Sent, State};
 use crate::tree::Tree;
 use crate::types::{Entry, FileId, Picture};
 use crate::upload::{self};
@@ -190,6 +190,20 @@ impl Bed {
         Ok(rows.into_iter().find(|row| row.id == *id).unwrap_or(entry))
     }
 
+    /// The object that an upload of the local file made, as far as the service tells of uploads that
+    /// it was to complete; those it is not done with are waited for.
+    pub async fn made_for(&self, file: &LocalRow) -> Result<Option<Entry>, Error> {
+        for Sent { md5, size, preupload } in &file.sent {
+            let sum = Sum { md5: *md5, size: *size, generation: 0 };
+            if let Some(preupload) = preupload
+                && let Some(made) = self.made_by(preupload, &file.folder, &file.name, sum).await?
+            {
+                return Ok(Some(made));
+            }
+        }
+        Ok(None)
+    }
+
     /// The objects in the folder that uploads of these local files made: they have the file's name
     /// and bytes that were sent of it.
     pub async fn made_of(
@@ -200,7 +214,7 @@ impl Bed {
             rows => rows?,
         };
         let sent = |file: &LocalRow, row: &Entry| {
-            file.sent.iter().any(|&(md5, size)| holds(row, Sum { md5, size, generation: 0 }))
+            file.sent.iter().any(|it| holds(row, Sum { md5: it.md5, size: it.size, generation: 0 }))
         };
         let made = |file: &&LocalRow| {
             let row = rows.iter().find(|row| *row.name == *file.name && sent(file, row))?;

@@ -256,6 +256,12 @@ impl BlockCache {
         None
     }
 
+    /// The data file, if the program before this one gave it out as whole.
+    pub fn whole_of_before(&self, file: &Entry) -> Option<Whole> {
+        let data = self.data(file).filter(|data| data.is_whole())?;
+        data.lend_again().map(|file| Whole { file, _data: data })
+    }
+
     /// Throws out what is here of a file; a pin stays.
     pub fn forget(&self, file: &Entry) {
         let key = Key::of(&file.id);

@@ -2,6 +2,7 @@
 //! one thing after the other. Nothing is changed.
 
 mod account;
+mod installed;
 mod kept;
 mod machine;
 
@@ -52,6 +53,11 @@ impl Check {
 /// Looks at the machine, for a mount with these wishes.
 pub fn machine(wishes: &Wishes) -> Vec<Check> {
     machine::checks(wishes)
+}
+
+/// Looks at what is installed around the program.
+pub fn installed() -> Vec<Check> {
+    installed::checks()
 }
 
 /// Looks at the configuration file and at the folder of the account's state.

@@ -2,13 +2,16 @@
 
 mod account;
 mod chart;
+mod config;
 mod demo;
 mod doctor;
 mod emulator;
 mod link;
+mod login;
 mod logs;
 mod mount;
 mod options;
+mod patience;
 mod pending;
 mod relink;
 mod samples;
@@ -16,28 +19,39 @@ mod serve;
 mod shares;
 mod shell;
 mod status;
+mod takeover;
 mod traffic;
 mod umount;
 mod upload;
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::process::ExitCode;
-use std::sync::Mutex;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
 
+use crate::config::{Choice, take_secrets};
+use crate::log;
 use crate::memory;
+#[cfg(any(test, fuzzing))]
+pub use logs::fuzz as fuzz_logs;
 
 /// What goes wrong is told in one line, so any error will do.
 type Failure = Box<dyn std::error::Error>;
 
+/// The version, and of a release the commit.
+const VERSION: &str = env!("BEDFS_VERSION");
+
+/// The exit status where another try would fail likewise (`EX_CONFIG` of `sysexits.h`).
+const MISCONFIGURED: u8 = 78;
+
 /// Mounts a 123pan image bed as a drive.
 #[derive(Debug, Parser)]
-#[command(name = "bedfs", version, about, max_term_width = 100)]
+#[command(name = "bedfs", version = VERSION, about, max_term_width = 100)]
 struct Cli {
+    #[command(flatten)]
+    choice: Choice,
     #[command(subcommand)]
     command: Command,
 }
@@ -48,6 +62,10 @@ enum Command {
     Mount(mount::Args),
     /// Wait for uploads, then unmount.
     Umount(umount::Args),
+    /// Ask for the credentials, try them, and keep them in the configuration file.
+    Login,
+    /// What is configured, and who says so.
+    Config(config::Args),
     /// Uploads and deletes that are not finished: list, retry, export, discard.
     Pending(pending::Args),
     /// What the direct links used, by file, day or hour.
@@ -76,53 +94,85 @@ enum Command {
     Emulator(emulator::Args),
     /// Print the completions for a shell.
     Completions(shell::Args),
-    /// Print the manual page.
-    Man,
+    /// Print a manual page.
+    Man(shell::ManArgs),
+    /// Go on with a mount that another version of the program began.
+    #[command(hide = true)]
+    TakeOver(takeover::Args),
 }
 
 /// Runs the program and gives its exit code.
 pub fn main() -> ExitCode {
     memory::give_back_what_is_freed();
+    if let Err(error) = memory::keep_private() {
+        eprintln!("bedfs: warning: a core dump of this process would hold secrets: {error}");
+    }
     let names: Vec<String> =
         Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
     let typed: Vec<OsString> = std::env::args_os().collect();
-    let cli = match Cli::try_parse_from(options::spell_out(typed, &names)) {
+    let typed = match options::Called::by(typed) {
+        options::Called::Plainly(typed) => typed,
+        options::Called::ForShow => return ExitCode::SUCCESS,
+    };
+    let mut cli = match Cli::try_parse_from(options::spell_out(typed, &names)) {
         Ok(cli) => cli,
         Err(error) => return misunderstood(&error, &names),
     };
-    let done = match cli.command {
-        Command::Mount(args) => mount::run(args),
-        Command::Umount(args) => umount::run(&args),
-        Command::Pending(args) => pending::run(&args),
-        Command::Traffic(args) => traffic::run(&args),
-        Command::Logs(args) => logs::run(&args),
-        Command::Shares(args) => shares::run(&args),
-        Command::DirectLink(args) => shares::direct_links(&args),
-        Command::Status(args) => status::run(&args),
-        Command::Upload(args) => upload::run(args),
-        Command::Serve(args) => serve::run(args),
-        Command::Link(args) => link::run(&args),
-        Command::Relink(args) => relink::run(&args),
-        Command::Demo(args) => demo::run(&args),
-        Command::Doctor(args) => doctor::run(&args),
-        Command::Emulator(args) => emulator::run(args),
-        Command::Completions(args) => shell::completions(&args, &mut Cli::command()),
-        Command::Man => shell::manual(&Cli::command()),
-    };
-    match done {
+    // SAFETY: no thread has been started yet.
+    cli.choice.secrets = unsafe { take_secrets() };
+    match run(cli) {
         Ok(code) => code,
         // Who read the output has seen enough.
         Err(error) if is_broken_pipe(&*error) => ExitCode::from(141),
         Err(error) => {
             eprintln!("bedfs: {error}");
-            ExitCode::FAILURE
+            if is_misconfigured(&*error) {
+                ExitCode::from(MISCONFIGURED)
+            } else {
+                ExitCode::FAILURE
+            }
         }
+    }
+}
+
+/// Does what is meant.
+fn run(Cli { choice, command }: Cli) -> Result<ExitCode, Failure> {
+    let choice = &choice;
+    match command {
+        Command::Mount(args) => mount::run(args, choice),
+        Command::Umount(args) => umount::run(&args),
+        Command::Login => login::run(choice),
+        Command::Config(args) => config::run(args, choice),
+        Command::Pending(args) => pending::run(&args, choice),
+        Command::Traffic(args) => traffic::run(&args, choice),
+        Command::Logs(args) => logs::run(&args, choice),
+        Command::Shares(args) => shares::run(&args, choice),
+        Command::DirectLink(args) => shares::direct_links(&args, choice),
+        Command::Status(args) => status::run(&args),
+        Command::Upload(args) => upload::run(args, choice),
+        Command::Serve(args) => serve::run(args, choice),
+        Command::Link(args) => link::run(&args, choice),
+        Command::Relink(args) => relink::run(&args, choice),
+        Command::Demo(args) => demo::run(&args),
+        Command::Doctor(args) => doctor::run(&args, choice),
+        Command::Emulator(args) => emulator::run(args),
+        Command::Completions(args) => shell::completions(&args, &mut Cli::command()),
+        Command::Man(args) => shell::manual(&args, Cli::command()),
+        Command::TakeOver(args) => takeover::run(&args),
     }
 }
 
 fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
     let io = error.downcast_ref::<std::io::Error>();
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Whether the configuration has to be mended, the credentials in it among that.
+fn is_misconfigured(error: &(dyn std::error::Error + 'static)) -> bool {
+    let refused = error.downcast_ref::<crate::mount::Error>();
+    let is_refused = refused
+        .is_some_and(|it| matches!(it, crate::mount::Error::Api(api) if api.is_unauthorized()));
+    is_refused || error.is::<crate::config::Error>() || error.is::<crate::api::NotRoots>()
 }
 
 /// Tells in one line what was typed wrongly; prints the help if that was asked for.
@@ -134,7 +184,10 @@ fn misunderstood(error: &clap::Error, commands: &[String]) -> ExitCode {
     let about = text.strip_prefix("error: ").unwrap_or(&text);
     // The first paragraph says what; after it come the usage and a hint at the help.
     let lines = about.lines().map(str::trim).take_while(|line| !line.is_empty());
-    let line = lines.collect::<Vec<_>>().join(" ");
+    let mut line = lines.collect::<Vec<_>>().join(" ");
+    if let Some(meant) = error.get(ContextKind::SuggestedArg) {
+        line.push_str(&format!("; did you mean {meant}?"));
+    }
     let typed = std::env::args().nth(1).filter(|word| commands.contains(word));
     let help = typed.map_or("bedfs --help".to_owned(), |command| format!("bedfs {command} --help"));
     eprintln!("bedfs: {line} (see {help})");
@@ -147,23 +200,7 @@ fn one_line(text: &str) -> String {
     text.chars().map(plain).collect()
 }
 
-/// Where the log goes.
-enum Log {
-    Stderr,
-    File(File),
-}
-
-/// Starts the log. Once a process.
-fn start_log(level: tracing::Level, log: Log) {
-    // Of this program only: what libraries log is of no use to a user.
-    let filter = EnvFilter::new(format!("off,bedfs={level}"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
-    match log {
-        Log::Stderr => {
-            let colours = std::io::IsTerminal::is_terminal(&std::io::stderr())
-                && std::env::var_os("NO_COLOR").is_none();
-            builder.with_ansi(colours).with_writer(std::io::stderr).init();
-        }
-        Log::File(file) => builder.with_ansi(false).with_writer(Mutex::new(file)).init(),
-    }
+/// Starts the log of a command that is at a terminal. Once a process.
+fn start_log(level: LevelFilter) -> Result<(), Failure> {
+    Ok(log::start(&level.into(), log::Target::Stderr)?)
 }

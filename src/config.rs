@@ -1,18 +1,35 @@
-//! The configuration: what the command line, the environment and the file say, in this order of
-//! strength, and where state is kept.
+//! The configuration: what the command line, the environment, a profile of the file and the file's
+//! top say, in this order of strength, and where state is kept.
 
+mod choice;
+mod environment;
+mod explain;
+mod file;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+mod keep;
+mod layer;
+mod levels;
+mod nearest;
+mod private;
 mod wishes;
 
-use std::fs;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use etcetera::{BaseStrategy, choose_base_strategy};
 use md5::{Digest, Md5 as Hasher};
-use serde::Deserialize;
 
 use crate::types::{Md5, Secret};
-pub use wishes::{Control, Level, Size, Upload, Wishes};
+pub use choice::Choice;
+pub use environment::{Taken, take_secrets};
+pub use explain::{Explained, Explanation};
+use file::Sheet;
+pub use keep::{Credentials, keep};
+use layer::Layer;
+pub use layer::unknown_variables;
+pub use levels::{Levels, ROOMS};
+pub use private::make_private;
+pub use wishes::{Control, Size, Upload, Wishes};
 
 /// The service (`003`: 接口域名).
 const ENDPOINT: &str = "https://open-api.123pan.com";
@@ -36,10 +53,26 @@ pub enum Error {
         /// What the parser said.
         message: String,
     },
+    /// The file cannot be written.
+    #[error("cannot write the configuration {path}: {source}")]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A variable of the environment has something else than it should.
+    #[error("the variable {name} is wrong: {message}")]
+    Environment {
+        /// The variable.
+        name: String,
+        /// What is wrong.
+        message: String,
+    },
     /// No client ID or secret anywhere.
     #[error(
-        "no {what}: set {variable}, or {key} in {path}. 123pan gives both to developers; \
-         `bedfs demo` needs neither"
+        "no {what}: run bedfs login, or set {variable}, or {key} in {path}. 123pan gives both to \
+         developers; `bedfs demo` needs neither"
     )]
     NoCredentials {
         /// Which of the two.
@@ -59,33 +92,20 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// A folder that others could put something else in the place of.
+    #[error(
+        "{path} belongs to another user (number {owner}), who could read and change what bedfs keeps \
+         there: remove it, or name another place by XDG_STATE_HOME and XDG_CACHE_HOME"
+    )]
+    Foreign {
+        /// The folder, or the symbolic link in its place.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
     /// There is no home to put anything in.
     #[error("no home folder: set HOME, or XDG_CONFIG_HOME and XDG_STATE_HOME")]
     NoHome,
-}
-
-/// The keys of the file that are not of the mount.
-const OF_THE_SERVICE: &[&str] = &["endpoint", "client-id", "client-secret", "serve-secret"];
-
-/// What the file `config.toml` says of the service.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-struct File {
-    endpoint: Option<String>,
-    client_id: Option<String>,
-    client_secret: Option<Secret>,
-    serve_secret: Option<Secret>,
-}
-
-impl File {
-    fn or(self, other: Self) -> Self {
-        Self {
-            endpoint: self.endpoint.or(other.endpoint),
-            client_id: self.client_id.or(other.client_id),
-            client_secret: self.client_secret.or(other.client_secret),
-            serve_secret: self.serve_secret.or(other.serve_secret),
-        }
-    }
 }
 
 /// Everything that is configured, before the command line has its say.
@@ -93,58 +113,50 @@ impl File {
 pub struct Config {
     /// The service's base address.
     pub endpoint: String,
+    /// Certificates that may vouch for hosts, beside those that the system trusts.
+    pub ca_file: Option<PathBuf>,
     /// The account's client ID.
     pub client_id: String,
     /// The account's client secret.
     pub client_secret: Secret,
     /// What clients of `bedfs serve` have to know; `None`: nothing.
     pub serve_secret: Option<Secret>,
-    /// What the file says of the mount.
+    /// What the environment and the file say of the mount.
     pub wishes: Wishes,
 }
 
 impl Config {
-    /// Reads the environment and the file.
-    pub fn load() -> Result<Self, Error> {
-        let path = Self::path()?;
-        // A file that was named must be there; the usual one need not.
-        let (file, wishes) = read(&path, variable("BEDFS_CONFIG").is_some())?;
-        let endpoint = variable("BEDFS_ENDPOINT").or(file.endpoint);
-        let id = variable("BEDFS_CLIENT_ID").or(file.client_id);
-        let secret = variable("BEDFS_CLIENT_SECRET").map(Secret::new).or(file.client_secret);
-        let serve = variable("BEDFS_SERVE_SECRET").map(Secret::new).or(file.serve_secret);
+    /// Reads the environment and the file, and what the command line says of the account.
+    pub fn load(choice: &Choice) -> Result<Self, Error> {
+        let sources = Sources::gather(choice, Wishes::default())?;
         let missing = |what, variable, key| {
-            let path = path.clone();
+            let path = sources.file.clone();
             move || Error::NoCredentials { what, variable, key, path }
         };
+        let client_id = sources.client_id();
+        let client_id = client_id.ok_or_else(missing("client ID", "BEDFS_CLIENT_ID", "client-id"));
+        let client_secret = sources.client_secret();
+        let client_secret = client_secret.ok_or_else(missing(
+            "client secret",
+            "BEDFS_CLIENT_SECRET",
+            "client-secret",
+        ));
         Ok(Self {
-            endpoint: endpoint.unwrap_or_else(|| ENDPOINT.to_owned()),
-            client_id: id.ok_or_else(missing("client ID", "BEDFS_CLIENT_ID", "client-id"))?,
-            client_secret: secret.ok_or_else(missing(
-                "client secret",
-                "BEDFS_CLIENT_SECRET",
-                "client-secret",
-            ))?,
-            serve_secret: serve.filter(|secret| !secret.reveal().is_empty()),
-            wishes,
+            endpoint: sources.endpoint(),
+            ca_file: sources.ca_file(),
+            client_id: client_id?,
+            client_secret: client_secret?,
+            serve_secret: sources.serve_secret(),
+            wishes: sources.wishes(),
         })
     }
 
-    /// The file: the one that the environment names, or the usual one. It may not be there.
-    pub fn path() -> Result<PathBuf, Error> {
-        match variable("BEDFS_CONFIG") {
-            Some(path) => Ok(path.into()),
-            None => Ok(base()?.config_dir().join("bedfs/config.toml")),
-        }
-    }
-
-    /// The folder for the account's state (token, staged files, log), made if need be. Nobody else
-    /// can look into it.
+    /// The folder for the account's state (token, staged files, log), made if need be.
     pub fn state_dir(&self) -> Result<PathBuf, Error> {
         let base = base()?;
         let home = base.state_dir().unwrap_or_else(|| base.data_dir());
         let path = home.join("bedfs").join(self.account_name());
-        make_private(&path)?;
+        private::make(&path)?;
         Ok(path)
     }
 
@@ -167,6 +179,112 @@ impl Config {
     }
 }
 
+/// What all sources say, the strongest first.
+#[derive(Debug)]
+pub struct Sources {
+    layers: Vec<Layer>,
+    /// The configuration file. It may not be there.
+    pub file: PathBuf,
+    /// The profile in use, and who named it.
+    pub profile: Option<(String, String)>,
+    /// The other profiles of the file.
+    pub others: Vec<String>,
+}
+
+impl Sources {
+    /// Reads them all.
+    pub fn gather(choice: &Choice, wishes: Wishes) -> Result<Self, Error> {
+        // A file that was named must be there; the usual one need not.
+        let is_named = choice.config.is_some() || variable("BEDFS_CONFIG").is_some();
+        let path = path(choice)?;
+        let sheet = file::read(&path, is_named)?;
+        if let Some((name, _)) = named_profile(choice).or(sheet.default_profile.clone()) {
+            sheet.profile(&name, &path)?;
+        }
+        Self::of(sheet, path, choice, wishes)
+    }
+
+    /// Reads them all for who is about to add an account: the file and the profile may be new.
+    pub fn before_login(choice: &Choice) -> Result<Self, Error> {
+        let path = path(choice)?;
+        Self::of(file::read(&path, false)?, path, choice, Wishes::default())
+    }
+
+    fn of(sheet: Sheet, file: PathBuf, choice: &Choice, wishes: Wishes) -> Result<Self, Error> {
+        let Sheet { top, profiles, default_profile } = sheet;
+        let profile = named_profile(choice).or(default_profile);
+        let mut layers = vec![Layer::typed(choice, wishes), Layer::environment(&choice.secrets)?];
+        let mut others = Vec::new();
+        for (name, layer) in profiles {
+            match &profile {
+                Some((used, _)) if *used == name => layers.push(layer),
+                _ => others.push(name),
+            }
+        }
+        layers.push(top);
+        Ok(Self { layers, file, profile, others })
+    }
+
+    /// The service's base address.
+    pub fn endpoint(&self) -> String {
+        self.first(|layer| layer.endpoint.clone()).unwrap_or_else(|| ENDPOINT.to_owned())
+    }
+
+    /// Certificates that may vouch for hosts, beside those that the system trusts.
+    pub fn ca_file(&self) -> Option<PathBuf> {
+        self.first(|layer| layer.ca_file.clone())
+    }
+
+    fn client_id(&self) -> Option<String> {
+        self.first(|layer| layer.client_id.clone())
+    }
+
+    fn client_secret(&self) -> Option<Secret> {
+        self.secret_layer()?.client_secret.clone()
+    }
+
+    /// Who tells the secret. What stands beside another client ID is another account's.
+    fn secret_layer(&self) -> Option<&Layer> {
+        let id = self.client_id();
+        let is_ours = |layer: &&Layer| layer.client_id.is_none() || layer.client_id == id;
+        self.layers.iter().filter(is_ours).find(|layer| layer.client_secret.is_some())
+    }
+
+    fn serve_secret(&self) -> Option<Secret> {
+        let secret = self.first(|layer| layer.serve_secret.clone());
+        secret.filter(|secret| !secret.reveal().is_empty())
+    }
+
+    fn wishes(&self) -> Wishes {
+        let all = self.layers.iter().map(|layer| layer.wishes.clone());
+        all.fold(Wishes::default(), Wishes::or)
+    }
+
+    fn first<T>(&self, says: impl Fn(&Layer) -> Option<T>) -> Option<T> {
+        self.layers.iter().find_map(says)
+    }
+}
+
+/// The file: the one that is named, or the usual one. It may not be there.
+pub fn path(choice: &Choice) -> Result<PathBuf, Error> {
+    let named = choice.config.clone().or_else(|| variable("BEDFS_CONFIG").map(PathBuf::from));
+    match named {
+        Some(path) => Ok(path),
+        None => Ok(home_config()?.join("bedfs/config.toml")),
+    }
+}
+
+/// The folder of the user's configuration, of whatever program.
+pub fn home_config() -> Result<PathBuf, Error> {
+    Ok(base()?.config_dir())
+}
+
+/// The profile that the command line or the environment names, and who does.
+fn named_profile(choice: &Choice) -> Option<(String, String)> {
+    let typed = choice.profile.clone().map(|name| (name, "--profile".to_owned()));
+    typed.or_else(|| Some((variable("BEDFS_PROFILE")?, "BEDFS_PROFILE".to_owned())))
+}
+
 /// A variable of the environment, if it says anything.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -176,103 +294,15 @@ fn base() -> Result<impl BaseStrategy, Error> {
     choose_base_strategy().map_err(|_| Error::NoHome)
 }
 
-/// Makes a folder and those above it, 0700 each.
-pub fn make_private(path: &Path) -> Result<(), Error> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|source| Error::Folder { path: path.to_owned(), source })
-}
-
-fn read(path: &Path, must_exist: bool) -> Result<(File, Wishes), Error> {
-    let wrong = |message: String| Error::Wrong { path: path.to_owned(), message };
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => String::new(),
-        Err(source) => {
-            return Err(Error::Unreadable { path: path.to_owned(), source });
-        }
-    };
-    let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(about(&error, &text)))?;
-    let (mut file, mut wishes) = (File::default(), Wishes::default());
-    // Key by key, so that an error can name its key.
-    for (key, value) in table {
-        // `dir_ttl` and `dir-ttl` are the same key.
-        let entry = toml::Table::from_iter([(key.replace('_', "-"), value)]);
-        let named = |error: toml::de::Error| wrong(format!("{key}: {}", error.message()));
-        if entry.keys().any(|key| OF_THE_SERVICE.contains(&&**key)) {
-            file = file.or(entry.try_into().map_err(named)?);
-        } else {
-            wishes = wishes.or(entry.try_into().map_err(named)?);
-        }
-    }
-    if file.client_secret.is_some() || file.serve_secret.is_some() {
-        warn_if_shared(path);
-    }
-    Ok((file, wishes))
-}
-
-/// What the parser says and where, without the line it quotes: the line may hold the secret.
-fn about(error: &toml::de::Error, text: &str) -> String {
-    let before = error.span().and_then(|span| text.get(..span.start));
-    match before {
-        Some(before) => format!("line {}: {}", before.lines().count().max(1), error.message()),
-        None => error.message().to_owned(),
-    }
-}
-
-fn warn_if_shared(path: &Path) {
-    let mode = fs::metadata(path).map(|metadata| metadata.permissions().mode()).unwrap_or(0);
-    if mode & 0o077 != 0 {
-        let path = path.display();
-        eprintln!("bedfs: warning: others can read the secret in {path}; run: chmod 600 '{path}'");
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-
-    fn file(text: &str) -> Result<(File, Wishes), Error> {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let path = dir.path().join("config.toml");
-        fs::write(&path, text).expect("written");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("set");
-        read(&path, true)
-    }
-
-    #[test]
-    fn the_file_says_the_same_as_the_options() {
-        let (file, wishes) = file(
-            "client_id = 'me'\nclient-secret = 'no one'\nserve-secret = 'psst'\ndir_ttl = 5\ncache-size = '1M'\numask = '077'\n\
-             control = 'visible'\nlog-level = 'debug'\nread-only = true",
-        )
-        .expect("a right file");
-        assert_eq!(file.client_id.as_deref(), Some("me"));
-        assert_eq!(format!("{:?}", file.client_secret), "Some(***)");
-        assert!(file.serve_secret.is_some_and(|secret| secret.reveal() == "psst"));
-        assert_eq!(wishes.dir_ttl(), Duration::from_secs(5));
-        assert_eq!((wishes.cache_size(), wishes.umask), (1 << 20, Some(0o77)));
-        assert_eq!((wishes.control, wishes.read_only), (Some(Control::Visible), Some(true)));
-    }
-
-    #[test]
-    fn what_is_wrong_in_the_file_is_told_without_the_secret() {
-        for text in
-            ["client-secret = 'hush\n", "client-secret = 'hush'\nnonsense = 1", "dir-ttl = 'long'"]
-        {
-            let message = file(text).expect_err("a wrong file").to_string();
-            assert!(message.contains("config.toml") && !message.contains("hush"), "{message}");
-        }
-    }
 
     #[test]
     fn accounts_and_endpoints_have_folders_of_their_own() {
         let config = |id: &str, endpoint: &str| Config {
             endpoint: endpoint.to_owned(),
+            ca_file: None,
             client_id: id.to_owned(),
             client_secret: Secret::new("x"),
             serve_secret: None,

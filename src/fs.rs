@@ -3,13 +3,16 @@
 //! A plain `fn` answers on the thread that FUSE called and touches no network; an `async fn` may,
 //! and runs in a task. The signature tells the lane.
 
+mod allocate;
 mod attr;
+mod carried;
 mod control;
 mod dir;
 mod errno;
 mod file;
 mod handle;
 mod lend;
+mod lent_staged;
 mod local;
 mod publish;
 mod remove;
@@ -22,8 +25,10 @@ mod take_back;
 mod uploads;
 mod xattr;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -35,10 +40,12 @@ use crate::config::{Control, Upload};
 use crate::names::{LocalNames, NameError};
 use crate::pending;
 use crate::read::{self, Reader};
+use crate::staging;
 use crate::state::{self, State};
 use crate::tree::{self, Tree};
 use crate::types::Ino;
-pub use attr::{Attr, Change, Space};
+pub use attr::{Attr, Change, Maker, Space};
+pub use carried::{Busy, Carried, Still, Unattended};
 use control::ControlFolder;
 pub use dir::DirEntry;
 pub use file::Opened;
@@ -118,10 +125,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct Options {
     /// Nothing is changed, here or there.
     pub read_only: bool,
-    /// Owner of everything, until the user sets another.
-    pub uid: u32,
-    /// Group of everything, until the user sets another.
-    pub gid: u32,
+    /// User and group of what nobody made here, until the user sets others.
+    pub owner: (u32, u32),
+    /// Whether what is made here is also that user's, whoever makes it.
+    pub is_uid_fixed: bool,
+    /// The same of the group.
+    pub is_gid_fixed: bool,
     /// Permission bits that nothing has by default.
     pub umask: u32,
     /// When a close returns.
@@ -158,8 +167,16 @@ pub struct Fs {
     /// all: nothing may be put into the old folder while it is poured into the new one.
     structure: Semaphore,
     spared: Spared,
+    /// Whether the disk tells what the kernel writes by itself.
+    can_lend_staged: bool,
     /// Held while it is looked for what uploads of removed files made.
     clearing: Semaphore,
+    /// What goes on behind its callers' backs takes one permit, who hands over takes all.
+    unattended: Semaphore,
+    /// Files of which the program before this one may have given wrong pages to the kernel.
+    inherited: Mutex<HashSet<Ino>>,
+    /// Whether this goes on with the mount of another program.
+    is_resumed: AtomicBool,
     /// Where the disk is waited for.
     runtime: Handle,
     /// When the mount began.
@@ -170,13 +187,16 @@ pub struct Fs {
 const STRUCTURE: u32 = 1 << 20;
 
 impl Fs {
-    /// A file system over these rooms. It takes over what the state file holds.
+    /// A file system over these rooms, before it takes anything over.
     pub fn new(
         options: Options, state: Arc<State>, tree: Arc<Tree>, bed: Arc<Bed>, reader: Arc<Reader>,
         account: Arc<AccountCache>, ledger: Ledger,
-    ) -> Result<Self> {
-        pending::take_over(&state, &options.staging)?;
-        let fs = Self {
+    ) -> Self {
+        let can_lend_staged = staging::tells_changes(&options.staging).unwrap_or_else(|error| {
+            tracing::info!("whether the disk tells changes is not known: {error}");
+            false
+        });
+        Self {
             options,
             state,
             tree,
@@ -192,12 +212,24 @@ impl Fs {
             renaming: Semaphore::new(1),
             structure: Semaphore::new(STRUCTURE as usize),
             spared: Spared::default(),
+            can_lend_staged,
             clearing: Semaphore::new(1),
+            unattended: Semaphore::new(STRUCTURE as usize),
+            inherited: Mutex::default(),
+            is_resumed: AtomicBool::new(false),
             runtime: Handle::current(),
             born: std::time::SystemTime::now(),
-        };
-        fs.take_over()?;
-        Ok(fs)
+        }
+    }
+
+    /// Takes over what the state file holds of a mount that has ended.
+    pub fn begin_anew(&self) -> Result<()> {
+        pending::take_over(&self.state, &self.options.staging, &HashSet::new())?;
+        self.take_over(&HashSet::new())
+    }
+
+    fn inherited(&self) -> MutexGuard<'_, HashSet<Ino>> {
+        self.inherited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs what goes on behind the callers' backs, for as long as the mount lives.

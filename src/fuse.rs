@@ -2,43 +2,43 @@
 //!
 //! What the file system answers with a plain `fn` is answered on the session thread. What is an
 //! `async fn` goes to a task that owns the reply; a task that dies drops it, and the caller gets
-//! EIO.
+//! EIO. A look-up goes there only when it waits.
 
 mod convert;
+mod device;
+mod gate;
 mod lending;
 mod names;
+mod offer;
+mod reins;
 mod waiting;
 
 use std::ffi::OsStr;
-use std::future::Future;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    Errno, FileHandle, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig, LockOwner,
-    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
-    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
-    WriteFlags,
+    Errno, FileHandle, FopenFlags, Generation, INodeNo, KernelConfig, LockOwner, OpenFlags,
+    RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
+    ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use tokio::runtime::Handle;
 
-use crate::fs::{Attr, Change, Fs, Opened, Result};
+use crate::fs::{Attr, Change, Fs, Opened};
 use crate::names::NAME_MAX;
-use convert::{BLOCK, Refuse, file_attr, ino, open_flags, reply_xattr, time};
+use convert::{BLOCK, file_attr, ino, maker, open_flags, reply_xattr, time};
+pub use device::Device;
+pub use gate::{Gate, Shut};
 use lending::Lending;
 use names::Names;
+pub use offer::Offer;
+pub use reins::Reins;
 pub use waiting::Patience;
-use waiting::{Held, Waiting, answer};
+use waiting::{Call, Held, Waiting, answer};
 
 /// Inode numbers are never used twice, so there is one generation.
 const GENERATION: Generation = Generation(0);
-
-/// Bytes of one write; the session's buffer is touched up to here.
-const MAX_WRITE: u32 = 1 << 20;
-
-/// Requests that the kernel may have in flight for read-ahead.
-const MAX_BACKGROUND: u16 = 64;
 
 /// The file system as FUSE drives it.
 pub struct Adapter {
@@ -47,64 +47,41 @@ pub struct Adapter {
     lending: Lending,
     /// How long the kernel may answer for itself.
     ttl: Duration,
+    gate: Arc<Gate>,
+    offer: Arc<OnceLock<Offer>>,
 }
 
 impl Adapter {
     /// An adapter whose requests wait in `runtime`.
     pub fn new(fs: Arc<Fs>, runtime: Handle, patience: Patience, ttl: Duration) -> Self {
         let lending = Lending::new(fs.clone(), runtime.clone());
-        Self { fs: fs.clone(), waiting: Waiting { fs, runtime, patience }, ttl, lending }
+        let waiting = Waiting { fs: fs.clone(), runtime, patience };
+        Self { fs, waiting, ttl, lending, gate: Arc::default(), offer: Arc::default() }
     }
 
-    /// Answers when the work is done, with what the kernel need not give back.
-    fn spawn<R: Refuse, T: Send + 'static>(
-        &self, what: &'static str, req: &Request, reply: R,
-        work: impl Future<Output = Result<T>> + Send + 'static,
-        done: impl FnOnce(R, T) + Send + 'static,
-    ) {
-        self.waiting.spawn(what, req, reply, work, |_| Held::Nothing, done);
-    }
-
-    /// Answers when the work is done, with an inode that the kernel counts.
-    fn spawn_entry(
-        &self, what: &'static str, req: &Request, reply: ReplyEntry,
-        work: impl Future<Output = Result<Attr>> + Send + 'static,
-    ) {
-        let (ttl, held) = (self.ttl, |attr: &Attr| Held::Inode(attr.ino));
-        self.waiting.spawn(what, req, reply, work, held, move |reply, attr| {
-            reply.entry(&ttl, &file_attr(&attr), GENERATION);
-        });
+    /// What is to be had of it when the session has it.
+    pub fn reins(&self) -> Reins {
+        let (gate, offer) = (self.gate.clone(), self.offer.clone());
+        Reins { gate, offer, device: self.lending.device() }
     }
 }
 
 impl fuser::Filesystem for Adapter {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        // One by one: a single missing bit refuses the whole set.
-        for wanted in [
-            InitFlags::FUSE_PARALLEL_DIROPS,
-            InitFlags::FUSE_DO_READDIRPLUS,
-            InitFlags::FUSE_READDIRPLUS_AUTO,
-            // Writes then do not ask for `security.capability`. What is owed for it is kept by files
-            // never having a set-ID bit.
-            InitFlags::FUSE_HANDLE_KILLPRIV_V2,
-        ] {
-            if let Err(missing) = config.add_capabilities(wanted) {
-                tracing::info!("the kernel lacks {missing:?}");
-            }
-        }
+        // A second one is not sent.
+        let _first = self.offer.set(Offer::of(config));
         self.lending.negotiate(config);
-        let write = config.set_max_write(MAX_WRITE);
-        let background = config.set_max_background(MAX_BACKGROUND);
-        match (write, background) {
-            (Ok(_), Ok(_)) => Ok(()),
-            _ => Err(io::ErrorKind::Unsupported.into()),
-        }
+        offer::take(config)
     }
 
     fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let pass = self.gate.pass();
         let (fs, name) = (self.fs.clone(), name.to_owned());
         let work = async move { fs.lookup(ino(parent), &name).await };
-        self.spawn_entry("lookup", req, reply, work);
+        let (ttl, held) = (self.ttl, |attr: &Attr| Held::Inode(attr.ino));
+        self.waiting.begin(Call::of("lookup", pass, req), reply, work, held, move |reply, attr| {
+            reply.entry(&ttl, &file_attr(&attr), GENERATION);
+        });
     }
 
     fn forget(&self, _req: &Request, number: INodeNo, nlookup: u64) {
@@ -112,6 +89,7 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn getattr(&self, _req: &Request, number: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        let _pass = self.gate.pass();
         answer("getattr", reply, self.fs.getattr(ino(number)), |reply, attr| {
             reply.attr(&self.ttl, &file_attr(&attr));
         });
@@ -124,12 +102,13 @@ impl fuser::Filesystem for Adapter {
         _chgtime: Option<SystemTime>, _bkuptime: Option<SystemTime>,
         _flags: Option<fuser::BsdFileFlags>, reply: ReplyAttr,
     ) {
+        let pass = self.gate.pass();
         let (fs, ttl) = (self.fs.clone(), self.ttl);
         let (atime, mtime) = (atime.map(time), mtime.map(time));
         let handle = fh.map(|fh| fh.0);
         let change = Change { mode, uid, gid, size, atime, mtime, handle };
         let work = async move { fs.setattr(ino(number), change).await };
-        self.spawn("setattr", req, reply, work, move |reply, attr| {
+        self.spawn(pass, "setattr", req, reply, work, move |reply, attr| {
             reply.attr(&ttl, &file_attr(&attr));
         });
     }
@@ -138,52 +117,44 @@ impl fuser::Filesystem for Adapter {
         &self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, _rdev: u32,
         reply: ReplyEntry,
     ) {
+        let pass = self.gate.pass();
         if mode & libc::S_IFMT != libc::S_IFREG {
             return reply.error(Errno::EPERM);
         }
-        let (fs, name) = (self.fs.clone(), name.to_owned());
-        let work = async move { fs.mknod(ino(parent), &name, mode & !umask).await };
-        self.spawn_entry("mknod", req, reply, work);
+        let (fs, name, maker) = (self.fs.clone(), name.to_owned(), maker(req, mode & !umask));
+        let work = async move { fs.mknod(ino(parent), &name, maker).await };
+        self.spawn_entry(pass, "mknod", req, reply, work);
     }
 
     fn mkdir(
         &self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32,
         reply: ReplyEntry,
     ) {
-        let (fs, name) = (self.fs.clone(), name.to_owned());
-        let work = async move { fs.mkdir(ino(parent), &name, mode & !umask).await };
-        self.spawn_entry("mkdir", req, reply, work);
+        let pass = self.gate.pass();
+        let (fs, name, maker) = (self.fs.clone(), name.to_owned(), maker(req, mode & !umask));
+        let work = async move { fs.mkdir(ino(parent), &name, maker).await };
+        self.spawn_entry(pass, "mkdir", req, reply, work);
     }
 
     fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let pass = self.gate.pass();
         let (fs, name) = (self.fs.clone(), name.to_owned());
         let work = async move { fs.unlink(ino(parent), &name).await };
-        self.spawn("unlink", req, reply, work, |reply, ()| reply.ok());
+        self.spawn(pass, "unlink", req, reply, work, |reply, ()| reply.ok());
     }
 
     fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let pass = self.gate.pass();
         let (fs, name) = (self.fs.clone(), name.to_owned());
         let work = async move { fs.rmdir(ino(parent), &name).await };
-        self.spawn("rmdir", req, reply, work, |reply, ()| reply.ok());
-    }
-
-    fn symlink(
-        &self, _req: &Request, _parent: INodeNo, _name: &OsStr, _target: &std::path::Path,
-        reply: ReplyEntry,
-    ) {
-        reply.error(Errno::EPERM);
-    }
-
-    fn link(
-        &self, _req: &Request, _ino: INodeNo, _parent: INodeNo, _name: &OsStr, reply: ReplyEntry,
-    ) {
-        reply.error(Errno::EPERM);
+        self.spawn(pass, "rmdir", req, reply, work, |reply, ()| reply.ok());
     }
 
     fn rename(
         &self, req: &Request, parent: INodeNo, name: &OsStr, newparent: INodeNo, newname: &OsStr,
         flags: RenameFlags, reply: ReplyEmpty,
     ) {
+        let pass = self.gate.pass();
         let exclusive = flags.contains(RenameFlags::RENAME_NOREPLACE);
         if !(flags - RenameFlags::RENAME_NOREPLACE).is_empty() {
             return reply.error(Errno::EINVAL);
@@ -191,18 +162,25 @@ impl fuser::Filesystem for Adapter {
         let (fs, name, newname) = (self.fs.clone(), name.to_owned(), newname.to_owned());
         let work =
             async move { fs.rename(ino(parent), &name, ino(newparent), &newname, exclusive).await };
-        self.spawn("rename", req, reply, work, |reply, ()| reply.ok());
+        self.spawn(pass, "rename", req, reply, work, |reply, ()| reply.ok());
     }
 
     fn open(&self, req: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let pass = self.gate.pass();
         let read_only = flags.0 & libc::O_ACCMODE == libc::O_RDONLY;
         if read_only && self.fs.is_control(ino(number)) {
             let fs = self.fs.clone();
             let work = async move { fs.open_control(ino(number)).await };
             let held = |opened: &Opened| Held::Folder(opened.handle);
-            return self.waiting.spawn("open", req, reply, work, held, |reply, opened| {
-                reply.opened(FileHandle(opened.handle), open_flags(opened, true));
-            });
+            return self.waiting.spawn(
+                Call::of("open", pass, req),
+                reply,
+                work,
+                held,
+                |reply, opened| {
+                    reply.opened(FileHandle(opened.handle), open_flags(opened, true));
+                },
+            );
         }
         let (fs, lending, ino, pid) =
             (self.fs.clone(), self.lending.clone(), ino(number), req.pid());
@@ -216,6 +194,7 @@ impl fuser::Filesystem for Adapter {
         }
         let fs = self.fs.clone();
         self.waiting.runtime.spawn(async move {
+            let _pass = pass;
             fs.closes_are_told(ino, !read_only).await;
             open(reply);
         });
@@ -225,25 +204,33 @@ impl fuser::Filesystem for Adapter {
         &self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, flags: i32,
         reply: ReplyCreate,
     ) {
+        let pass = self.gate.pass();
         let (fs, name, ttl, pid) = (self.fs.clone(), name.to_owned(), self.ttl, req.pid());
-        let lending = self.lending.clone();
-        let work = async move { fs.create(ino(parent), &name, mode & !umask, flags, pid).await };
+        let (lending, maker) = (self.lending.clone(), maker(req, mode & !umask));
+        let work = async move { fs.create(ino(parent), &name, maker, flags, pid).await };
         let held = |(attr, opened): &(Attr, Opened)| Held::File(attr.ino, opened.handle);
-        self.waiting.spawn("create", req, reply, work, held, move |reply, (attr, opened)| {
-            lending.create(reply, &ttl, &file_attr(&attr), opened);
-        });
+        self.waiting.spawn(
+            Call::of("create", pass, req),
+            reply,
+            work,
+            held,
+            move |reply, (attr, opened)| {
+                lending.create(reply, &ttl, &file_attr(&attr), opened);
+            },
+        );
     }
 
     fn read(
         &self, req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64, size: u32,
         _flags: OpenFlags, _lock_owner: Option<LockOwner>, reply: ReplyData,
     ) {
+        let _pass = self.gate.pass();
         if let Some(result) = self.fs.read_here(fh.0, offset, size as usize) {
             return answer("read", reply, result, |reply, bytes| reply.data(&bytes));
         }
         let fs = self.fs.clone();
         let work = async move { fs.read(fh.0, offset, size as usize).await };
-        self.spawn("read", req, reply, work, |reply, bytes| reply.data(&bytes));
+        self.spawn(None, "read", req, reply, work, |reply, bytes| reply.data(&bytes));
     }
 
     fn write(
@@ -251,6 +238,7 @@ impl fuser::Filesystem for Adapter {
         _write_flags: WriteFlags, _flags: OpenFlags, _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        let _pass = self.gate.pass();
         answer("write", reply, self.fs.write(fh.0, offset, data), |reply, ()| {
             reply.written(data.len() as u32);
         });
@@ -259,41 +247,57 @@ impl fuser::Filesystem for Adapter {
     fn flush(
         &self, req: &Request, _ino: INodeNo, fh: FileHandle, _owner: LockOwner, reply: ReplyEmpty,
     ) {
+        let pass = self.gate.pass();
         match self.fs.wants_flush(fh.0, req.pid()) {
             Ok(true) => {
                 let fs = self.fs.clone();
                 let work = async move { fs.flush(fh.0).await };
-                self.spawn("close", req, reply, work, |reply, ()| reply.ok());
+                self.spawn(pass, "close", req, reply, work, |reply, ()| reply.ok());
             }
             wanted => answer("close", reply, wanted, |reply, _| reply.ok()),
         }
     }
 
     fn release(
-        &self, req: &Request, _ino: INodeNo, fh: FileHandle, _flags: OpenFlags,
+        &self, _req: &Request, _ino: INodeNo, fh: FileHandle, flags: OpenFlags,
         _lock_owner: Option<LockOwner>, _flush: bool, reply: ReplyEmpty,
     ) {
+        let _pass = self.gate.pass();
+        if flags.0 & libc::O_DIRECT != 0 {
+            self.fs.doubt(fh.0);
+        }
+        self.fs.let_go(fh.0);
+        // Nobody waits for the answer, and few of these may be under way at a time: a file that stays
+        // mapped is waited for.
+        reply.ok();
         let fs = self.fs.clone();
-        let work = async move {
-            fs.release(fh.0).await;
-            Ok(())
-        };
-        self.spawn("release", req, reply, work, |reply, ()| reply.ok());
+        self.waiting.runtime.spawn(async move { fs.release(fh.0).await });
     }
 
     fn fsync(
         &self, req: &Request, _ino: INodeNo, fh: FileHandle, _datasync: bool, reply: ReplyEmpty,
     ) {
+        let pass = self.gate.pass();
         let fs = self.fs.clone();
         let work = async move { fs.fsync(fh.0).await };
-        self.spawn("fsync", req, reply, work, |reply, ()| reply.ok());
+        self.spawn(pass, "fsync", req, reply, work, |reply, ()| reply.ok());
+    }
+
+    fn fallocate(
+        &self, _req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64, length: u64, mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        let _pass = self.gate.pass();
+        let range = offset..offset.saturating_add(length);
+        answer("fallocate", reply, self.fs.fallocate(fh.0, range, mode), |reply, ()| reply.ok());
     }
 
     fn opendir(&self, req: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        let pass = self.gate.pass();
         let fs = self.fs.clone();
         let work = async move { fs.opendir(ino(number)).await };
         let held = |handle: &u64| Held::Folder(*handle);
-        self.waiting.spawn("opendir", req, reply, work, held, |reply, handle| {
+        self.waiting.spawn(Call::of("opendir", pass, req), reply, work, held, |reply, handle| {
             reply.opened(FileHandle(handle), FopenFlags::empty());
         });
     }
@@ -301,18 +305,20 @@ impl fuser::Filesystem for Adapter {
     fn readdir(
         &self, req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory,
     ) {
+        let pass = self.gate.pass();
         let fill = move |reply, names: Names| names::fill(reply, offset, &names);
         if let Some(names) = self.fs.readdir_here(fh.0, offset as usize) {
             return answer("readdir", reply, names, fill);
         }
         let fs = self.fs.clone();
         let work = async move { fs.readdir(fh.0, offset as usize).await };
-        self.spawn("readdir", req, reply, work, fill);
+        self.spawn(pass, "readdir", req, reply, work, fill);
     }
 
     fn readdirplus(
         &self, req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectoryPlus,
     ) {
+        let pass = self.gate.pass();
         let (fs, ttl) = (self.fs.clone(), self.ttl);
         let fill = move |reply, names: Names| names::fill_plus(&fs, ttl, reply, offset, &names);
         if let Some(names) = self.fs.readdir_here(fh.0, offset as usize) {
@@ -320,12 +326,13 @@ impl fuser::Filesystem for Adapter {
         }
         let fs = self.fs.clone();
         let work = async move { fs.readdir(fh.0, offset as usize).await };
-        self.spawn("readdir", req, reply, work, fill);
+        self.spawn(pass, "readdir", req, reply, work, fill);
     }
 
     fn releasedir(
         &self, _req: &Request, _ino: INodeNo, fh: FileHandle, _flags: OpenFlags, reply: ReplyEmpty,
     ) {
+        let _pass = self.gate.pass();
         self.fs.releasedir(fh.0);
         reply.ok();
     }
@@ -338,6 +345,7 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        let _pass = self.gate.pass();
         let fs = self.fs.clone();
         self.waiting.runtime.spawn(async move { fs.refresh_space().await });
         let space = self.fs.statfs();
@@ -349,12 +357,14 @@ impl fuser::Filesystem for Adapter {
         &self, req: &Request, number: INodeNo, name: &OsStr, value: &[u8], _flags: i32,
         _position: u32, reply: ReplyEmpty,
     ) {
+        let pass = self.gate.pass();
         let (fs, name, value) = (self.fs.clone(), name.to_owned(), value.to_owned());
         let work = async move { fs.setxattr(ino(number), &name, &value).await };
-        self.spawn("setxattr", req, reply, work, |reply, ()| reply.ok());
+        self.spawn(pass, "setxattr", req, reply, work, |reply, ()| reply.ok());
     }
 
     fn getxattr(&self, req: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let pass = self.gate.pass();
         if let Some(result) = self.fs.getxattr_here(ino(number), name) {
             return answer("getxattr", reply, result, |reply, value| {
                 reply_xattr(reply, &value, size)
@@ -362,12 +372,13 @@ impl fuser::Filesystem for Adapter {
         }
         let (fs, name) = (self.fs.clone(), name.to_owned());
         let work = async move { fs.getxattr(ino(number), &name).await };
-        self.spawn("getxattr", req, reply, work, move |reply, value| {
+        self.spawn(pass, "getxattr", req, reply, work, move |reply, value| {
             reply_xattr(reply, &value, size)
         });
     }
 
     fn listxattr(&self, _req: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
+        let _pass = self.gate.pass();
         answer("listxattr", reply, self.fs.listxattr(ino(number)), |reply, names| {
             reply_xattr(reply, &names, size);
         });

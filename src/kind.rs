@@ -34,7 +34,7 @@ impl Kind {
     }
 
     /// The kind of a file that begins so.
-    fn of_head(head: &[u8]) -> Option<Self> {
+    pub(crate) fn of_head(head: &[u8]) -> Option<Self> {
         let extension = match infer::get(head).map(|found| found.mime_type()) {
             Some("image/png") => "png",
             Some("image/jpeg") => "jpg",

@@ -15,7 +15,7 @@
 //! | 3 | [`bed`]: changes of the bed that lose nothing; [`post`], [`probe`], [`checkup`] |
 //! | 2 | [`tree`], [`read`], [`upload`], [`account`], [`pending`], [`walk`], [`relink`], [`gallery`], [`thumbs`] |
 //! | 1 | [`api`], [`staging`], [`state`], [`cache`], [`names`] |
-//! | 0 | [`types`], [`config`], [`disk`], [`kind`], [`link`], [`memory`], [`process`], [`mountpoint`] |
+//! | 0 | [`types`], [`config`], [`disk`], [`kind`], [`link`], [`log`], [`memory`], [`process`], [`mountpoint`] |
 //!
 //! # Three walks
 //!
@@ -42,9 +42,12 @@ pub mod config;
 pub mod disk;
 pub mod fs;
 pub mod fuse;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod gallery;
 pub mod kind;
 pub mod link;
+pub mod log;
 pub mod memory;
 pub mod mount;
 pub mod mountpoint;

@@ -1,4 +1,6 @@
-//! Memory: what is freed goes back to the system.
+//! Memory: what is freed goes back to the system, and what is held is shown to nobody.
+
+use std::io;
 
 /// Bytes from which an allocation is a mapping of its own.
 #[cfg(target_env = "gnu")]
@@ -12,5 +14,15 @@ pub fn give_back_what_is_freed() {
     // SAFETY: it sets a number of the allocator, and no other thread allocates yet.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+    }
+}
+
+/// Has the system show nobody what this process holds: no core dump is made of it, and other processes
+/// of its user can neither trace it nor read its memory and its environment in `/proc`. Root can.
+pub fn keep_private() -> io::Result<()> {
+    // SAFETY: the call takes numbers and touches no memory.
+    match unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }

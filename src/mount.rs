@@ -1,17 +1,22 @@
 //! The mount: all rooms wired together, one FUSE session, and its orderly end.
 
+mod apart;
+mod handover;
 mod kernel;
 mod root;
+mod serve;
+mod session;
+mod signals;
+mod supervisor;
+mod takeover;
 
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuser::{Config as SessionConfig, MountOption, Session, SessionACL};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
 
 use crate::account::{AccountCache, Ledger};
 use crate::api::{self, Client};
@@ -19,32 +24,28 @@ use crate::bed::Bed;
 use crate::cache::BlockCache;
 use crate::config::{self, Wishes};
 use crate::fs::{Fs, Options};
-use crate::fuse::{Adapter, Patience};
-use crate::mountpoint::{self, SOURCE};
+use crate::fuse::Device;
+use crate::mountpoint;
 use crate::names::{self, LocalNames};
-use crate::pending::{self, Pending, STAGING, Stage};
+use crate::pending::{self, Pending, STAGING};
+use crate::process::inherited;
 use crate::read::Reader;
 use crate::state::{self, State};
-use crate::tree;
+use crate::tree::{self, Tree};
 use crate::types::{Account, FileId};
+pub use handover::{Handover, PROTOCOL};
+use serve::Held;
+use signals::Signals;
 
 /// How long the service may take to answer at the start.
 const START: Duration = Duration::from_secs(10);
 
-/// How long the end of a mount waits for uploads, and for the session.
-const DRAIN: Duration = Duration::from_secs(60);
+/// How long the end of a mount waits for the session.
 const SESSION_END: Duration = Duration::from_secs(10);
-
-/// The longest that the kernel answers for itself. Short, since it is not told of what changes
-/// elsewhere.
-const KERNEL_TTL: Duration = Duration::from_secs(1);
 
 /// How long, and how often, a lock is asked for that somebody has.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_POLL: Duration = Duration::from_millis(50);
-
-/// Session threads. Two let one fill a reply while the other takes a request.
-const THREADS: usize = 2;
 
 const DEFAULT_UMASK: u32 = 0o022;
 
@@ -94,6 +95,9 @@ pub enum Error {
         /// What FUSE said.
         source: io::Error,
     },
+    /// Another program left something that cannot be gone on with.
+    #[error("going on with the mount of the program before: {0}")]
+    Handover(#[from] handover::Error),
     /// The machine refused something else.
     #[error("{what}: {source}")]
     Machine {
@@ -129,65 +133,75 @@ pub struct Plan {
     pub api: api::Settings,
     /// How to mount.
     pub wishes: Wishes,
+    /// Whether this is the process that a supervisor started, and wants to hear of.
+    pub is_service: bool,
+    /// How another program may take this one's place; `None`: none may.
+    pub upgrade: Option<Upgrade>,
+}
+
+/// How a program is replaced while it mounts.
+#[derive(Clone, Debug)]
+pub struct Upgrade {
+    /// Where the next one is looked for.
+    pub program: PathBuf,
+    /// The file that it is to log to; `None`: the standard error.
+    pub log: Option<PathBuf>,
 }
 
 /// Mounts, calls `ready` once the mount answers, and returns when it has ended, with what could not
 /// be uploaded.
 pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Pending>, Error> {
-    let machine = |what| move |source| Error::Machine { what, source };
     let runtime = Runtime::new().map_err(machine("starting threads"))?;
-    let _lock = take_lock(plan)?;
+    let lock = take_lock(plan)?;
     let client = Client::new(plan.api.clone())?;
     let Parts { fs, state } = runtime.block_on(assemble(plan, &client))?;
-    let mut ended =
-        runtime.block_on(async { Ends::new() }).map_err(machine("waiting for signals"))?;
-    let session = start_session(plan, fs.clone(), &client, &runtime)?;
-    kernel::tell_news(&session, fs.news()).map_err(machine("telling the kernel of changes"))?;
-    let (finished, session_end) = oneshot::channel();
-    let thread = std::thread::Builder::new().name("session".to_owned()).spawn(move || {
-        if let Err(error) = session.run() {
-            tracing::error!("the session ended badly: {error}");
-        }
-        // The receiver is gone only when the end was awaited long enough.
-        let _unheard = finished.send(());
+    let signals = runtime.block_on(async { Signals::new() });
+    let signals = signals.map_err(machine("waiting for signals"))?;
+    let adapter = session::adapter(plan, fs.clone(), &client, &runtime);
+    let reins = adapter.reins();
+    let session = session::start(plan, adapter)?;
+    let device = Device::of(session.as_fd()).map_err(machine("the session's device"))?;
+    // There was none before.
+    let _first = reins.device.set(Arc::new(device));
+    let held = Held { runtime, lock, signals, fs, state, reins };
+    serve::serve(plan, held, session, ready)
+}
+
+/// Goes on with the mount of the program before this one, and returns as `run` does.
+pub fn go_on(plan: &Plan, handover: Handover) -> Result<Vec<Pending>, Error> {
+    let runtime = Runtime::new().map_err(machine("starting threads"))?;
+    let Handover { lock, device, others, asked, offer, tree, fs: carried, .. } = handover;
+    let inherit = |number| inherited(number).map_err(machine("taking over what is open"));
+    let lock = state::Lock::inherited(inherit(lock)?);
+    let client = Client::new(plan.api.clone())?;
+    let parts = runtime.block_on(async {
+        let state = open_state(&plan.state)?;
+        let tree = Tree::resume(client.clone(), state.clone(), tree, plan.wishes.dir_ttl());
+        build(plan, &client, carried.account, state, tree)
     });
-    thread.map_err(machine("starting the session"))?;
-    tracing::info!("mounted on {}", plan.mountpoint.display());
-    answer_once(&plan.mountpoint)
-        .map_err(|source| Error::Fuse { path: plan.mountpoint.clone(), source })?;
-    ready();
-    let behind = runtime.spawn(fs.clone().run());
-    if let Ok(lock) = state::Lock::take_for_probe(&plan.state) {
-        let fs = fs.clone();
-        runtime.spawn(async move {
-            fs.clear_probes().await;
-            drop(lock);
-        });
-    }
-    runtime.block_on(async {
-        let mut session_end = session_end;
-        tokio::select! {
-            _ = &mut session_end => {}
-            name = ended.next() => {
-                tracing::info!("{name}: unmounting");
-                unmount_when_drained(&fs, &plan.mountpoint, session_end).await;
-            }
-        }
-        drain(&fs).await
-    });
-    behind.abort();
-    fs.finish();
-    fs.keep_listings();
-    runtime.shutdown_timeout(SESSION_END);
-    let mut left = pending::list(&state, &plan.state.join(STAGING))?;
-    // What was interrupted before this mount is not its to tell.
-    left.retain(|pending| pending.stage != Stage::Interrupted);
-    Ok(left)
+    let Parts { fs, state } = parts?;
+    let signals = runtime.block_on(async { Signals::new() });
+    let signals = signals.map_err(machine("waiting for signals"))?;
+    signals::block(false).map_err(machine("waiting for signals"))?;
+    let adapter = session::adapter(plan, fs.clone(), &client, &runtime);
+    let reins = adapter.reins();
+    let session = session::resume(plan, adapter, inherit(device)?, offer)?;
+    let device = Arc::new(Device::of(session.as_fd()).map_err(machine("the session's device"))?);
+    runtime.block_on(async { fs.resume(carried, |number| device.lent(number)) })?;
+    // What was not answered is asked again; only then may the device be closed that brought it.
+    device.resend().map_err(machine("asking for what was not answered"))?;
+    others.into_iter().try_for_each(|number| inherit(number).map(drop))?;
+    takeover::bury(asked);
+    // There was none before.
+    let _first = reins.device.set(device);
+    let held = Held { runtime, lock, signals, fs, state, reins };
+    serve::serve(plan, held, session, || {
+        tracing::warn!("took over the mount from the program before")
+    })
 }
 
 /// Goes on with what is in the journal, without a mount, and gives what is left.
 pub fn catch_up(plan: &Plan) -> Result<Vec<Pending>, Error> {
-    let machine = |what| move |source| Error::Machine { what, source };
     let runtime = Runtime::new().map_err(machine("starting threads"))?;
     let _lock = state::Lock::take(&plan.state, "bedfs pending retry")?;
     let client = Client::new(plan.api.clone())?;
@@ -219,6 +233,11 @@ fn take_lock(plan: &Plan) -> Result<state::Lock, state::Error> {
     }
 }
 
+/// What was being done when the machine refused.
+fn machine(what: &'static str) -> impl Fn(io::Error) -> Error {
+    move |source| Error::Machine { what, source }
+}
+
 /// What a mount is made of.
 struct Parts {
     fs: Arc<Fs>,
@@ -227,12 +246,20 @@ struct Parts {
 
 /// Checks the account and the bed, and builds the file system over them.
 async fn assemble(plan: &Plan, client: &Client) -> Result<Parts, Error> {
-    let wishes = &plan.wishes;
     let known = greet(plan).await?;
-    let staging = plan.state.join(STAGING);
-    config::make_private(&staging)?;
+    config::make_private(&plan.state.join(STAGING))?;
     let state = open_state(&plan.state)?;
-    let tree = root::open_tree(wishes, client, &state).await?;
+    let tree = root::open_tree(&plan.wishes, client, &state).await?;
+    let parts = build(plan, client, known, state, tree)?;
+    parts.fs.begin_anew()?;
+    Ok(parts)
+}
+
+/// Builds the file system over what is known.
+fn build(
+    plan: &Plan, client: &Client, known: Option<Account>, state: Arc<State>, tree: Arc<Tree>,
+) -> Result<Parts, Error> {
+    let (wishes, staging) = (&plan.wishes, plan.state.join(STAGING));
     let cache = BlockCache::on_disk(&plan.cache, wishes.cache_size());
     let reader = Arc::new(Reader::new(client.clone(), cache));
     let bed =
@@ -242,8 +269,9 @@ async fn assemble(plan: &Plan, client: &Client) -> Result<Parts, Error> {
     let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
     let options = Options {
         read_only: wishes.read_only.unwrap_or(false),
-        uid: wishes.uid.unwrap_or(uid),
-        gid: wishes.gid.unwrap_or(gid),
+        owner: (wishes.uid.unwrap_or(uid), wishes.gid.unwrap_or(gid)),
+        is_uid_fixed: wishes.uid.is_some(),
+        is_gid_fixed: wishes.gid.is_some(),
         umask: wishes.umask.unwrap_or(DEFAULT_UMASK),
         upload: wishes.upload.unwrap_or_default(),
         local_names: local_names(wishes)?,
@@ -253,7 +281,7 @@ async fn assemble(plan: &Plan, client: &Client) -> Result<Parts, Error> {
         staging,
     };
     let ledger = Ledger::new(client, &state, plan.state.join(OFFLINE_LOGS));
-    let fs = Fs::new(options, state.clone(), tree, Arc::new(bed), reader, account, ledger)?;
+    let fs = Fs::new(options, state.clone(), tree, Arc::new(bed), reader, account, ledger);
     Ok(Parts { fs: Arc::new(fs), state })
 }
 
@@ -286,89 +314,5 @@ async fn greet(plan: &Plan) -> Result<Option<Account>, Error> {
             client.list_page(&FileId::root(), None).await?;
             Ok(None)
         }
-    }
-}
-
-fn start_session(
-    plan: &Plan, fs: Arc<Fs>, client: &Client, runtime: &Runtime,
-) -> Result<Session<Adapter>, Error> {
-    let wishes = &plan.wishes;
-    let mut config = SessionConfig::default();
-    config.mount_options = vec![
-        MountOption::FSName(SOURCE.to_owned()),
-        MountOption::Subtype(SOURCE.to_owned()),
-        MountOption::DefaultPermissions,
-        MountOption::NoSuid,
-        MountOption::NoDev,
-        MountOption::NoAtime,
-    ];
-    if wishes.read_only.unwrap_or(false) {
-        config.mount_options.push(MountOption::RO);
-    }
-    if wishes.allow_other.unwrap_or(false) {
-        config.acl = SessionACL::All;
-    }
-    config.n_threads = Some(THREADS);
-    config.clone_fd = true;
-    let patience = Patience { timeout: wishes.timeout(), pulse: client.pulse() };
-    let ttl = KERNEL_TTL.min(wishes.dir_ttl());
-    let adapter = Adapter::new(fs, runtime.handle().clone(), patience, ttl);
-    Session::new(adapter, &plan.mountpoint, &config)
-        .map_err(|source| Error::Fuse { path: plan.mountpoint.clone(), source })
-}
-
-/// Asks the mount itself, so that whoever waits for it finds it answering.
-fn answer_once(mountpoint: &Path) -> io::Result<()> {
-    std::fs::metadata(mountpoint).map(|_| ())
-}
-
-/// The signals that end a mount.
-struct Ends {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-    hang_up: tokio::signal::unix::Signal,
-}
-
-impl Ends {
-    fn new() -> io::Result<Self> {
-        let terminate = signal(SignalKind::terminate())?;
-        let interrupt = signal(SignalKind::interrupt())?;
-        let hang_up = signal(SignalKind::hangup())?;
-        Ok(Self { terminate, interrupt, hang_up })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.hang_up.recv() => "SIGHUP",
-        }
-    }
-}
-
-/// Waits for uploads in flight, whose callers then get their answer, and unmounts: lazily, if the
-/// mount is still in use then.
-async fn unmount_when_drained(fs: &Fs, mountpoint: &Path, session_end: oneshot::Receiver<()>) {
-    if tokio::time::timeout(DRAIN, fs.uploads_done()).await.is_err() {
-        tracing::warn!("uploads are still under way after {} s", DRAIN.as_secs());
-    }
-    let result = mountpoint::unmount(mountpoint, false).or_else(|error| {
-        if !matches!(error, mountpoint::Error::Busy(_)) {
-            tracing::warn!("{error}");
-        }
-        tracing::warn!("some files are open: the mount is taken out of sight, and ends with them");
-        mountpoint::unmount(mountpoint, true)
-    });
-    if let Err(error) = result {
-        tracing::error!("{error}");
-    }
-    if tokio::time::timeout(SESSION_END, session_end).await.is_err() {
-        tracing::warn!("open files end with this process");
-    }
-}
-
-async fn drain(fs: &Fs) {
-    if tokio::time::timeout(DRAIN, fs.drain()).await.is_err() {
-        tracing::warn!("not everything was uploaded within {} s", DRAIN.as_secs());
     }
 }

@@ -10,24 +10,50 @@ use std::process::Command;
 /// The source by which `/proc/mounts` shows our mounts.
 pub const SOURCE: &str = "bedfs";
 
+/// The most dead mounts that are taken away one from above the other.
+const MOST_DEAD: usize = 10;
+
 /// Why a mount point cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant says in its message what it is")]
 pub enum Error {
     #[error("the mount point {0} does not exist; run: mkdir -p {0}")]
     Missing(PathBuf),
-    #[error("the mount point {0} is not a folder")]
+    #[error("the mount point {0} is not a folder; name an empty one")]
     NotAFolder(PathBuf),
+    #[error("everything on this machine lies under {0}; name an empty folder")]
+    Root(PathBuf),
     #[error("a mount on {0} died; run: bedfs umount {0}")]
     Stale(PathBuf),
-    #[error("bedfs is mounted on {0} already")]
+    #[error("what is mounted on {0} died, and is not of bedfs; run: umount -l {0}")]
+    Foreign(PathBuf),
+    #[error("bedfs is mounted on {0} already; to end that, run: bedfs umount {0}")]
     Mounted(PathBuf),
-    #[error("bedfs is not mounted on {0}")]
+    #[error("bedfs is not mounted on {0}; bedfs status says where it is")]
     NotMounted(PathBuf),
     #[error("{0} is in use: close what is open in it (lsof {0} tells), and leave it")]
     Busy(PathBuf),
     #[error("the mount point {path}: {source}")]
     Io { path: PathBuf, source: io::Error },
+}
+
+/// Takes away what mounts of ours whose processes died left on the path, checks that something can
+/// be mounted there, and gives it in full.
+pub fn make_free(path: &Path) -> Result<PathBuf, Error> {
+    for _ in 0..MOST_DEAD {
+        match check_free(path) {
+            Err(Error::Stale(_)) => unmount(&find(path).map_err(foreign)?, true)?,
+            checked => return checked,
+        }
+    }
+    check_free(path)
+}
+
+fn foreign(error: Error) -> Error {
+    match error {
+        Error::NotMounted(path) => Error::Foreign(path),
+        error => error,
+    }
 }
 
 /// Checks that something can be mounted on the path, and gives it in full.
@@ -38,6 +64,7 @@ pub fn check_free(path: &Path) -> Result<PathBuf, Error> {
     };
     match fs::metadata(&full) {
         Ok(metadata) if !metadata.is_dir() => Err(Error::NotAFolder(full)),
+        Ok(_) if full.parent().is_none() => Err(Error::Root(full)),
         Ok(_) if is_ours(&full) && is_dead(&full) => Err(Error::Stale(full)),
         Ok(_) if is_ours(&full) => Err(Error::Mounted(full)),
         Ok(_) => Ok(full),
@@ -45,9 +72,14 @@ pub fn check_free(path: &Path) -> Result<PathBuf, Error> {
     }
 }
 
+/// Whether there is something in the folder, which a mount on it would hide.
+pub fn has_content(path: &Path) -> bool {
+    fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())
+}
+
 fn unusable(path: &Path, error: io::Error) -> Error {
     match error.raw_os_error() {
-        Some(libc::ENOTCONN | libc::ECONNABORTED) => Error::Stale(path.to_owned()),
+        _ if is_lost(&error) => Error::Stale(path.to_owned()),
         Some(libc::ENOENT) => Error::Missing(path.to_owned()),
         _ => Error::Io { path: path.to_owned(), source: error },
     }
@@ -70,8 +102,12 @@ pub fn find(path: &Path) -> Result<PathBuf, Error> {
 /// Whether the mount's process is gone.
 pub fn is_dead(full: &Path) -> bool {
     // Opening asks the process; what `stat` tells the kernel may still remember.
-    let error = fs::read_dir(full).err().and_then(|error| error.raw_os_error());
-    matches!(error, Some(libc::ENOTCONN | libc::ECONNABORTED))
+    fs::read_dir(full).is_err_and(|error| is_lost(&error))
+}
+
+/// Whether a failure says that a mount's process is gone.
+pub fn is_lost(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED))
 }
 
 /// Whether the topmost mount on the path is one of ours.
@@ -99,6 +135,11 @@ fn mounts() -> Vec<(PathBuf, bool)> {
         Some((PathBuf::from(unescape(target)), is_ours))
     });
     lines.collect()
+}
+
+/// A path as `fstab(5)` writes it.
+pub fn unescaped(field: &str) -> PathBuf {
+    unescape(field.as_bytes()).into()
 }
 
 /// `/proc/mounts` writes blanks and backslashes as `\040` and the like.

@@ -1,6 +1,7 @@
 //! What is pending: uploads and deletes that are not finished, as the state file tells it. It can be
 //! asked with a mount and without one.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -138,10 +139,11 @@ pub enum StrayError {
 
 /// Takes over what a mount left that ended without a word: files that were being written were
 /// interrupted, and staged files that no row names, as after a damaged state file, get one. For who
-/// has the account's lock: a mount that runs has files for which the row is about to come.
-pub fn take_over(state: &State, staging: &Path) -> Result<(), StrayError> {
+/// has the account's lock: a mount that runs has files for which the row is about to come. The rows
+/// `but` are of files that are gone on with.
+pub fn take_over(state: &State, staging: &Path, but: &HashSet<RowId>) -> Result<(), StrayError> {
     for row in state.locals()? {
-        if row.phase == Phase::Open && !row.is_local {
+        if row.phase == Phase::Open && !row.is_local && !but.contains(&row.id) {
             state.interrupted(row.id)?;
         }
     }
@@ -152,8 +154,7 @@ pub fn take_over(state: &State, staging: &Path) -> Result<(), StrayError> {
 fn adopt_strays(state: &State, staging: &Path) -> Result<(), StrayError> {
     let failed = |source| StrayError::Folder { path: staging.to_owned(), source };
     let rows = state.locals()?;
-    let known: std::collections::HashSet<_> =
-        rows.iter().filter_map(|row| row.staged.as_deref()).collect();
+    let known: HashSet<_> = rows.iter().filter_map(|row| row.staged.as_deref()).collect();
     for file in std::fs::read_dir(staging).map_err(failed)? {
         let file = file.map_err(failed)?;
         let Ok(name) = file.file_name().into_string() else { continue };

@@ -151,7 +151,7 @@ impl Inner {
         let id = loop {
             let (folder, name, sum) = (&upload.folder, &*upload.name, source.sum);
             let job =
-                Job { folder, name, sum, bytes: &reader, unchanged: &unchanged, sent: &|| () };
+                Job { folder, name, sum, bytes: &reader, unchanged: &unchanged, sent: &|_| () };
             let refused = match upload::upload(&self.client, &job).await {
                 Ok(id) => break id,
                 Err(error) if others > 0 && error.api().is_some_and(|e| e.is_refused()) => error,

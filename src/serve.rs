@@ -7,6 +7,8 @@
 
 mod answer;
 mod delete;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod guard;
 mod page;
 mod picgo;

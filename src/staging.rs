@@ -8,7 +8,10 @@
 //! the base. Both outlive the value, until they are removed.
 
 mod base;
+mod carried;
+mod disk;
 mod hash;
+mod lent;
 mod log;
 
 use std::fs::{File, OpenOptions};
@@ -16,13 +19,18 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rangemap::RangeSet;
 
+use crate::disk::{punch, reserve};
 pub use base::Part;
+pub use carried::Carried;
+use disk::Disk;
 use hash::Prefix;
 pub use hash::Sum;
+use lent::Stamp;
+pub use lent::tells_changes;
 use log::ExtentLog;
 pub use log::is_log;
 
@@ -36,6 +44,8 @@ const CHUNK: usize = 1 << 20;
 #[derive(Debug)]
 pub struct StagedFile {
     file: File,
+    /// What is known of the disk under `file`, and of every duplicate of it.
+    disk: Arc<Disk>,
     /// `None`: the file has no name, and goes with the value.
     path: Option<PathBuf>,
     /// Tells which bytes lie over the base. There is none without a base or a name.
@@ -63,6 +73,8 @@ struct Extents {
     is_rewritten: bool,
     /// Whether somebody hashes behind the writer.
     is_followed: bool,
+    /// As the file was when it was last looked at, if others write to it.
+    lent: Option<Stamp>,
 }
 
 /// What a read of a staged file comes to.
@@ -80,12 +92,7 @@ impl StagedFile {
     ///
     /// Fails as the disk does: full, read-only, gone.
     pub fn create(dir: &Path, label: &str, base: u64) -> io::Result<Self> {
-        let time = jiff::Zoned::now().strftime("%Y%m%dT%H%M%S");
-        let (file, path) = tempfile::Builder::new()
-            .prefix(&format!("{time}-"))
-            .suffix(&format!("-{}", plain(label)))
-            .tempfile_in(dir)?
-            .keep()?;
+        let (file, path) = Self::named(label, |builder| builder.tempfile_in(dir))?.keep()?;
         let begun = file.set_len(base).and_then(|()| match base {
             0 => Ok(None),
             _ => ExtentLog::begin(&path, base).map(Some),
@@ -99,6 +106,15 @@ impl StagedFile {
         }
     }
 
+    /// Makes a file by a name that tells the time and the label.
+    fn named<F>(
+        label: &str, make: impl FnOnce(&tempfile::Builder<'_, '_>) -> io::Result<F>,
+    ) -> io::Result<F> {
+        let time = jiff::Zoned::now().strftime("%Y%m%dT%H%M%S");
+        let (prefix, suffix) = (format!("{time}-"), format!("-{}", plain(label)));
+        make(tempfile::Builder::new().prefix(&prefix).suffix(&suffix))
+    }
+
     /// Stages bytes for this process alone: they go with the value.
     pub fn nameless(dir: &Path, base: u64) -> io::Result<Self> {
         let file = tempfile::tempfile_in(dir)?;
@@ -106,7 +122,8 @@ impl StagedFile {
         Ok(Self::over(file, None, None, base))
     }
 
-    /// Opens what was staged before as the file `path`. What was filled in is missing again.
+    /// Opens what was staged before as the file `path`. What was filled in is missing again. Programs
+    /// may go on writing to it, if the kernel had it lent when the process ended that staged it.
     pub fn reopen(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         let len = file.metadata()?.len();
@@ -117,6 +134,9 @@ impl StagedFile {
             let mut extents = staged.extents();
             extents.len = len;
             extents.present = told.written;
+        }
+        if !staged.is_alone() {
+            staged.watch()?;
         }
         Ok(staged)
     }
@@ -131,14 +151,22 @@ impl StagedFile {
             hashed: 0,
             is_rewritten: false,
             is_followed: false,
+            lent: None,
         };
-        Self { file, path, log, prefix: Mutex::default(), extents: Mutex::new(extents) }
+        let (disk, prefix, extents) = (Arc::default(), Mutex::default(), Mutex::new(extents));
+        Self { file, disk, path, log, prefix, extents }
     }
 
-    /// Has the disk keep what was written so far, over a power failure too.
+    /// Has the disk keep what was written so far, over a power failure too: all of the generation that
+    /// was told before.
     pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()?;
-        self.log.as_ref().map_or(Ok(()), ExtentLog::sync)
+        let is_synced = self.come_to_rest()?;
+        self.disk.keeps(|| {
+            if !is_synced {
+                self.file.sync_data()?;
+            }
+            self.log.as_ref().map_or(Ok(()), ExtentLog::sync)
+        })
     }
 
     /// Takes the bytes from disk. Open handles go on reading them.
@@ -162,7 +190,9 @@ impl StagedFile {
 
     fn extents(&self) -> MutexGuard<'_, Extents> {
         // Every change of the extents is complete before anything in it can panic.
-        self.extents.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut extents = self.extents.lock().unwrap_or_else(PoisonError::into_inner);
+        extents.look(&self.file);
+        extents
     }
 
     /// Bytes in the file.
@@ -190,12 +220,33 @@ impl StagedFile {
             .ok_or_else(|| io::Error::from_raw_os_error(libc::EFBIG))?;
         let mut extents = self.extents();
         self.file.write_all_at(data, offset)?;
-        self.log_write(&extents, offset..end)?;
-        extents.present.insert(offset..end);
-        extents.filled.remove(offset..end);
-        extents.len = extents.len.max(end);
-        extents.changed_from(offset);
+        self.wrote(&mut extents, offset..end)
+    }
+
+    /// These bytes were written to the file on disk.
+    fn wrote(&self, extents: &mut Extents, range: Range<u64>) -> io::Result<()> {
+        self.log_write(extents, range.clone())?;
+        extents.present.insert(range.clone());
+        extents.filled.remove(range.clone());
+        extents.len = extents.len.max(range.end);
+        extents.changed_from(range.start);
         Ok(())
+    }
+
+    /// Makes these bytes zeros, as far as the file goes.
+    pub fn zero(&self, range: Range<u64>) -> io::Result<()> {
+        let mut extents = self.extents();
+        let range = range.start..range.end.min(extents.len);
+        if range.is_empty() {
+            return Ok(());
+        }
+        punch(&self.file, &range)?;
+        self.wrote(&mut extents, range)
+    }
+
+    /// Has the disk reserve room for these bytes. The content stays.
+    pub fn reserve(&self, range: &Range<u64>) -> io::Result<()> {
+        reserve(&self.file, range)
     }
 
     /// Logs what is new of a write over the base.
@@ -209,6 +260,9 @@ impl StagedFile {
 
     /// Cuts the file, or lengthens it with zeros.
     pub fn truncate(&self, len: u64) -> io::Result<()> {
+        if len == 0 {
+            self.disk.forget();
+        }
         let mut extents = self.extents();
         if len == extents.len {
             return Ok(());
@@ -246,10 +300,14 @@ impl StagedFile {
         self.file.try_clone()
     }
 
-    /// A copy of the content without a name, which later writes do not reach.
+    /// A copy of the content without a name, which later writes do not reach. What the kernel writes
+    /// meanwhile may be in it in part; it is of the generation before that.
     pub fn snapshot(&self, dir: &Path) -> io::Result<Self> {
         let copy = Self::nameless(dir, 0)?;
+        let before = self.generation();
+        self.come_to_rest()?;
         let extents = self.extents();
+        let generation = if extents.lent.is_some() { before } else { extents.generation };
         let mut buffer = vec![0; CHUNK.min(extents.len as usize)];
         let mut offset = 0;
         while offset < extents.len {
@@ -258,9 +316,13 @@ impl StagedFile {
             copy.file.write_all_at(&buffer[..want], offset)?;
             offset += want as u64;
         }
-        let (hashed, is_rewritten, is_followed) = (0, false, false);
-        *copy.extents() = Extents { hashed, is_rewritten, is_followed, ..extents.clone() };
+        self.disk.has_kept()?;
+        // What the disk would not keep of the copy must not be sent otherwise than it was written.
+        copy.file.sync_data()?;
+        let (hashed, is_rewritten, is_followed, lent) = (0, false, false, None);
+        let rest = extents.clone();
         drop(extents);
+        *copy.extents() = Extents { generation, hashed, is_rewritten, is_followed, lent, ..rest };
         Ok(copy)
     }
 }

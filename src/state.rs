@@ -42,6 +42,7 @@ pub use moved::Moved;
 pub use offline::KnownLog;
 pub use posted::Posted;
 pub use scratch::{Retired, ScratchRow};
+pub use sent::Sent;
 pub use traffic::{DayAsked, DaySum, FileSum};
 
 /// The name of the state file in the account's folder.

@@ -204,7 +204,7 @@ fn make_room(dir: &Path) -> io::Result<()> {
 }
 
 /// A small picture of a large one.
-fn shrink(original: &[u8]) -> Result<Vec<u8>, Error> {
+pub(crate) fn shrink(original: &[u8]) -> Result<Vec<u8>, Error> {
     let failed = |error: &dyn std::fmt::Display| Error::Undecodable(error.to_string());
     let reader = ImageReader::new(Cursor::new(original)).with_guessed_format();
     let mut reader = reader.map_err(|error| failed(&error))?;

@@ -3,6 +3,7 @@
 //! A listing row carries everything that `stat` and the link attributes want, so one call for 100
 //! entries answers for all of them until the listing is `ttl` old.
 
+mod carry;
 mod change;
 mod folder;
 mod fresh;
@@ -35,6 +36,7 @@ use news::Listener;
 pub use news::News;
 use node::{Kind, Node};
 use row::Row;
+pub use table::Carried;
 use table::Table;
 
 /// Why the tree cannot answer.
@@ -157,10 +159,7 @@ impl Tree {
     /// A tree whose root is the folder `root` of the bed and whose listings hold for `ttl`.
     pub fn new(client: Client, state: Arc<State>, root: FileId, ttl: Duration) -> Arc<Self> {
         let kept = Kept::new(&state, &root);
-        let table = Mutex::new(Table::new(root));
-        let (behind, listener) = (Semaphore::new(fresh::BEHIND), Listener::default());
-        let real_root = Mutex::new(None);
-        Arc::new(Self { client, state, ttl, table, kept, behind, listener, real_root })
+        Self::over(client, state, Table::new(root), kept, ttl)
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

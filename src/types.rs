@@ -1,13 +1,14 @@
 //! The words every room shares: file IDs, inode numbers, md5 sums, listing rows, links.
 
 mod ledger;
+mod moment;
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use ledger::{IMAGE_BED, OfflineLog, PaidShare, TrafficRow};
 
@@ -70,8 +71,20 @@ impl fmt::Display for FileId {
     }
 }
 
+impl Serialize for FileId {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.0)
+    }
+}
+
+impl<'a> Deserialize<'a> for FileId {
+    fn deserialize<D: Deserializer<'a>>(from: D) -> Result<Self, D::Error> {
+        Ok(Self::new(<&str>::deserialize(from)?))
+    }
+}
+
 /// An md5 sum; the service calls it `etag`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Md5([u8; 16]);
 
 impl Md5 {
@@ -121,7 +134,7 @@ impl FromStr for Md5 {
 }
 
 /// The public address of a picture.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// `downloadURL`: the service's own domain. Bytes are read from here.
     pub download: Box<str>,
@@ -143,7 +156,7 @@ impl Link {
 }
 
 /// A remote file or folder as a listing row tells it (`003`: 获取图片列表).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The ID, never empty.
     pub id: FileId,
@@ -186,7 +199,7 @@ impl Entry {
 }
 
 /// What a row describes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryKind {
     /// A folder.
     Folder,
@@ -195,7 +208,7 @@ pub enum EntryKind {
 }
 
 /// What a row tells of a file beyond its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Picture {
     /// Bytes.
     pub size: u64,
@@ -240,7 +253,7 @@ impl fmt::Debug for Secret {
 }
 
 /// What the user set on a file or folder, and the service has no place for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attributes {
     /// Permission bits.
     pub mode: Option<u32>,
@@ -249,15 +262,18 @@ pub struct Attributes {
     /// Group.
     pub gid: Option<u32>,
     /// Last access.
+    #[serde(with = "moment")]
     pub atime: Option<SystemTime>,
     /// Last change of content.
+    #[serde(with = "moment")]
     pub mtime: Option<SystemTime>,
     /// Last change of the inode.
+    #[serde(with = "moment")]
     pub ctime: Option<SystemTime>,
 }
 
 /// An inode number of the mount. 1 is its root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Ino(pub u64);
 
 impl Ino {
@@ -272,7 +288,7 @@ impl fmt::Display for Ino {
 }
 
 /// Bytes and traffic the account has, as `GET /api/v1/user/info` tells them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// Bytes stored.
     pub space_used: u64,

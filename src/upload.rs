@@ -90,8 +90,8 @@ pub struct Job<'a> {
     pub bytes: &'a (dyn Fn() -> std::io::Result<File> + Send + Sync),
     /// Whether the bytes are still those that were summed.
     pub unchanged: &'a (dyn Fn() -> bool + Send + Sync),
-    /// Told when all bytes are sent, before the service has checked them.
-    pub sent: &'a (dyn Fn() + Send + Sync),
+    /// Told the upload's ID when all bytes are sent, before the service is to complete it.
+    pub sent: &'a (dyn Fn(&str) + Send + Sync),
 }
 
 /// Uploads, and gives the ID of the new object.
@@ -104,7 +104,7 @@ pub async fn upload(client: &Client, job: &Job<'_>) -> Result<FileId, Error> {
                 // Never completed, so never an object.
                 return Err(Error::Changed);
             }
-            (job.sent)();
+            (job.sent)(&preupload);
             complete(client, job, &preupload).await
         }
     }
@@ -116,7 +116,7 @@ pub async fn instant(
     client: &Client, folder: &FileId, name: &str, sum: Sum,
 ) -> Result<Option<FileId>, Error> {
     let bytes = || Err(std::io::ErrorKind::Unsupported.into());
-    let job = Job { folder, name, sum, bytes: &bytes, unchanged: &|| true, sent: &|| () };
+    let job = Job { folder, name, sum, bytes: &bytes, unchanged: &|| true, sent: &|_| () };
     match create(client, &job).await? {
         Begun::Done(id) => Ok(Some(id)),
         // Never completed, so never an object.
@@ -227,7 +227,7 @@ async fn complete(client: &Client, job: &Job<'_>, preupload: &str) -> Result<Fil
     loop {
         match client.upload_complete(preupload).await {
             Ok(Completed::Done(id)) => return Ok(id),
-            Ok(Completed::Pending) => return poll(client, job, preupload).await,
+            Ok(Completed::Pending) => return poll(client, job.sum.size, preupload).await,
             Err(error) if error.may_be_done() && repeats > 0 => {
                 repeats -= 1;
                 // Never sooner than a second after the question before.
@@ -246,7 +246,7 @@ async fn complete(client: &Client, job: &Job<'_>, preupload: &str) -> Result<Fil
             Err(error) if error.is_refused() && repeats < REPEATS => {
                 return match find(client, job).await? {
                     Some(entry) => Ok(entry.id),
-                    None => poll(client, job, preupload).await.map_err(|_| error.into()),
+                    None => poll(client, job.sum.size, preupload).await.map_err(|_| error.into()),
                 };
             }
             Err(error) => return Err(error.into()),
@@ -254,10 +254,24 @@ async fn complete(client: &Client, job: &Job<'_>, preupload: &str) -> Result<Fil
     }
 }
 
+/// What became of an upload that the service was told to complete, perhaps before this process
+/// began: the object's ID; `None` if the service does not say that it made one.
+pub async fn outcome(client: &Client, preupload: &str, size: u64) -> Result<Option<FileId>, Error> {
+    match poll(client, size, preupload).await {
+        Ok(id) => Ok(Some(id)),
+        Err(error)
+            if error.api().is_some_and(|error| error.is_transient() || error.is_unauthorized()) =>
+        {
+            Err(error)
+        }
+        Err(_) => Ok(None),
+    }
+}
+
 /// Asks every second until the service has checked the bytes.
-async fn poll(client: &Client, job: &Job<'_>, preupload: &str) -> Result<FileId, Error> {
+async fn poll(client: &Client, size: u64, preupload: &str) -> Result<FileId, Error> {
     let began = Instant::now();
-    let patience = CHECK_BASE + Duration::from_secs(job.sum.size / CHECK_BYTES_A_SECOND);
+    let patience = CHECK_BASE + Duration::from_secs(size / CHECK_BYTES_A_SECOND);
     loop {
         tokio::time::sleep(POLL).await;
         if let Completed::Done(id) = client.upload_async_result(preupload).await? {

@@ -1,9 +1,9 @@
 //! Shares: what the account sells by links that are paid for (`004`).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Mutex;
+use tokio::sync::Semaphore;
 
 use super::Error;
 use super::refusal::Refusal;
@@ -19,28 +19,41 @@ type Known = (Instant, Arc<Vec<PaidShare>>);
 /// The paid shares of an account, asked for when somebody looks.
 pub struct Shares {
     client: Client,
-    /// Held while the service is asked: the others wait for its answer.
-    known: Mutex<Option<Known>>,
+    last: Mutex<Option<Known>>,
+    /// One asks, the others wait for its answer.
+    asking: Semaphore,
     refusal: Refusal,
 }
 
 impl Shares {
     /// Nothing is asked yet.
     pub fn new(client: Client) -> Self {
-        Self { client, known: Mutex::new(None), refusal: Refusal::default() }
+        let (last, asking) = (Mutex::default(), Semaphore::new(1));
+        Self { client, last, asking, refusal: Refusal::default() }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Known>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All of them, as they were told last, however long ago.
+    pub fn known(&self) -> Option<Arc<Vec<PaidShare>>> {
+        self.last().as_ref().map(|(_, shares)| shares.clone())
     }
 
     /// All of them, as they were less than a minute ago.
     pub async fn get(&self) -> Result<Arc<Vec<PaidShare>>, Error> {
-        let mut known = self.known.lock().await;
-        if let Some((_, shares)) = known.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
+        let _turn = self.asking.acquire().await.expect("the semaphore is never closed");
+        if let Some((at, shares)) = &*self.last()
+            && at.elapsed() < FRESH
+        {
             return Ok(shares.clone());
         }
         self.refusal.check()?;
         match self.client.paid_shares().await {
             Ok(shares) => {
                 let shares = Arc::new(shares);
-                *known = Some((Instant::now(), shares.clone()));
+                *self.last() = Some((Instant::now(), shares.clone()));
                 Ok(shares)
             }
             Err(error) if error.may_lack_a_right() => Err(self.refusal.note(error)),

@@ -226,7 +226,7 @@ fn refused(status: StatusCode, what: String, url: &Url) -> Error {
 }
 
 /// The first byte, and the total if it is told, of `bytes FIRST-LAST/TOTAL`.
-fn content_range(value: &str) -> Option<(u64, Option<u64>)> {
+pub(super) fn content_range(value: &str) -> Option<(u64, Option<u64>)> {
     let (range, total) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);

@@ -11,6 +11,7 @@ use reqwest::{Client, ClientBuilder, RequestBuilder, Url, redirect};
 use super::endpoint::Endpoint;
 use super::error::Error;
 use super::host::Hosts;
+use super::roots::Roots;
 use super::scrub;
 use crate::types::Secret;
 
@@ -30,16 +31,18 @@ pub(super) struct Http {
 
 impl Http {
     /// Opens no connection yet.
-    pub(super) fn new(endpoint: &str, attempt_timeout: Duration) -> Result<Self, Error> {
+    pub(super) fn new(
+        endpoint: &str, roots: &Roots, attempt_timeout: Duration,
+    ) -> Result<Self, Error> {
         let base = base(endpoint)?;
         // An error says that the process has a provider already: as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Self {
             base,
-            api: build(builder(attempt_timeout))?,
+            api: build(builder(roots, attempt_timeout))?,
             // Several connections to one host are several times as fast where each is bounded;
             // HTTP/2 would have but one.
-            foreign: build(builder(attempt_timeout).http1_only())?,
+            foreign: build(builder(roots, attempt_timeout).http1_only())?,
             hosts: Hosts::default(),
         })
     }
@@ -100,8 +103,11 @@ fn base(endpoint: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-fn builder(attempt_timeout: Duration) -> ClientBuilder {
+/// Hosts are known by the certificates that the system trusts, and by `roots`; they are reached by way
+/// of a proxy where `HTTPS_PROXY` and its like say so.
+fn builder(roots: &Roots, attempt_timeout: Duration) -> ClientBuilder {
     Client::builder()
+        .tls_certs_merge(roots.certificates())
         .redirect(redirect::Policy::none())
         .referer(false)
         .user_agent(concat!("bedfs/", env!("CARGO_PKG_VERSION")))
@@ -112,7 +118,11 @@ fn builder(attempt_timeout: Duration) -> ClientBuilder {
 
 fn build(builder: ClientBuilder) -> Result<Client, Error> {
     builder.build().map_err(|error| {
-        Error::Settings(format!("cannot set up HTTP: {}", scrub::transport(error)))
+        let cause = scrub::transport(error);
+        Error::Settings(format!(
+            "cannot set up HTTP: {cause}; certificates that this machine trusts are wanted, as the \
+             package ca-certificates has them, or a file of them by --ca-file"
+        ))
     })
 }
 
@@ -133,7 +143,9 @@ mod tests {
 
     #[test]
     fn a_path_in_the_endpoint_is_kept() {
-        let http = Http::new("http://a.b/proxy/", Duration::from_secs(1)).expect("a client");
+        let roots = Roots::default();
+        let http =
+            Http::new("http://a.b/proxy/", &roots, Duration::from_secs(1)).expect("a client");
         let request =
             http.request(Endpoint::Detail, &[("fileID", "a&b")], None).build().expect("a request");
         assert_eq!(request.url().as_str(), "http://a.b/proxy/api/v1/oss/file/detail?fileID=a%26b");

@@ -166,7 +166,7 @@ fn list_of<T>(list: Option<Vec<T>>, page: u32) -> Result<Vec<T>, Garbage> {
 }
 
 #[derive(Deserialize)]
-struct TrafficAnswer {
+pub(super) struct TrafficAnswer {
     #[serde(default, deserialize_with = "tolerant::some_list")]
     list: Option<Vec<TrafficWire>>,
 }
@@ -191,7 +191,7 @@ struct TrafficWire {
 
 impl TrafficAnswer {
     /// `null` for all of it is a page without rows.
-    fn read(answer: Option<Self>, page: u32) -> Result<Vec<TrafficRow>, Garbage> {
+    pub(super) fn read(answer: Option<Self>, page: u32) -> Result<Vec<TrafficRow>, Garbage> {
         let Some(answer) = answer else { return Ok(Vec::new()) };
         let row = |row: TrafficWire| {
             Ok(TrafficRow {
@@ -225,7 +225,7 @@ struct OfflineRequest<'a> {
 }
 
 #[derive(Deserialize)]
-struct OfflineAnswer {
+pub(super) struct OfflineAnswer {
     #[serde(default, deserialize_with = "tolerant::some_list")]
     list: Option<Vec<OfflineWire>>,
 }
@@ -246,7 +246,7 @@ struct OfflineWire {
 
 impl OfflineAnswer {
     /// `null` for all of it is a page without rows.
-    fn read(answer: Option<Self>, page: u32) -> Result<Vec<OfflineLog>, Garbage> {
+    pub(super) fn read(answer: Option<Self>, page: u32) -> Result<Vec<OfflineLog>, Garbage> {
         let Some(answer) = answer else { return Ok(Vec::new()) };
         let row = |row: OfflineWire| {
             let hour = hour(&row.range).or_else(|| hour_of_name(&row.name));
@@ -283,13 +283,13 @@ fn hour_of_name(name: &str) -> Option<i64> {
 }
 
 #[derive(Deserialize)]
-struct LinkAnswer {
+pub(super) struct LinkAnswer {
     #[serde(deserialize_with = "tolerant::named")]
-    url: String,
+    pub(super) url: String,
 }
 
 #[derive(Deserialize)]
-struct SharesAnswer {
+pub(super) struct SharesAnswer {
     /// Nothing where nothing follows.
     #[serde(rename = "lastShareId", default, deserialize_with = "tolerant::any_text")]
     last: String,
@@ -298,7 +298,7 @@ struct SharesAnswer {
 }
 
 impl SharesAnswer {
-    fn read(self) -> Result<(Vec<PaidShare>, String), Garbage> {
+    pub(super) fn read(self) -> Result<(Vec<PaidShare>, String), Garbage> {
         Ok((self.list.iter().map(share).collect::<Result<_, _>>()?, self.last))
     }
 }

@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 
 use reqwest::Url;
 
+use super::roots;
+
 /// No more characters of foreign text than this are shown.
 const LONGEST: usize = 300;
 
@@ -43,16 +45,19 @@ pub(super) fn place(url: &Url) -> String {
     format!("{}://{host}{port}{}", url.scheme(), url.path())
 }
 
-/// What a transport error says, with its sources and without its URL.
+/// What a transport error says, with its sources, without its URL, and with what mends it if that is
+/// known.
 pub(super) fn transport(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
+    let mut advice = None;
     let mut source = error.source();
     while let Some(deeper) = source {
         text = format!("{text}: {deeper}");
+        advice = advice.or_else(|| roots::advice(deeper));
         source = deeper.source();
     }
-    scrub(&text, &[])
+    scrub(&text, &[]) + advice.unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ impl Sender {
     /// Touches neither network nor disk.
     pub(super) fn new(settings: Settings) -> Result<Self, Error> {
         Ok(Self {
-            http: Http::new(&settings.endpoint, settings.attempt_timeout)?,
+            http: Http::new(&settings.endpoint, &settings.roots, settings.attempt_timeout)?,
             tokens: Tokens::new(settings.token_dir, &settings.credentials),
             credentials: settings.credentials,
             limiters: Endpoint::ALL.map(|endpoint| Limiter::new(settings.qps.rate(endpoint))),
@@ -280,7 +280,7 @@ async fn exchange(request: RequestBuilder, pulse: &Pulse) -> Result<Answer, Fail
 }
 
 /// The moment that an HTTP date names, as `Sun, 06 Nov 1994 08:49:37 GMT`.
-fn http_date(text: &str) -> Option<Timestamp> {
+pub(super) fn http_date(text: &str) -> Option<Timestamp> {
     let zoned = jiff::fmt::rfc2822::parse(text).ok()?;
     Some(zoned.timestamp())
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::qps::QpsTable;
+use super::roots::Roots;
 use crate::types::Secret;
 
 /// What the service gave the developer (`003`: 获取access_token).
@@ -20,6 +21,8 @@ pub struct Credentials {
 pub struct Settings {
     /// The base URL of the API host, `https://open-api.123pan.com` for the service itself.
     pub endpoint: String,
+    /// What may vouch for hosts, beside what the system trusts.
+    pub roots: Roots,
     /// As whom to call.
     pub credentials: Credentials,
     /// An existing folder; `token.json` and `token.lock` live there. Processes that name the same
@@ -40,6 +43,7 @@ impl Settings {
     ) -> Self {
         Self {
             endpoint: endpoint.into(),
+            roots: Roots::default(),
             credentials,
             token_dir: token_dir.into(),
             qps: QpsTable::documented(),
@@ -51,6 +55,11 @@ impl Settings {
     /// The same with this deadline, and with no try that is longer.
     pub fn within(self, deadline: Duration) -> Self {
         Self { attempt_timeout: self.attempt_timeout.min(deadline), deadline, ..self }
+    }
+
+    /// The same with these that may vouch for hosts.
+    pub fn trusting(self, roots: Roots) -> Self {
+        Self { roots, ..self }
     }
 }
 

@@ -267,8 +267,8 @@ impl Bed {
             return Err(Error::Corrupted { name: entry.name.to_string() });
         }
         let bytes = || staged.reader();
-        let (folder, name, unchanged, sent) = (&to.folder, &*to.name, &|| true, &|| ());
-        let job = Job { folder, name, sum, bytes: &bytes, unchanged, sent };
+        let (folder, name, unchanged) = (&to.folder, &*to.name, &|| true);
+        let job = Job { folder, name, sum, bytes: &bytes, unchanged, sent: &|_| () };
         let id = upload::upload(&self.client, &job).await?;
         self.replace_by(rename, entry, id, to, sum).await
     }

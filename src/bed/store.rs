@@ -39,8 +39,10 @@ pub struct Bytes<'a> {
     pub may_be_there: bool,
     /// Whether the bytes are still wanted, as they were summed.
     pub unchanged: &'a (dyn Fn() -> bool + Send + Sync),
-    /// Told when they are sent, before the service has checked them.
-    pub sent: &'a (dyn Fn() + Send + Sync),
+    /// Uploads of them that the service was told to complete before, perhaps by another process.
+    pub earlier: &'a [String],
+    /// Told the upload's ID when they are sent, before the service is to complete it.
+    pub sent: &'a (dyn Fn(&str) + Send + Sync),
 }
 
 impl Bed {
@@ -48,6 +50,13 @@ impl Bed {
     /// place until the new one is at the service and confirmed.
     pub async fn store(&self, target: &Target, bytes: Bytes<'_>) -> Result<Stored, Error> {
         let Some(old) = &target.old else {
+            for preupload in bytes.earlier {
+                let (folder, name) = (&target.folder, &*target.name);
+                if let Some(made) = self.made_by(preupload, folder, name, bytes.sum).await? {
+                    return Ok(Stored::alone(made));
+                }
+                self.state.came_to_nothing(bytes.row, preupload)?;
+            }
             let uploaded = self.upload(&target.folder, &target.name, bytes).await;
             return match uploaded {
                 Ok(id) => Ok(Stored::alone(made(id, target, bytes.sum))),
@@ -110,10 +119,16 @@ impl Bed {
         if let Err(error) = brought {
             // The same bytes again, in place: the service has them, so none is sent.
             tracing::warn!("{:?} cannot be moved into place: {error}", target.name);
-            let id = self.upload(&target.folder, &target.name, bytes).await?;
+            let stored = match self.upload(&target.folder, &target.name, bytes).await {
+                Ok(id) => {
+                    let old = Some(Arc::new(replacing.old));
+                    Stored { new: made(id, target, bytes.sum), old, aside }
+                }
+                // Somebody else replaced the old version before.
+                Err(error) => self.store_over_stranger(target, bytes, error).await?,
+            };
             self.discard(&replacing.new.id, None).await;
-            let old = Some(Arc::new(replacing.old));
-            return Ok(Stored { new: made(id, target, bytes.sum), old, aside });
+            return Ok(stored);
         }
         Ok(Stored { aside, ..replaced(target, &replacing) })
     }
@@ -198,7 +213,8 @@ impl Bed {
             return Err(error.into());
         }
         let stranger = self.named_soon(target, bytes.may_be_there).await?;
-        match stranger {
+        let is_known = |old: &Entry| target.old.as_ref().is_some_and(|known| known.id == old.id);
+        match stranger.filter(|old| !is_known(old)) {
             Some(old) if holds(&old, bytes.sum) => Ok(Stored::alone(old)),
             Some(old) => {
                 let target = Target { old: Some(Arc::new(old)), ..target.clone() };
@@ -230,6 +246,22 @@ impl Bed {
         }
         let found = self.client.detail(&entry.id).await;
         found.unwrap_or_else(|_| Entry::clone(entry))
+    }
+
+    /// The object that an upload of these bytes made in the folder, under the name. The upload may be
+    /// of another process, and the service not be done with it: then it is waited for.
+    pub async fn made_by(
+        &self, preupload: &str, folder: &FileId, name: &str, sum: Sum,
+    ) -> Result<Option<Entry>, Error> {
+        let Some(id) = upload::outcome(&self.client, preupload, sum.size).await? else {
+            return Ok(None);
+        };
+        match self.confirm(&id, folder, name, sum).await {
+            // It may have been made in a scratch folder, or be gone since.
+            Ok(found) => Ok((self.is_in(&found, folder).await? != Some(false)).then_some(found)),
+            Err(error) if error.api().is_some_and(api::Error::is_transient) => Err(error),
+            Err(_) => Ok(None),
+        }
     }
 
     /// The entry of an object that was just made, if it stands where it should and has the bytes

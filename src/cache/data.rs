@@ -7,7 +7,6 @@
 use std::fs::{File, FileTimes, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,6 +18,7 @@ use rangemap::RangeSet;
 use super::print::{Print, sum_of};
 use super::sidecar::Sidecar;
 use super::{BLOCK, Key};
+use crate::disk;
 use crate::types::{FileId, Md5};
 
 /// What the disk allots at least; only the bound is reckoned with it.
@@ -215,13 +215,7 @@ impl DataFile {
         let mut left = bytes.div_ceil(BLOCK);
         for run in runs {
             let run = run.start..run.end.min(run.start + left);
-            let span = self.span(&run);
-            let (offset, len) = (span.start as i64, (span.end - span.start) as i64);
-            let how = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-            // SAFETY: the descriptor is open, and the call reads and writes no memory of ours.
-            if unsafe { libc::fallocate(self.file.as_raw_fd(), how, offset, len) } != 0 {
-                return Err(io::Error::last_os_error());
-            }
+            disk::punch(&self.file, &self.span(&run))?;
             left -= run.end - run.start;
             held.drop_run(run);
             if left == 0 {
@@ -266,6 +260,13 @@ impl DataFile {
         let file = self.file.try_clone().ok();
         held.is_lent |= file.is_some();
         file
+    }
+
+    /// Another handle on the file, which another program lent: it is not written to any more.
+    pub(super) fn lend_again(&self) -> Option<File> {
+        let mut held = self.held();
+        held.is_lent = true;
+        self.file.try_clone().ok()
     }
 
     /// Checks all blocks, and proves them where that was not done. Reads it all: for a thread of

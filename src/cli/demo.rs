@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bedfs_emulator::{Emulator, Options};
+use tracing::level_filters::LevelFilter;
 
-use super::{Failure, Log, mount, samples, start_log};
+use super::{Failure, mount, samples, start_log};
 use crate::config::{Config, Wishes};
 use crate::mount::Plan;
 use crate::mountpoint;
@@ -27,13 +28,16 @@ const PICTURES: &[(&str, &[u8])] = &[
 
 /// Mounts until it is interrupted.
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    start_log(tracing::Level::WARN, Log::Stderr);
+    start_log(LevelFilter::WARN)?;
     let scratch = tempfile::Builder::new().prefix("bedfs-demo-").tempdir()?;
     let folder = match &args.mountpoint {
         Some(folder) => folder.clone(),
         None => scratch.path().join("bed"),
     };
-    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    if !folder.exists() {
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
     let mountpoint = mountpoint::check_free(&folder)?;
     let emulator = Emulator::start(Options::default())?;
     samples::put_in(&emulator)?;
@@ -52,6 +56,7 @@ fn plan(emulator: &Emulator, home: &Path, mountpoint: PathBuf) -> Result<Plan, F
     let options = Options::default();
     let config = Config {
         endpoint: emulator.base_url(),
+        ca_file: None,
         client_id: options.client_id,
         client_secret: Secret::new(options.client_secret),
         serve_secret: None,

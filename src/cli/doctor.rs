@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
 
-use super::{Failure, Log, start_log};
-use crate::api::{Client, Credentials, Settings};
+use super::patience::Patience;
+use super::{Failure, start_log};
+use crate::api::{Client, Credentials, Roots, Settings};
 use crate::checkup::{self, Check, Verdict};
-use crate::config::{self, Config, Wishes};
+use crate::config::{self, Choice, Config, Wishes};
 use crate::probe::{Finding, Probe};
 use crate::state::{Lock, State};
 
@@ -38,12 +40,13 @@ struct Patient {
 }
 
 /// Prints the report. It holds no secret, and no name or ID of a user's file.
-pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    start_log(tracing::Level::ERROR, Log::Stderr);
+pub(super) fn run(args: &Args, choice: &Choice) -> Result<ExitCode, Failure> {
+    start_log(LevelFilter::ERROR)?;
     let mut report = Report::begin();
-    let config = Config::load();
+    let config = Config::load(choice);
     let wishes = config.as_ref().map_or_else(|_| Wishes::default(), |config| config.wishes.clone());
     report.checks(checkup::machine(&wishes));
+    report.checks(checkup::installed());
     let patient = config.map_err(Failure::from).and_then(|config| patient(&config));
     let patient = match patient {
         Ok(patient) => patient,
@@ -52,10 +55,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             return Ok(report.end());
         }
     };
-    report.checks(checkup::folders(&Config::path()?, &patient.state));
+    report.checks(checkup::folders(&config::path(choice)?, &patient.state));
     report.line(Verdict::Ok, "endpoint", &patient.endpoint);
     let runtime = Runtime::new()?;
+    let patience = Patience::with("asking the service");
     let (checks, root) = runtime.block_on(checkup::account(&patient.greeter));
+    drop(patience);
     report.checks(checks);
     report.checks(checkup::kept(&patient.state, root.as_deref()));
     if !args.probe {
@@ -77,7 +82,8 @@ fn patient(config: &Config) -> Result<Patient, Failure> {
         client_secret: config.client_secret.clone(),
     };
     let settings = Settings::new(config.endpoint.clone(), credentials, &state);
-    let settings = Settings { qps, ..settings };
+    let roots = Roots::read_from(config.ca_file.as_deref())?;
+    let settings = Settings { qps, ..settings.trusting(roots) };
     let client = Client::new(settings.clone())?;
     let greeter = Client::new(Settings { deadline: DEADLINE, ..settings })?;
     Ok(Patient { greeter, client, state, endpoint: host(&config.endpoint).to_owned() })
@@ -153,7 +159,7 @@ struct Report {
 impl Report {
     fn begin() -> Self {
         let today = jiff::Zoned::now().date();
-        say(format_args!("bedfs {} doctor, {today}", env!("CARGO_PKG_VERSION")));
+        say(format_args!("bedfs {} doctor, {today}", super::VERSION));
         Self { has_failed: false }
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bedfs_emulator::{Emulator, Options};
+use bedfs_emulator::{Emulator, Fault, Options, Qps};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, samples};
@@ -26,6 +26,13 @@ pub(super) struct Args {
     /// Bytes a second of each connection to direct links and storage [default: as many as go].
     #[arg(long, value_name = "BYTES")]
     bandwidth: Option<Size>,
+    /// Admit any number of calls a second instead of the documented ones.
+    #[arg(long)]
+    unlimited: bool,
+    /// Of a hundred requests, how many fail in a way that is worth another try.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0,
+          value_parser = clap::value_parser!(u8).range(..=100))]
+    faults: u8,
 }
 
 /// Serves until SIGINT or SIGTERM.
@@ -36,6 +43,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         data: args.data,
         latency: Duration::from_millis(args.latency),
         bandwidth: args.bandwidth.map(|size| size.0),
+        qps: if args.unlimited { Qps::Unlimited } else { Qps::Documented },
         control: true,
         ..Options::default()
     };
@@ -43,6 +51,10 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let emulator =
         Emulator::start(options).map_err(|error| format!("listening on {listen}: {error}"))?;
     samples::put_in(&emulator)?;
+    if args.faults > 0 {
+        let faults = Fault::passing(f64::from(args.faults) / 100.0);
+        faults.into_iter().for_each(|fault| emulator.inject(fault));
+    }
     // For `eval`: a shell that reads it is set up to mount.
     println!("export BEDFS_ENDPOINT={}", emulator.base_url());
     println!("export BEDFS_CLIENT_ID={id}");

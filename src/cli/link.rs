@@ -6,9 +6,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use tracing::level_filters::LevelFilter;
+
 use super::account::Account;
-use super::{Failure, Log, one_line, start_log};
-use crate::config::Config;
+use super::patience::Patience;
+use super::{Failure, one_line, start_log};
+use crate::config::{Choice, Config};
 use crate::link::{Format, Linked};
 use crate::types::{FileId, Md5};
 use crate::walk::Walk;
@@ -28,11 +31,11 @@ pub(super) struct Args {
 }
 
 /// Prints a line for each path, in order. Those that fail are told, and the others still printed.
-pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    start_log(tracing::Level::ERROR, Log::Stderr);
+pub(super) fn run(args: &Args, choice: &Choice) -> Result<ExitCode, Failure> {
+    start_log(LevelFilter::ERROR)?;
     let of_bed = |path: &PathBuf| path.as_os_str().as_bytes().starts_with(BED);
     let account = match args.paths.iter().any(of_bed) {
-        true => Some(Account::open(&Config::load()?)?),
+        true => Some(Account::open(&Config::load(choice)?)?),
         false => None,
     };
     let mut walk = account.as_ref().map(|account| Walk::new(&account.client, &account.state));
@@ -57,6 +60,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 /// The link of what lies at a path of the bed.
 fn of_path(account: &Account, walk: &mut Walk<'_>, path: &[u8]) -> Result<Linked, Failure> {
     let path = std::str::from_utf8(path).map_err(|_| "the path is not UTF-8")?;
+    let _patience = Patience::with("looking for a picture");
     account.runtime.block_on(async {
         if path.trim_matches('/').is_empty() {
             return Err("a folder has no link".into());

@@ -11,13 +11,17 @@ use std::str::FromStr;
 use indicatif::{BinaryBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
+use tracing::level_filters::LevelFilter;
 
 use super::account::Account;
-use super::{Failure, Log, one_line, start_log};
+use super::patience::Patience;
+use super::{Failure, one_line, start_log};
 use crate::account::{OfflineLogs, SERVICE_ZONE};
-use crate::config::Config;
+use crate::config::{Choice, Config};
 use crate::mount::OFFLINE_LOGS;
 use crate::state::KnownLog;
+#[cfg(any(test, fuzzing))]
+pub use merge::logs as fuzz;
 
 /// What `bedfs logs` takes. Hours are the service's, in UTC+8.
 #[derive(Debug, clap::Args)]
@@ -61,15 +65,17 @@ impl FromStr for Hour {
 }
 
 /// Lists, downloads or merges.
-pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    start_log(tracing::Level::ERROR, Log::Stderr);
-    let account = Account::open(&Config::load()?)?;
+pub(super) fn run(args: &Args, choice: &Choice) -> Result<ExitCode, Failure> {
+    start_log(LevelFilter::ERROR)?;
+    let account = Account::open(&Config::load(choice)?)?;
     let logs = OfflineLogs::new(
         account.client.clone(),
         account.state.clone(),
         account.plan.state.join(OFFLINE_LOGS),
     );
+    let patience = Patience::with("asking which logs there are");
     let looked = account.runtime.block_on(logs.look());
+    drop(patience);
     let from = args.from.map_or(i64::MIN, |hour| hour.first);
     let to = args.to.map_or(i64::MAX, |hour| hour.last);
     let found = account.state.offline_logs(from, to)?;

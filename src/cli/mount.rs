@@ -1,18 +1,22 @@
 //! `bedfs mount`: mounts, and goes to the background once the mount answers.
 
-use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{Failure, Log, one_line, start_log};
-use crate::api::{Credentials, QpsTable, Settings};
+use super::patience::Patience;
+use super::{Failure, one_line};
+use crate::api::{Credentials, QpsTable, Roots, Settings};
 use crate::background::{self, Side};
-use crate::config::{Config, Wishes, make_private};
-use crate::mount::{self, Plan};
+use crate::config::{Choice, Config, Wishes, make_private};
+use crate::log::{self, LogFile, Target};
+use crate::mount::{self, Plan, Upgrade};
 use crate::mountpoint;
 use crate::pending::Pending;
+use crate::process::program;
+
+/// The log of a mount in the background, in the account's folder.
+const LOG: &str = "bedfs.log";
 
 /// What `bedfs mount` takes.
 #[derive(Debug, clap::Args)]
@@ -25,37 +29,53 @@ pub(super) struct Args {
     /// Any of these options as mount(8) writes them: -o name=value,name,…
     // Spelled out before parsing; here it is for the help.
     #[arg(short = 'o', value_name = "OPTIONS")]
-    _options: Option<String>,
+    options: Option<String>,
     /// The folder to mount on.
     mountpoint: PathBuf,
 }
 
 /// Mounts.
-pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
-    let mountpoint = mountpoint::check_free(&args.mountpoint)?;
-    let config = Config::load()?;
-    let plan = plan(&config, args.wishes, mountpoint)?;
-    let level = plan.wishes.log_level();
+pub(super) fn run(args: Args, choice: &Choice) -> Result<ExitCode, Failure> {
+    if args.options.is_some() {
+        return Err("-o stands behind the command: bedfs mount -o name=value,…".into());
+    }
+    let mountpoint = mountpoint::make_free(&args.mountpoint)?;
+    let hides = mountpoint::has_content(&mountpoint);
+    let config = Config::load(choice)?;
+    let mut plan = plan(&config, args.wishes, mountpoint)?;
+    plan.is_service = args.foreground;
+    if hides {
+        let path = plan.mountpoint.display();
+        eprintln!(
+            "bedfs: warning: {path} is not empty; what is in it is hidden until bedfs umount"
+        );
+    }
+    let (levels, named) = (plan.wishes.log_level(), plan.wishes.log_file.as_ref());
+    let named = named.map(std::path::absolute).transpose()?;
+    let log = named.clone().or_else(|| (!args.foreground).then(|| plan.state.join(LOG)));
+    plan.upgrade = Some(Upgrade { program: program()?, log });
     if args.foreground {
-        start_log(level, Log::Stderr);
+        log::start(&levels, named.map_or(Target::Stderr, Target::File))?;
         let leftovers = mount::run(&plan, || {})?;
         return Ok(report(&leftovers, &mut std::io::stderr()));
     }
+    let path = named.unwrap_or_else(|| plan.state.join(LOG));
     // Nothing has started a thread yet.
     let ready = match background::fork()? {
         Side::Parent { ready: true } => return Ok(ExitCode::SUCCESS),
         Side::Parent { ready: false } => return Ok(ExitCode::FAILURE),
         Side::Child(ready) => ready,
     };
-    let log = log_file(&plan.state)?;
-    start_log(level, Log::File(log.try_clone()?));
+    log::start(&levels, Target::File(std::path::absolute(&path)?))?;
+    let mut end = LogFile::open(std::path::absolute(&path)?)?;
+    let patience = Patience::with("mounting");
     let leftovers = mount::run(&plan, || {
+        drop(patience);
         if let Err(error) = ready.tell() {
             tracing::error!("going to the background: {error}");
         }
     })?;
-    let mut log = log;
-    Ok(report(&leftovers, &mut log))
+    Ok(report(&leftovers, &mut end))
 }
 
 /// What is settled before anything runs.
@@ -75,12 +95,17 @@ pub(super) fn plan_in(
         client_secret: config.client_secret.clone(),
     };
     let api = Settings::new(config.endpoint.clone(), credentials, state).within(wishes.timeout());
-    let api = Settings { qps, ..api };
-    Ok(Plan { mountpoint, state: state.to_owned(), cache, api, wishes })
-}
-
-fn log_file(state: &Path) -> std::io::Result<std::fs::File> {
-    OpenOptions::new().create(true).append(true).mode(0o600).open(state.join("bedfs.log"))
+    let roots = Roots::read_from(config.ca_file.as_deref())?;
+    let api = Settings { qps, ..api.trusting(roots) };
+    Ok(Plan {
+        mountpoint,
+        state: state.to_owned(),
+        cache,
+        api,
+        wishes,
+        is_service: false,
+        upgrade: None,
+    })
 }
 
 /// Tells what is not done.

@@ -2,6 +2,7 @@
 //! options of `bedfs mount` that they are.
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
 /// Options that `mount` passes on and that are not for a file system like this: who may mount, and
 /// when. Those that begin with `x-` or `_` are notes to others.
@@ -17,7 +18,6 @@ const FOR_OTHERS: &[&str] = &[
     "nofail",
     "defaults",
     "exec",
-    "noexec",
     "suid",
     "nosuid",
     "dev",
@@ -37,7 +37,46 @@ const FOR_OTHERS: &[&str] = &[
 ];
 
 /// Ours that may stand without a value.
-const FLAGS: &[&str] = &["read-only", "allow-other", "foreground"];
+const FLAGS: &[&str] = &["read-only", "no-exec", "allow-other", "foreground"];
+
+/// Names by which `mount(8)` calls a helper of ours: `/sbin/mount.TYPE`.
+const HELPERS: &[&str] = &["mount.bedfs", "mount.fuse.bedfs"];
+
+/// How the program was called.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Called {
+    /// With these arguments, or with others that mean these.
+    Plainly(Vec<OsString>),
+    /// By `mount -f`, which wants nothing done.
+    ForShow,
+}
+
+impl Called {
+    /// Makes `mount.bedfs SOURCE MOUNTPOINT [-sfnv] [-N NAMESPACE] [-o OPTIONS] [-t TYPE]`, as
+    /// `mount(8)` writes it, `bedfs mount -o OPTIONS MOUNTPOINT`.
+    pub(super) fn by(typed: Vec<OsString>) -> Self {
+        let name = typed.first().and_then(|program| Path::new(program).file_name());
+        if !name.is_some_and(|name| HELPERS.iter().any(|helper| name == *helper)) {
+            return Self::Plainly(typed);
+        }
+        let mut plain: Vec<OsString> = ["bedfs", "mount"].map(OsString::from).into();
+        let (mut places, mut rest) = (Vec::new(), typed.into_iter().skip(1));
+        while let Some(word) = rest.next() {
+            match word.to_str() {
+                Some("-o") => plain.extend([Some(word), rest.next()].into_iter().flatten()),
+                Some("-N" | "-t") => drop(rest.next()),
+                Some(flags) if flags.starts_with('-') && flags.contains('f') => {
+                    return Self::ForShow;
+                }
+                Some(flags) if flags.starts_with('-') => {}
+                _ => places.push(word),
+            }
+        }
+        // The source says nothing: which account is meant is the configuration's to say.
+        plain.extend(places.into_iter().skip(1));
+        Self::Plainly(plain)
+    }
+}
 
 /// The arguments with every `-o` spelled out, and with `bedfs SOURCE MOUNTPOINT` (as the helper of
 /// `mount` calls it) made `bedfs mount MOUNTPOINT`.
@@ -53,7 +92,8 @@ pub(super) fn spell_out(typed: Vec<OsString>, commands: &[String]) -> Vec<OsStri
     if called_by_mount {
         rest[0] = "mount".into();
     }
-    if rest.first().is_none_or(|first| first != "mount") {
+    // What says which account is meant may stand before the command.
+    if rest.iter().find(|word| is_command(word)).is_none_or(|command| command != "mount") {
         plain.extend(rest);
         return plain;
     }
@@ -91,6 +131,7 @@ fn split(options: &OsStr) -> Vec<OsString> {
         };
         let name = match name {
             "ro" => "read-only".to_owned(),
+            "noexec" => "no-exec".to_owned(),
             name => name.replace('_', "-"),
         };
         match value {
@@ -138,6 +179,18 @@ mod tests {
             spelled(&["bedfs", "bed", "/m", "-o", "rw,_netdev,root=blog"]),
             ["bedfs", "mount", "/m", "--root=blog"]
         );
+    }
+
+    #[test]
+    fn who_calls_it_as_a_helper_of_mount_is_understood() {
+        let called = |words: &[&str]| Called::by(words.iter().map(OsString::from).collect());
+        let plain = |words: &[&str]| Called::Plainly(words.iter().map(OsString::from).collect());
+        assert_eq!(
+            called(&["/sbin/mount.bedfs", "bed", "/m", "-v", "-o", "rw,user", "-t", "fuse.bedfs"]),
+            plain(&["bedfs", "mount", "-o", "rw,user", "/m"])
+        );
+        assert_eq!(called(&["mount.fuse.bedfs", "bed", "/m", "-sf"]), Called::ForShow);
+        assert_eq!(called(&["/usr/bin/bedfs", "x", "-f"]), plain(&["/usr/bin/bedfs", "x", "-f"]));
     }
 
     #[test]

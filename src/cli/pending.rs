@@ -1,12 +1,15 @@
 //! `bedfs pending`: the uploads and deletes that are not finished, with a mount or without one.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{Failure, Log, mount, one_line, start_log};
-use crate::config::{Config, Wishes};
+use tracing::level_filters::LevelFilter;
+
+use super::{Failure, mount, one_line, start_log};
+use crate::config::{Choice, Config, Wishes};
 use crate::mount::Plan;
 use crate::pending::{self, Pending, STAGING, Stage};
 use crate::staging::StagedFile;
@@ -47,9 +50,9 @@ struct Journal {
 }
 
 /// Lists, retries, exports or discards.
-pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    start_log(tracing::Level::WARN, Log::Stderr);
-    let config = Config::load()?;
+pub(super) fn run(args: &Args, choice: &Choice) -> Result<ExitCode, Failure> {
+    start_log(LevelFilter::WARN)?;
+    let config = Config::load(choice)?;
     let plan = mount::plan(&config, Wishes::default(), PathBuf::new())?;
     let state = open(&plan.state)?;
     let staging = plan.state.join(STAGING);
@@ -79,7 +82,7 @@ impl Journal {
         if self.staging.is_dir()
             && let Ok(_lock) = Lock::take(&self.plan.state, "bedfs pending")
         {
-            pending::take_over(&self.state, &self.staging)?;
+            pending::take_over(&self.state, &self.staging, &HashSet::new())?;
         }
         Ok(pending::list(&self.state, &self.staging)?)
     }
@@ -123,7 +126,10 @@ impl Journal {
                 Ok(mount::report(&left, &mut std::io::stderr()))
             }
             Err(crate::mount::Error::State(state::Error::Held { holder })) => {
-                eprintln!("bedfs: {holder} goes on with them");
+                match rows.is_empty() {
+                    true => eprintln!("bedfs: no upload waits"),
+                    false => eprintln!("bedfs: {holder} goes on with them"),
+                }
                 Ok(ExitCode::SUCCESS)
             }
             Err(error) => Err(error.into()),

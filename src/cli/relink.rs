@@ -6,10 +6,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use similar::TextDiff;
+use tracing::level_filters::LevelFilter;
 
 use super::account::Account;
-use super::{Failure, Log, one_line, start_log};
-use crate::config::Config;
+use super::patience::Patience;
+use super::{Failure, one_line, start_log};
+use crate::config::{Choice, Config};
 use crate::relink::{Chains, Lookup, SERVICE_HOST, Scanner, TextFile, Verdict, host, rewrite};
 use crate::types::{FileId, Picture};
 
@@ -31,9 +33,9 @@ pub(super) struct Args {
 }
 
 /// Rewrites or checks each file. One that fails is told, and the others still done.
-pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    start_log(tracing::Level::ERROR, Log::Stderr);
-    let account = Account::open(&Config::load()?)?;
+pub(super) fn run(args: &Args, choice: &Choice) -> Result<ExitCode, Failure> {
+    start_log(LevelFilter::ERROR)?;
+    let account = Account::open(&Config::load(choice)?)?;
     account.runtime.block_on(async {
         let mut relink = Relink::begin(&account, args).await?;
         let mut code = ExitCode::SUCCESS;
@@ -113,6 +115,7 @@ impl<'a> Relink<'a> {
     }
 
     async fn learn(&mut self, objects: &[FileId]) -> Result<(), Failure> {
+        let _patience = Patience::with("looking what took the place of pictures");
         for object in objects {
             self.lookup.link(object).await?;
         }
@@ -127,7 +130,9 @@ impl<'a> Relink<'a> {
         for found in found {
             line += file.text[counted..found.start].iter().filter(|byte| **byte == b'\n').count();
             counted = found.start;
+            let patience = Patience::with("looking where a link leads");
             let (verdict, end) = self.lookup.verdict(&found).await?;
+            drop(patience);
             if let Some(words) = words(&verdict) {
                 all_right = false;
                 let link = one_line(&String::from_utf8_lossy(&file.text[found.start..end]));
@@ -154,6 +159,7 @@ fn words(verdict: &Verdict) -> Option<String> {
 
 /// What the service tells of the bed's root, where nothing is known here: it has the hosts of links.
 async fn told(account: &Account) -> Result<Vec<String>, Failure> {
+    let _patience = Patience::with("looking at the bed");
     let page = account.client.list_page(&FileId::root(), None).await?;
     let pictures = page.entries.iter().filter_map(|entry| entry.picture());
     let links = pictures.filter_map(|Picture { link, .. }| link.as_ref());

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::account::Account;
-use super::{Failure, Log, start_log, upload};
-use crate::config::Config;
+use super::{Failure, upload};
+use crate::config::{Choice, Config};
+use crate::log;
 use crate::serve::{self, LISTEN, Setup};
 
 /// What `bedfs serve` takes.
@@ -21,9 +22,9 @@ pub(super) struct Args {
 }
 
 /// Serves until a signal comes, and then until what is under way is done.
-pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
-    start_log(tracing::Level::WARN, Log::Stderr);
-    let config = Config::load()?;
+pub(super) fn run(args: Args, choice: &Choice) -> Result<ExitCode, Failure> {
+    let config = Config::load(choice)?;
+    log::start(&config.wishes.log_level(), log::Target::Stderr)?;
     let account = Account::open(&config)?;
     let plan = &account.plan;
     let setup = Setup {

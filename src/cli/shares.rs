@@ -3,10 +3,13 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use tracing::level_filters::LevelFilter;
+
 use super::account::Account;
-use super::{Failure, Log, one_line, start_log};
+use super::patience::Patience;
+use super::{Failure, one_line, start_log};
 use crate::account::{Shares, share_lines, share_table};
-use crate::config::Config;
+use crate::config::{Choice, Config};
 
 /// What `bedfs shares` takes.
 #[derive(Debug, clap::Args)]
@@ -37,10 +40,12 @@ fn number(text: &str) -> Result<u64, String> {
 }
 
 /// Lists the paid shares.
-pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    start_log(tracing::Level::ERROR, Log::Stderr);
-    let account = Account::open(&Config::load()?)?;
+pub(super) fn run(args: &Args, choice: &Choice) -> Result<ExitCode, Failure> {
+    start_log(LevelFilter::ERROR)?;
+    let account = Account::open(&Config::load(choice)?)?;
+    let patience = Patience::with("asking for the shares");
     let shares = account.runtime.block_on(Shares::new(account.client.clone()).get())?;
+    drop(patience);
     let mut out = std::io::stdout().lock();
     if args.csv {
         share_table(&shares, &mut out)?;
@@ -74,12 +79,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 /// Prints the links in the order asked for; those that cannot be had are told on stderr.
-pub(super) fn direct_links(args: &LinkArgs) -> Result<ExitCode, Failure> {
-    start_log(tracing::Level::ERROR, Log::Stderr);
-    let account = Account::open(&Config::load()?)?;
+pub(super) fn direct_links(args: &LinkArgs, choice: &Choice) -> Result<ExitCode, Failure> {
+    start_log(LevelFilter::ERROR)?;
+    let account = Account::open(&Config::load(choice)?)?;
     let mut code = ExitCode::SUCCESS;
     for id in &args.ids {
-        match account.runtime.block_on(account.client.drive_link(*id)) {
+        let patience = Patience::with("asking for a link");
+        let link = account.runtime.block_on(account.client.drive_link(*id));
+        drop(patience);
+        match link {
             Ok(link) => writeln!(std::io::stdout(), "{}", one_line(&link))?,
             Err(error) => {
                 eprintln!("bedfs: file {id}: {error}");

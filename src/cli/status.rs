@@ -38,6 +38,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
                 status["mountpoint"] = mount.display().to_string().into();
                 all.push(status);
             }
+            // It has ended meanwhile.
+            Err(_) if args.mountpoint.is_none() && !mountpoint::is_ours(mount) => {}
             Err(error) => {
                 eprintln!("bedfs: {error}");
                 code = ExitCode::FAILURE;

@@ -9,11 +9,13 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use serde_json::{Value, json};
+use tracing::level_filters::LevelFilter;
 
 use super::account::Account;
-use super::{Failure, Log, chart, one_line, start_log};
+use super::patience::Patience;
+use super::{Failure, chart, one_line, start_log};
 use crate::account::{Cell, SERVICE_ZONE, Table, TrafficLog};
-use crate::config::Config;
+use crate::config::{Choice, Config};
 use crate::state::{DaySum, FileSum};
 use crate::types::{Account as Figures, IMAGE_BED};
 
@@ -75,9 +77,9 @@ enum Rows {
 }
 
 /// Looks what is new, and prints what is known.
-pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    start_log(tracing::Level::ERROR, Log::Stderr);
-    let account = Account::open(&Config::load()?)?;
+pub(super) fn run(args: &Args, choice: &Choice) -> Result<ExitCode, Failure> {
+    start_log(LevelFilter::ERROR)?;
+    let account = Account::open(&Config::load(choice)?)?;
     let (report, error) = account.runtime.block_on(look(args, &account))?;
     if let Some(error) = &error {
         eprintln!("bedfs: {error}");
@@ -113,11 +115,15 @@ async fn look(
 ) -> Result<(Report, Option<crate::account::Error>), Failure> {
     let log = TrafficLog::new(account.client.clone(), account.state.clone());
     // First, since it tells the service's clock too.
+    let patience = Patience::with("asking for the traffic log");
     let figures = account.client.account().await;
     let looked = match (&figures, args.by) {
         // Else the log would only be waited for as long again.
         (Err(error), _) if !error.may_lack_a_right() => Err(error.clone().into()),
-        (_, By::Hour) => log.look_by_hour(tell_progress).await,
+        (_, By::Hour) => {
+            drop(patience);
+            log.look_by_hour(tell_progress).await
+        }
         (_, By::File | By::Day) => log.look().await,
     };
     let to = log.today();
@@ -261,7 +267,7 @@ fn bar(label: &str, bytes: u64, most: u64) -> String {
     let mut drawn = "█".repeat(eighths / 8);
     drawn.extend("▏▎▍▌▋▊▉".chars().nth((eighths % 8).wrapping_sub(1)));
     let blank = " ".repeat(room - eighths.div_ceil(8));
-    let is_coloured = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let is_coloured = crate::log::wants_colours(&out);
     let drawn = if is_coloured { format!("\x1b[36m{drawn}\x1b[0m") } else { drawn };
     format!("{:>11} {drawn}{blank} {label}", BinaryBytes(bytes).to_string())
 }

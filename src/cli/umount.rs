@@ -21,6 +21,10 @@ pub(super) struct Args {
     /// Wait this long for uploads.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     timeout: u64,
+    /// Only take away what a mount whose process died left there. What lives is left alone, and all is
+    /// well where nothing is.
+    #[arg(long)]
+    dead: bool,
     /// The folder that bedfs is mounted on.
     mountpoint: PathBuf,
 }
@@ -40,8 +44,9 @@ impl Pending {
     /// Whether the mount is at it, or will be.
     fn is_on_its_way(&self) -> bool {
         match &*self.state {
-            "uploading" | "pending" | "deleting" | "renaming" => true,
-            "dirty" => !self.open,
+            "uploading" | "deleting" | "renaming" => true,
+            // Who has it open may write to it yet.
+            "pending" | "dirty" => !self.open,
             _ => false,
         }
     }
@@ -60,6 +65,9 @@ struct Status {
 
 /// Unmounts.
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    if args.dead {
+        return bury(&args.mountpoint);
+    }
     let deadline = Instant::now() + Duration::from_secs(args.timeout);
     let full = mountpoint::find(&args.mountpoint)?;
     let status: Option<Status> = control(&full, "status.json");
@@ -96,6 +104,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     Ok(ExitCode::FAILURE)
+}
+
+/// Takes a dead mount away, if one is there.
+fn bury(path: &Path) -> Result<ExitCode, Failure> {
+    match mountpoint::find(path) {
+        Ok(full) if mountpoint::is_dead(&full) => mountpoint::unmount(&full, true)?,
+        Ok(_) | Err(mountpoint::Error::NotMounted(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Waits until nothing is on its way, and gives what cannot be waited for.

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tracing::level_filters::LevelFilter;
 
 use super::account::Account;
-use super::{Failure, Log, one_line, start_log};
-use crate::config::Config;
+use super::{Failure, one_line, start_log};
+use crate::config::{Choice, Config};
 use crate::link::{Format, Linked};
 use crate::post::{Error, Item, Order, Pattern, Post, Sent};
 
@@ -49,9 +50,9 @@ impl Place {
 }
 
 /// Uploads, and prints a line for each picture that is in the bed then.
-pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
-    start_log(tracing::Level::WARN, Log::Stderr);
-    let account = Account::open(&Config::load()?)?;
+pub(super) fn run(args: Args, choice: &Choice) -> Result<ExitCode, Failure> {
+    start_log(LevelFilter::WARN)?;
+    let account = Account::open(&Config::load(choice)?)?;
     let plan = &account.plan;
     let names: Vec<String> = args.files.iter().map(|file| file.display().to_string()).collect();
     let items = items(args.files, &plan.state)?;

@@ -1,11 +1,17 @@
 //! The wishes: what one source (the command line, the file) says of a mount, and what holds where
 //! none says anything.
 
+use std::error::Error as _;
+use std::fmt;
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Deserialize;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args as _, FromArgMatches as _, ValueEnum};
+
+use super::levels::Levels;
 
 const DIR_TTL: u64 = 60;
 const TIMEOUT: u64 = 60;
@@ -33,9 +39,18 @@ impl FromStr for Size {
     }
 }
 
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = [(40, "T"), (30, "G"), (20, "M"), (10, "K")]
+            .into_iter()
+            .find(|(shift, _)| self.0 != 0 && self.0.trailing_zeros() >= *shift);
+        let (shift, letter) = unit.unwrap_or((0, ""));
+        write!(f, "{}{letter}", self.0 >> shift)
+    }
+}
+
 /// How the control folder shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Control {
     /// Reachable, but in no listing.
     #[default]
@@ -47,8 +62,7 @@ pub enum Control {
 }
 
 /// When a close returns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Upload {
     /// When the service has the bytes and confirmed them.
     #[default]
@@ -58,13 +72,15 @@ pub enum Upload {
 }
 
 /// What one source says of the mount: nothing where `None`.
-#[derive(Clone, Debug, Default, Deserialize, clap::Args)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub struct Wishes {
-    /// Mount without any way to change the bed.
+    /// Mount without any way to change the bed [default: false].
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub read_only: Option<bool>,
-    /// Let other users of this machine see the mount.
+    /// Let no file in the mount be run as a program [default: false].
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub no_exec: Option<bool>,
+    /// Let other users of this machine see the mount [default: false].
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub allow_other: Option<bool>,
     /// Owner of everything in the mount [default: who mounts].
@@ -75,9 +91,8 @@ pub struct Wishes {
     pub gid: Option<u32>,
     /// Permission bits that nothing has, in octal [default: 022].
     #[arg(long, value_parser = octal)]
-    #[serde(deserialize_with = "octal_text")]
     pub umask: Option<u32>,
-    /// Mount this folder of the bed instead of its root.
+    /// Mount this folder of the bed instead of all of it [default: all of it].
     #[arg(long, value_name = "PATH")]
     pub root: Option<String>,
     /// When a close returns: once the service has the bytes, or once they are journaled here
@@ -85,7 +100,7 @@ pub struct Wishes {
     #[arg(long, value_enum)]
     pub upload: Option<Upload>,
     /// Seconds for which a listing of a folder is taken for true [default: 60].
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub dir_ttl: Option<u64>,
     /// Seconds for which a request waits while nothing comes from the service [default: 60].
     #[arg(long, value_name = "SECONDS")]
@@ -93,7 +108,6 @@ pub struct Wishes {
     /// Bytes of pictures kept on disk for reading them again, as 512M or 20G; 0 keeps none
     /// [default: 10G].
     #[arg(long, value_name = "BYTES")]
-    #[serde(deserialize_with = "size_text")]
     pub cache_size: Option<Size>,
     /// Calls a second of each endpoint: create=5,list=4 or unlimited [default: as documented].
     #[arg(long, value_name = "NAME=N,…|unlimited")]
@@ -101,7 +115,6 @@ pub struct Wishes {
     /// Names that stay on this machine, as patterns: '*~,*.part' [default: what editors, downloads
     /// and file managers leave beside a picture].
     #[arg(long, value_name = "PATTERNS")]
-    #[serde(deserialize_with = "patterns_text")]
     pub local_names: Option<String>,
     /// Archive the direct-link traffic log once a day, which the service forgets after three
     /// [default: true].
@@ -110,31 +123,17 @@ pub struct Wishes {
     /// How the control folder .bedfs shows [default: hidden].
     #[arg(long, value_enum)]
     pub control: Option<Control>,
-    /// What is logged: error, warn, info, debug, trace [default: warn].
+    /// What is logged, of all and of single rooms, as info,fs=debug: off, error, warn, info, debug
+    /// or trace [default: warn].
     #[arg(long, value_name = "LEVEL")]
-    pub log_level: Option<Level>,
+    pub log_level: Option<Levels>,
+    /// The file to log to [default: bedfs.log in the state folder, or the terminal with --foreground].
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
 }
 
-/// How much is logged: checked where it is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Level(tracing::Level);
-
-impl FromStr for Level {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no level: error, warn, info, debug and trace are");
-        tracing::Level::from_str(text).map(Self).map_err(|_| wrong())
-    }
-}
-
-impl TryFrom<String> for Level {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
+fn seconds(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text:?} is no number of seconds; 60 is one"))
 }
 
 fn octal(text: &str) -> Result<u32, String> {
@@ -145,43 +144,12 @@ fn octal(text: &str) -> Result<u32, String> {
     }
 }
 
-fn octal_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
-    let text = String::deserialize(from)?;
-    octal(&text).map(Some).map_err(serde::de::Error::custom)
-}
-
-/// Patterns as one text, or as a list of texts.
-fn patterns_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either {
-        One(String),
-        List(Vec<String>),
-    }
-    Ok(Some(match Either::deserialize(from)? {
-        Either::One(text) => text,
-        Either::List(texts) => texts.join(","),
-    }))
-}
-
-fn size_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Size>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either {
-        Number(u64),
-        Text(String),
-    }
-    match Either::deserialize(from)? {
-        Either::Number(bytes) => Ok(Some(Size(bytes))),
-        Either::Text(text) => text.parse().map(Some).map_err(serde::de::Error::custom),
-    }
-}
-
 impl Wishes {
     /// These wishes, and `weaker` ones where these say nothing.
     pub fn or(self, weaker: Self) -> Self {
         Self {
             read_only: self.read_only.or(weaker.read_only),
+            no_exec: self.no_exec.or(weaker.no_exec),
             allow_other: self.allow_other.or(weaker.allow_other),
             uid: self.uid.or(weaker.uid),
             gid: self.gid.or(weaker.gid),
@@ -196,6 +164,7 @@ impl Wishes {
             archive_traffic: self.archive_traffic.or(weaker.archive_traffic),
             control: self.control.or(weaker.control),
             log_level: self.log_level.or(weaker.log_level),
+            log_file: self.log_file.or(weaker.log_file),
         }
     }
 
@@ -222,8 +191,96 @@ impl Wishes {
     }
 
     /// What is logged.
-    pub fn log_level(&self) -> tracing::Level {
-        self.log_level.map_or(tracing::Level::WARN, |level| level.0)
+    pub fn log_level(&self) -> Levels {
+        self.log_level.clone().unwrap_or_default()
+    }
+
+    /// Each wish by its name, in the words that a source would say it with.
+    pub(super) fn told(&self) -> Vec<(&'static str, Option<String>)> {
+        fn words(value: Option<&impl ToString>) -> Option<String> {
+            value.map(ToString::to_string)
+        }
+        fn name(value: Option<impl ValueEnum>) -> Option<String> {
+            Some(value?.to_possible_value()?.get_name().to_owned())
+        }
+        vec![
+            ("read-only", words(self.read_only.as_ref())),
+            ("no-exec", words(self.no_exec.as_ref())),
+            ("allow-other", words(self.allow_other.as_ref())),
+            ("uid", words(self.uid.as_ref())),
+            ("gid", words(self.gid.as_ref())),
+            ("umask", self.umask.map(|mask| format!("{mask:03o}"))),
+            ("root", self.root.clone()),
+            ("upload", name(self.upload)),
+            ("dir-ttl", words(self.dir_ttl.as_ref())),
+            ("timeout", words(self.timeout.as_ref())),
+            ("cache-size", words(self.cache_size.as_ref())),
+            ("qps", self.qps.clone()),
+            ("local-names", self.local_names.clone()),
+            ("archive-traffic", words(self.archive_traffic.as_ref())),
+            ("control", name(self.control)),
+            ("log-level", words(self.log_level.as_ref())),
+            ("log-file", self.log_file.as_ref().map(|path| path.display().to_string())),
+        ]
+    }
+
+    /// What is wished, each by its name, in words that `from_words` reads.
+    pub fn words(&self) -> Vec<(String, String)> {
+        let told = self.told().into_iter();
+        told.filter_map(|(name, words)| Some((name.to_owned(), words?))).collect()
+    }
+
+    /// What these words wish. The error tells what is wrong with them.
+    pub fn from_words(words: &[(String, String)]) -> Result<Self, String> {
+        words.iter().try_fold(Self::default(), |all, (name, value)| {
+            Ok(all.or(Self::read(name, value).map_err(|why| format!("{name}: {why}"))?))
+        })
+    }
+
+    /// The one wish that a source other than the command line says: read as the option is.
+    pub(super) fn read(key: &str, value: &str) -> Result<Self, String> {
+        let command = Self::augment_args(clap::Command::new("").no_binary_name(true));
+        let matches = command.try_get_matches_from([format!("--{key}={value}")]);
+        matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(|error| why(&error))
+    }
+}
+
+/// A wish as the help tells it.
+pub(super) struct Key {
+    /// The name of the option.
+    pub(super) name: String,
+    /// What holds where nobody says anything.
+    pub(super) default: String,
+}
+
+/// All wishes, in the order of the help.
+pub(super) fn keys() -> Vec<Key> {
+    let command = Wishes::augment_args(clap::Command::new(""));
+    let key = |arg: &clap::Arg| {
+        let help = arg.get_help()?.to_string();
+        let default = help.split_once("[default: ").map_or("", |(_, rest)| rest);
+        let default = default.trim_end_matches(['.', ']']).replace('\n', " ");
+        Some(Key { name: arg.get_long()?.to_owned(), default })
+    };
+    command.get_arguments().filter_map(key).collect()
+}
+
+/// What is wrong with a value, without the option's name.
+fn why(error: &clap::Error) -> String {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        Some(ContextValue::Strings(texts)) => texts.join(", "),
+        _ => String::new(),
+    };
+    let value = text(ContextKind::InvalidValue);
+    match (error.kind(), error.source()) {
+        (_, Some(reason)) if reason.to_string().contains(&value) => reason.to_string(),
+        (_, Some(reason)) => format!("{value:?}: {reason}"),
+        (ErrorKind::InvalidValue, None) if value.is_empty() => "a value is wanted".to_owned(),
+        (ErrorKind::InvalidValue, None) => {
+            format!("{value:?} is none of {}", text(ContextKind::ValidValue))
+        }
+        (kind, None) => kind.to_string(),
     }
 }
 
@@ -240,6 +297,26 @@ mod tests {
         }
         for text in ["", "M", "-1", "1.5G", "99999999T"] {
             assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_told_as_they_are_written() {
+        for text in ["0", "4095", "64M", "1G", "3K", "1025M"] {
+            assert_eq!(text.parse::<Size>().map(|size| size.to_string()), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn every_wish_is_told_and_has_a_default() {
+        let keys = keys();
+        let told: Vec<_> = Wishes::default().told().into_iter().map(|(name, _)| name).collect();
+        let mut names: Vec<_> = keys.iter().map(|key| &*key.name).collect();
+        assert_eq!(names.len(), told.len());
+        names.retain(|name| !told.contains(name));
+        assert_eq!(names, <[&str; 0]>::default(), "not told");
+        for key in keys {
+            assert!(!key.default.is_empty(), "{} has no default", key.name);
         }
     }
 

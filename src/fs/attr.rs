@@ -14,6 +14,8 @@ pub struct Attr {
     pub ino: Ino,
     /// Whether it is a folder; else it is a file.
     pub is_folder: bool,
+    /// Whether no folder names it any more, but a program has it open.
+    pub is_removed: bool,
     /// Bytes.
     pub size: u64,
     /// Permission bits.
@@ -62,6 +64,17 @@ pub struct Change {
     pub handle: Option<u64>,
 }
 
+/// Who makes something, and with what permission bits.
+#[derive(Clone, Copy, Debug)]
+pub struct Maker {
+    /// Permission bits.
+    pub mode: u32,
+    /// The maker's user.
+    pub uid: u32,
+    /// The maker's group.
+    pub gid: u32,
+}
+
 /// Told while the account's figures are not known: enough for any program that asks first.
 const UNKNOWN_SPACE: u64 = 1 << 50;
 
@@ -75,6 +88,7 @@ impl Fs {
         if control::is_control(ino) {
             return self.control_attr(ino);
         }
+        self.absorb_if_here(ino)?;
         Ok(self.attr_of(&self.tree.info(ino)?))
     }
 
@@ -95,10 +109,11 @@ impl Fs {
         Attr {
             ino: info.ino,
             is_folder: info.is_folder(),
+            is_removed: info.parent.is_none() && info.ino != Ino::ROOT,
             size: staged.map_or(size, |staged| staged.size()),
             mode: if info.is_folder() { mode } else { mode & !SET_ID },
-            uid: set.uid.unwrap_or(self.options.uid),
-            gid: set.gid.unwrap_or(self.options.gid),
+            uid: set.uid.unwrap_or(self.options.owner.0),
+            gid: set.gid.unwrap_or(self.options.owner.1),
             atime: set.atime.unwrap_or(mtime),
             mtime,
             ctime: set.ctime.unwrap_or(mtime),
@@ -123,6 +138,8 @@ impl Fs {
                 self.mark_written(handle);
             }
         }
+        // What was written before must not count as written after this.
+        self.absorb_if_here(ino)?;
         let now = SystemTime::now();
         self.tree.set_attributes(ino, |set| {
             set.mode = change.mode.map(|mode| mode & 0o7777).or(set.mode);
@@ -173,7 +190,7 @@ impl Fs {
         }
         let local = self.local(ino);
         match size {
-            0 => drop(self.stage_anew(&local)?),
+            0 => drop(self.stage_anew(&local).await?),
             _ => self.stage(&local)?.truncate(size)?,
         }
         self.touch(ino);
@@ -185,6 +202,32 @@ impl Fs {
     pub(super) fn touch(&self, ino: Ino) {
         let now = Some(SystemTime::now());
         self.tree.set_attributes(ino, |set| (set.mtime, set.ctime) = (now, now));
+    }
+
+    /// The inode changed, and not its content.
+    pub(super) fn touch_inode(&self, ino: Ino) {
+        self.tree.set_attributes(ino, |set| set.ctime = Some(SystemTime::now()));
+    }
+
+    /// Keeps what something was made with, where that is not the usual. `bits` are the permissions
+    /// before the mount's umask.
+    pub(super) fn set_maker(&self, parent: Ino, ino: Ino, maker: Maker, bits: u32) -> Result<()> {
+        self.touch(parent);
+        let above = self.getattr(parent)?;
+        let (mut mode, mut gid) = (maker.mode & 0o7777, maker.gid);
+        if above.mode & libc::S_ISGID != 0 {
+            gid = above.gid;
+            mode |= if bits & 0o111 != 0 { libc::S_ISGID } else { 0 };
+        }
+        let usual = &self.options;
+        let uid = Some(maker.uid).filter(|uid| !usual.is_uid_fixed && *uid != usual.owner.0);
+        let gid = Some(gid).filter(|gid| !usual.is_gid_fixed && *gid != usual.owner.1);
+        let mode = Some(mode).filter(|mode| *mode != bits & !usual.umask);
+        if (mode, uid, gid) == (None, None, None) {
+            return Ok(());
+        }
+        self.tree.set_attributes(ino, |set| (set.mode, set.uid, set.gid) = (mode, uid, gid));
+        self.keep_attributes(ino)
     }
 
     /// Asks for the account's space, unless it is known of late.

@@ -16,9 +16,10 @@ use super::{Error, Fs, Result};
 use crate::config::Control;
 use crate::tree::{CONTROL_NAME, Error as TreeError};
 use crate::types::Ino;
-use node::{Node, Nodes};
-pub(super) use snapshot::Snapshot;
+pub(super) use node::Node;
+use node::Nodes;
 use snapshot::Snapshots;
+pub(super) use snapshot::{CarriedSnapshot, Snapshot};
 
 /// Inodes from here on are of the control folder; the tree counts from 1 and never comes here.
 const FIRST: u64 = 1 << 62;
@@ -43,6 +44,18 @@ pub(super) struct ControlFolder {
 }
 
 impl ControlFolder {
+    /// What was ever named, in its order.
+    pub(super) fn named(&self) -> Vec<Node> {
+        self.nodes.all()
+    }
+
+    /// The same names get the same inodes.
+    pub(super) fn name_again(&self, named: &[Node]) {
+        for node in named {
+            self.nodes.number(node);
+        }
+    }
+
     pub(super) fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -100,12 +113,13 @@ impl Fs {
         let size = if is_folder { 0 } else { self.control_size(&node)? };
         let now = if is_folder { self.born } else { SystemTime::now() };
         Ok(Attr {
+            is_removed: false,
             ino,
             is_folder,
             size,
             mode: if is_folder { 0o555 } else { 0o444 } & !self.options.umask,
-            uid: self.options.uid,
-            gid: self.options.gid,
+            uid: self.options.owner.0,
+            gid: self.options.owner.1,
             atime: now,
             mtime: now,
             ctime: now,
@@ -122,11 +136,8 @@ impl Fs {
         if let Some(size) = self.control.snapshots.size(node, fresh) {
             return Ok(size);
         }
-        match self.content_here(node)? {
-            Some(snapshot) => Ok(self.control.snapshots.keep(node, snapshot).size()),
-            // Only the service knows: what was seen last, however old.
-            None => Ok(self.control.snapshots.size(node, Duration::MAX).unwrap_or(0)),
-        }
+        let snapshot = self.content_here(node)?;
+        Ok(snapshot.map_or(0, |snapshot| self.control.snapshots.keep(node, snapshot).size()))
     }
 
     /// What a folder of the control folder calls `name`, as far as it is known here.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::attr::Attr;
+use super::attr::{Attr, Maker};
 use super::control::ControlFolder;
 use super::handle::{FolderHandle, Names};
 use super::{Error, Fs, Result, control, turn};
@@ -46,6 +46,8 @@ impl Fs {
         let name = name.to_str().ok_or(TreeError::NotFound)?;
         ControlFolder::count(&self.control.lookups);
         if self.is_control_name(parent, name) {
+            // What is in it may have to be read from the state file: in a task.
+            tokio::task::yield_now().await;
             return self.control_lookup(parent, name).await;
         }
         let ino = self.look_up(parent, name).await?.ok_or(TreeError::NotFound)?;
@@ -169,14 +171,14 @@ impl Fs {
     }
 
     /// Makes a folder at the service.
-    pub async fn mkdir(&self, parent: Ino, name: &OsStr, mode: u32) -> Result<Attr> {
+    pub async fn mkdir(&self, parent: Ino, name: &OsStr, maker: Maker) -> Result<Attr> {
         self.writable()?;
         let name = self.new_name(parent, name)?;
         if self.find(parent, name).await?.is_some() {
             return Err(Error::Exists);
         }
         if self.is_local_place(Some(parent), name) {
-            return self.make_local_folder(parent, name, mode);
+            return self.make_local_folder(parent, name, maker);
         }
         let _permit = turn(&self.structure).await;
         let folder = self.tree.folder_id(parent)?;
@@ -197,17 +199,17 @@ impl Fs {
             }
         };
         let ino = self.tree.add_folder(parent, name, id)?;
-        self.set_mode(ino, mode, 0o777)?;
+        self.set_maker(parent, ino, maker, 0o777)?;
         self.entry(ino)
     }
 
     /// Makes a folder that stays on this machine.
-    fn make_local_folder(&self, parent: Ino, name: &str, mode: u32) -> Result<Attr> {
+    fn make_local_folder(&self, parent: Ino, name: &str, maker: Maker) -> Result<Attr> {
         let mut row = self.new_row(Some(parent), name, Attributes::default())?;
         (row.is_folder, row.is_local, row.phase) = (true, true, Phase::Closed);
         let row = self.state.begin(&row)?;
         let ino = self.tree.add_folder(parent, name, FileId::local(row.0))?;
-        self.set_mode(ino, mode, 0o777)?;
+        self.set_maker(parent, ino, maker, 0o777)?;
         self.entry(ino)
     }
 
@@ -227,15 +229,5 @@ impl Fs {
             ));
         }
         Ok(name)
-    }
-
-    /// Keeps the mode something was made with, where it is not the usual one.
-    pub(super) fn set_mode(&self, ino: Ino, mode: u32, bits: u32) -> Result<()> {
-        let mode = mode & 0o7777;
-        if mode == bits & !self.options.umask {
-            return Ok(());
-        }
-        self.tree.set_attributes(ino, |set| set.mode = Some(mode));
-        self.keep_attributes(ino)
     }
 }

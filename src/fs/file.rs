@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::attr::{Attr, SET_ID};
+use super::attr::{Attr, Maker, SET_ID};
 use super::control::ControlFolder;
 use super::handle::FileHandle;
 use super::local::{InUse, LocalFile, State};
@@ -54,7 +54,7 @@ impl Fs {
             self.writable()?;
         }
         self.part(ino, writable)?;
-        let handle = self.open_file(ino, writable, pid);
+        let handle = self.open_file(ino, flags, pid);
         let is_doubtful = self.is_doubtful(ino);
         Ok(Opened { handle, is_stream: false, is_doubtful })
     }
@@ -62,24 +62,30 @@ impl Fs {
     /// Whether pages that the kernel has of a file may be wrong. Told for an open that is answered
     /// with it.
     fn is_doubtful(&self, ino: Ino) -> bool {
+        let is_inherited = self.inherited().remove(&ino);
         let alone = self.locals.get(ino).is_none_or(|local| local.state().opens <= 1);
         let info = self.tree.info(ino).ok();
-        info.is_some_and(|info| info.entry().is_some_and(|entry| self.reader.open(entry, alone)))
+        let is_told = info
+            .is_some_and(|info| info.entry().is_some_and(|entry| self.reader.open(entry, alone)));
+        is_inherited || is_told
     }
 
-    fn open_file(&self, ino: Ino, writable: bool, pid: u32) -> u64 {
+    fn open_file(&self, ino: Ino, flags: i32, pid: u32) -> u64 {
+        let writable = flags & libc::O_ACCMODE != libc::O_RDONLY;
         let local = self.local_with(ino, |state| {
             state.opens += 1;
             state.writers += u32::from(writable);
         });
         let opener = process::thread_group(pid);
         let wrote = AtomicBool::new(false);
-        self.handles.add_file(FileHandle { local, writable, opener, wrote })
+        let is_let_go = AtomicBool::new(false);
+        let file = FileHandle { local, writable, flags, opener, wrote, is_let_go };
+        self.handles.add_file(file)
     }
 
     /// Makes a file that exists only here until it is closed with bytes in it, and opens it.
     pub async fn create(
-        &self, parent: Ino, name: &OsStr, mode: u32, flags: i32, pid: u32,
+        &self, parent: Ino, name: &OsStr, maker: Maker, flags: i32, pid: u32,
     ) -> Result<(Attr, Opened)> {
         self.writable()?;
         let name = self.new_name(parent, name)?;
@@ -87,16 +93,16 @@ impl Fs {
             Some(_) if flags & libc::O_EXCL != 0 => return Err(Error::Exists),
             Some(ino) if self.tree.info(ino)?.is_folder() => return Err(Error::IsAFolder),
             Some(ino) => ino,
-            None => self.make_file(parent, name, mode)?,
+            None => self.make_file(parent, name, maker)?,
         };
         let writable = flags & libc::O_ACCMODE != libc::O_RDONLY;
         self.closes_are_told(ino, writable).await;
         self.part(ino, writable)?;
-        let handle = self.open_file(ino, writable, pid);
+        let handle = self.open_file(ino, flags, pid);
         // Where the kernel took the file for new it does not ask for the cut in a call of its own.
         let cut = match flags & libc::O_TRUNC {
             0 => Ok(()),
-            _ => self.cut_to_nothing(ino),
+            _ => self.cut_to_nothing(ino).await,
         };
         match cut.and_then(|()| self.entry(ino)) {
             Ok(attr) => {
@@ -110,27 +116,27 @@ impl Fs {
         }
     }
 
-    fn cut_to_nothing(&self, ino: Ino) -> Result<()> {
+    async fn cut_to_nothing(&self, ino: Ino) -> Result<()> {
         if self.getattr(ino)?.size > 0 {
-            self.stage_anew(&self.local(ino))?;
+            self.stage_anew(&self.local(ino)).await?;
             self.touch(ino);
         }
         Ok(())
     }
 
     /// Makes a file without opening it. It stays here until it has bytes.
-    pub async fn mknod(&self, parent: Ino, name: &OsStr, mode: u32) -> Result<Attr> {
+    pub async fn mknod(&self, parent: Ino, name: &OsStr, maker: Maker) -> Result<Attr> {
         self.writable()?;
         let name = self.new_name(parent, name)?;
         if self.find(parent, name).await?.is_some() {
             return Err(Error::Exists);
         }
-        let ino = self.make_file(parent, name, mode)?;
+        let ino = self.make_file(parent, name, maker)?;
         self.promise(&self.local(ino)).await?;
         self.entry(ino)
     }
 
-    fn make_file(&self, parent: Ino, name: &str, mode: u32) -> Result<Ino> {
+    fn make_file(&self, parent: Ino, name: &str, maker: Maker) -> Result<Ino> {
         let ino = self.tree.add_file(parent, name)?;
         // Dropped without staged bytes, the file goes again.
         let local = self.local(ino);
@@ -138,7 +144,8 @@ impl Fs {
         self.tree.set_local(ino, local.state().is_local);
         self.stage(&local)?;
         self.touch(ino);
-        self.set_mode(ino, mode & !SET_ID, 0o666)?;
+        let maker = Maker { mode: maker.mode & !SET_ID, ..maker };
+        self.set_maker(parent, ino, maker, 0o666)?;
         Ok(ino)
     }
 
@@ -307,8 +314,9 @@ impl Fs {
         }
         let is_meant = {
             let state = file.local.state();
-            // Cut without a write, or tried again after a failure.
-            state.writers == 1 || state.failed_as_it_is()
+            // Cut without a write, tried again after a failure, or written to by the kernel itself.
+            let is_told_now = state.lent_staged().is_some() && state.has_unpromised();
+            state.writers == 1 || state.failed_as_it_is() || is_told_now
         };
         if !file.wrote.load(Ordering::Relaxed) && !is_meant {
             return Ok(false);
@@ -343,26 +351,24 @@ impl Fs {
 
     /// Closes a file. What no close could upload is uploaded now, and its failure told to the log.
     pub async fn release(&self, handle: u64) {
-        let Some(file) = self.handles.close(handle) else {
-            return;
-        };
-        let local = self.local(file.local.ino);
-        let last_writer = {
-            let mut state = local.state();
-            state.opens -= 1;
-            state.writers -= u32::from(file.writable);
-            if state.opens == 0 {
-                state.lent = None;
-            }
-            file.writable && state.writers == 0
-        };
+        let Ok(file) = self.handles.file(handle) else { return self.handles.close(handle) };
+        let closed = self.count_close(handle, &file).await;
+        let local = &closed.local;
         // A close may have been answered early: its upload is waited for, and not repeated.
         drop(turn(&local.turn).await);
-        let is_wanted = last_writer && !local.state().failed_as_it_is();
-        if is_wanted && let Err(error) = self.settle(&local).await {
+        let is_wanted = closed.is_last_writer && !local.state().failed_as_it_is();
+        if is_wanted && let Err(error) = self.settle(local).await {
             tracing::error!("{:?} is not uploaded: {error}", self.tree.path(local.ino));
         }
-        self.release_held(&local);
+        self.seed(local).await;
+        self.release_held(local);
+    }
+
+    /// The kernel knows the handle no more: `release` is to follow, if need be by another program.
+    pub fn let_go(&self, handle: u64) {
+        if let Ok(file) = self.handles.file(handle) {
+            file.is_let_go.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Lets the object of a removed file go, if nobody has it open any more.

@@ -18,6 +18,9 @@ pub(super) struct LocalFile {
     pub(super) ino: Ino,
     /// One publish, rename or removal of the file at a time.
     pub(super) turn: Semaphore,
+    /// One promise at a time, or one cut of what was promised and is lent: who is promised bytes must
+    /// not find that the copy of them was begun before.
+    pub(super) promising: Semaphore,
     state: Mutex<State>,
 }
 
@@ -72,8 +75,10 @@ pub(super) struct State {
     pub(super) error: Option<(u64, Arc<str>)>,
     /// The object goes when nobody has it open: its name went before.
     pub(super) held: Option<FileId>,
-    /// The kernel reads it by itself, until its last close.
+    /// The kernel reads it, or writes it, by itself until its last close.
     pub(super) lent: Option<Lent>,
+    /// The kernel wrote it by itself, and nothing of that is kept for readers yet.
+    pub(super) is_unread: bool,
 }
 
 impl State {
@@ -134,6 +139,15 @@ impl State {
         self.dirty().is_some_and(|staged| self.promised != Some(staged.generation()))
     }
 
+    /// Whether the staged bytes are a version that was promised and is not at the service, and that is
+    /// to stay until its successor is promised.
+    pub(super) fn is_owed(&self) -> bool {
+        let is_promised = self.kept.as_ref().is_some_and(|kept| {
+            matches!(kept.phase, Phase::Closed | Phase::Failed) && kept.staged.size() > 0
+        });
+        is_promised && self.dirty().is_some() && !self.is_aside
+    }
+
     /// Whether the last upload failed and nothing was written since.
     pub(super) fn failed_as_it_is(&self) -> bool {
         match (&self.error, self.staged()) {
@@ -165,7 +179,8 @@ impl State {
 
 impl LocalFile {
     fn new(ino: Ino) -> Self {
-        Self { ino, turn: Semaphore::new(1), state: Mutex::default() }
+        let one = || Semaphore::new(1);
+        Self { ino, turn: one(), promising: one(), state: Mutex::default() }
     }
 
     /// The state, for a short section. Lock order: `LocalFiles` before a state, a state before the

@@ -116,8 +116,11 @@ impl Fs {
             let changed = is_changed || kept.staged.generation() != generation;
             if copy || !changed {
                 // What it was in the middle of is gone on with at the next try.
-                local.state().cut_off(self.state.replacing(kept.row)?);
-                return Err(error);
+                let mut state = local.state();
+                state.cut_off(self.state.replacing(kept.row)?);
+                // A version that was promised meanwhile is uploaded for itself, and has not failed.
+                let is_superseded = place.is_none() && state.to_publish(row).is_none();
+                return if is_superseded { Ok(()) } else { Err(error) };
             }
             copy = true;
         }
@@ -153,25 +156,20 @@ impl Fs {
         self.spare_twin(parent, &target.name, &old, (sum.md5, sum.size)).await?;
         let unchanged = || source.generation() == sum.generation && !local.state().removed;
         let may_be_there = self.record_sent(local, kept.row, sum)?;
-        let sent = || drop(local.state().place.take());
+        let earlier = &*self.state.completing(kept.row, sum.md5, sum.size)?;
+        // One that lies in a scratch folder is junk after a crash, and needs no asking after.
+        let is_in_place = target.old.is_none();
+        let sent = |preupload: &str| {
+            drop(local.state().place.take());
+            if is_in_place {
+                self.record_completing(local, kept.row, sum, preupload);
+            }
+        };
         let (row, staged, unchanged, sent) = (kept.row, &*source, &unchanged, &sent);
-        let bytes = Bytes { row, staged, sum, may_be_there, unchanged, sent };
+        let bytes = Bytes { row, staged, sum, may_be_there, unchanged, earlier, sent };
         let stored = self.bed.store(&target, bytes).await?;
         self.tree.doubt_twins(parent, local.ino, sum.md5, sum.size)?;
         self.take_in(local, kept, place, &stored, Some(sum))
-    }
-
-    /// Before an upload: what it is of is recorded with the row, and with the one that took its place
-    /// meanwhile. Whether an upload before this one may still come about.
-    fn record_sent(&self, local: &LocalFile, row: RowId, sum: Sum) -> Result<bool> {
-        self.state.sends(row, sum.md5, sum.size)?;
-        let mut state = local.state();
-        // One that comes later inherits it when it is acknowledged.
-        if let Some(now) = state.kept.as_ref().map(|kept| kept.row).filter(|now| *now != row) {
-            self.state.sends(now, sum.md5, sum.size)?;
-        }
-        state.sent += 1;
-        Ok(state.sent > 1)
     }
 
     /// Where the bytes are to go, and the object whose place they take there.
@@ -282,6 +280,10 @@ impl Fs {
         let is_current = state.kept.as_ref().is_some_and(|now| now.row == kept.row);
         let is_done =
             sum.is_some_and(|sum| !is_current || kept.staged.generation() == sum.generation);
+        let done = match is_current && state.is_lent_to_writers() {
+            true => Phase::Open,
+            false => Phase::Done,
+        };
         // What was taken aside ends here too: its bytes are in the new object.
         let aside = state.aside().filter(|_| is_current && sum.is_some());
         let (old, new) = (stored.old.as_deref().or(aside.as_deref()), &stored.new);
@@ -299,7 +301,7 @@ impl Fs {
                 old,
                 new,
                 attributes: &info.attributes,
-                is_done,
+                becomes: is_done.then_some(done),
                 ends: &ends,
                 deletes: &deletes,
             },
@@ -315,7 +317,8 @@ impl Fs {
             state.error = None;
             (state.is_aside, state.is_local) = (false, false);
             if let (true, Some(kept)) = (is_done, &mut state.kept) {
-                kept.phase = Phase::Done;
+                kept.phase = done;
+                kept.base.take_if(|_| done == Phase::Open);
             }
         } else if is_current {
             // It has the base's bytes wherever nothing was written.
@@ -328,7 +331,7 @@ impl Fs {
         state.uploading &= sum.is_none();
         drop(state);
         self.bed.undelete(&new.id);
-        if is_clean {
+        if is_clean && done == Phase::Done {
             self.tree.set_staged(local.ino, false);
         }
         superseded.into_iter().for_each(|kept| self.drop_kept(&kept));

@@ -50,6 +50,9 @@ impl Fs {
         };
         if removed.is_err() {
             local.state().removed = false;
+        } else {
+            self.touch(parent);
+            self.touch_inode(info.ino);
         }
         removed
     }
@@ -139,7 +142,9 @@ impl Fs {
         if !info.is_folder() {
             return Err(TreeError::NotAFolder.into());
         }
-        self.remove_empty(&info).await
+        self.remove_empty(&info).await?;
+        self.touch(parent);
+        Ok(())
     }
 
     pub(super) async fn remove_empty(&self, folder: &Info) -> Result<()> {

@@ -40,11 +40,15 @@ impl Fs {
             Some(ino) => Some(self.tree.info(ino)?),
             None => None,
         };
+        let ino = what.ino;
         let rename = Rename { what, to, name: new_name, over };
         match rename.what.is_folder() {
             true => self.rename_folder(rename).await,
             false => self.rename_file(rename).await,
-        }
+        }?;
+        [from, to].into_iter().for_each(|folder| self.touch(folder));
+        self.touch_inode(ino);
+        Ok(())
     }
 
     /// A name that something brings along into a folder: it may be one that nobody could give it.

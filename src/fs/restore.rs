@@ -71,8 +71,9 @@ impl Restorable {
 }
 
 impl Fs {
-    /// Takes over what the state file holds: before the mount answers.
-    pub(super) fn take_over(&self) -> Result<()> {
+    /// Takes over what the state file holds: before the mount answers. The rows `but` are of files that
+    /// are gone on with.
+    pub(super) fn take_over(&self, but: &HashSet<RowId>) -> Result<()> {
         let root = self.tree.folder_id(Ino::ROOT)?;
         if let Some(kept) = self.state.attributes(&[&root])?.remove(&root) {
             self.tree.set_attributes(Ino::ROOT, |set| *set = kept);
@@ -80,6 +81,8 @@ impl Fs {
         let ending = self.ending()?;
         for row in self.state.locals()? {
             match row.phase {
+                Phase::Removed => self.restorable.add_removed(row),
+                _ if but.contains(&row.id) => {}
                 // A rename that was cut off is to end it: that comes first.
                 Phase::Closed | Phase::Failed if ending.contains(&row.id) => {}
                 Phase::Done => self.clear_away(&row),
@@ -88,7 +91,6 @@ impl Fs {
                 Phase::Interrupted => {}
                 // What became of these has to be asked first.
                 Phase::Open if row.is_aside => {}
-                Phase::Removed => self.restorable.add_removed(row),
                 _ => self.restorable.add(row),
             }
         }
@@ -154,7 +156,7 @@ impl Fs {
     /// Takes out of view what the upload of a removed file may have made, until it was looked at.
     fn hide_removed(&self, folder: Ino, id: &FileId) -> Result<()> {
         for row in self.restorable.removed().iter().filter(|row| row.folder == *id) {
-            let may_be = |size| row.sent.iter().any(|(_, sent)| *sent == size);
+            let may_be = |size| row.sent.iter().any(|sent| sent.size == size);
             let Some(ino) = self.tree.child(folder, &row.name)? else { continue };
             let is_local = self.locals.get(ino).is_some_and(|local| local.state().is_journaled());
             let info = self.tree.info(ino)?;

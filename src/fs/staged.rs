@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::local::{Kept, LocalFile, State};
-use super::{Fs, Result};
+use super::{Fs, Result, turn};
 use crate::staging::StagedFile;
 use crate::state::{Acknowledged, LocalRow, Phase, RowId};
 use crate::tree::Info;
@@ -42,7 +42,9 @@ impl Fs {
 
     /// The staged bytes, about to be cut to nothing. A version that was promised, and is not at the
     /// service, stays until its successor is promised.
-    pub(super) fn stage_anew(&self, local: &LocalFile) -> Result<Arc<StagedFile>> {
+    pub(super) async fn stage_anew(&self, local: &LocalFile) -> Result<Arc<StagedFile>> {
+        let _promise = turn(&local.promising).await;
+        let copy = self.copy_owed(local).await?;
         let info = self.tree.info(local.ino)?;
         {
             let mut state = local.state();
@@ -51,19 +53,24 @@ impl Fs {
                 state.kept = Some(self.begin(&info, None, state.is_local)?);
                 (state.published, state.promised) = (None, None);
             }
-            let is_promised = state.kept.as_ref().is_some_and(|kept| {
-                matches!(kept.phase, Phase::Closed | Phase::Failed) && kept.staged.size() > 0
-            });
-            if is_promised && state.dirty().is_some() && !state.is_aside {
-                let kept = self.begin(&info, None, state.is_local)?;
-                let staged = kept.staged.clone();
-                let earlier = state.kept.replace(kept);
+            if state.is_owed() {
+                let earlier = match copy {
+                    Some(copy) => self.part_staged(&info, &mut state, copy)?,
+                    None => {
+                        let kept = self.begin(&info, None, state.is_local)?;
+                        state.kept.replace(kept)
+                    }
+                };
+                let staged = state.staged().cloned();
                 // One that another took the place of before: nobody can come back to it.
                 let older = std::mem::replace(&mut state.earlier, earlier);
                 (state.published, state.promised) = (None, None);
                 drop(state);
                 older.into_iter().for_each(|kept| self.drop_kept(&kept));
-                return Ok(staged);
+                if let Some(staged) = staged {
+                    staged.truncate(0)?;
+                    return Ok(staged);
+                }
             }
         }
         let staged = self.stage(local)?;
@@ -89,9 +96,16 @@ impl Fs {
     }
 
     /// Makes the staged bytes that a row is of, over a base, and the row.
-    fn keep(&self, mut row: LocalRow, base: Option<&Arc<Entry>>) -> Result<Kept> {
+    fn keep(&self, row: LocalRow, base: Option<&Arc<Entry>>) -> Result<Kept> {
         let size = base.map_or(0, |base| base.size());
-        let staged = Arc::new(StagedFile::create(&self.options.staging, &row.path(), size)?);
+        let staged = StagedFile::create(&self.options.staging, &row.path(), size)?;
+        self.record(row, Arc::new(staged), base)
+    }
+
+    /// Makes the row of staged bytes.
+    pub(super) fn record(
+        &self, mut row: LocalRow, staged: Arc<StagedFile>, base: Option<&Arc<Entry>>,
+    ) -> Result<Kept> {
         row.staged = staged.name().map(str::to_owned);
         row.base = base.map(|base| Entry::clone(base));
         match self.state.begin(&row) {
@@ -142,6 +156,8 @@ impl Fs {
 
     /// Has the disk keep the file's bytes and its row: from now on they are promised.
     pub(super) async fn promise(&self, local: &Arc<LocalFile>) -> Result<()> {
+        let _promise = turn(&local.promising).await;
+        self.absorb(local)?;
         let (kept, earlier) = {
             let state = local.state();
             if !state.has_unpromised() || state.removed {

@@ -1,13 +1,17 @@
-//! Taking back: a file that was removed while its upload was under way leaves nothing at the service.
+//! Taking back: uploads are recorded before they are begun and completed, and what one made of a file
+//! that was removed meanwhile goes again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
+
 use super::local::{Kept, LocalFile, State};
 use super::restore::AGAIN;
 use super::{Fs, Result, turn};
 use crate::bed::Target;
+use crate::staging::Sum;
 use crate::state::{Delete, LocalRow, Phase, RowId, Whereabouts};
 use crate::types::{Entry, FileId, Ino};
 
@@ -56,6 +60,31 @@ impl Fs {
         let mut state = local.state();
         let State { kept, earlier, .. } = &mut *state;
         kept.iter_mut().chain(earlier).for_each(|kept| kept.phase = Phase::Removed);
+    }
+
+    /// Before an upload: what it is of is recorded with the row, and with the one that took its place
+    /// meanwhile. Whether an upload before this one may still come about.
+    pub(super) fn record_sent(&self, local: &LocalFile, row: RowId, sum: Sum) -> Result<bool> {
+        self.state.sends(row, sum.md5, sum.size)?;
+        let mut state = local.state();
+        // One that comes later inherits it when it is acknowledged.
+        if let Some(now) = state.kept.as_ref().map(|kept| kept.row).filter(|now| *now != row) {
+            self.state.sends(now, sum.md5, sum.size)?;
+        }
+        state.sent += 1;
+        Ok(state.sent > 1)
+    }
+
+    /// Before an upload is completed: so the next mount can ask what became of it.
+    pub(super) fn record_completing(
+        &self, local: &LocalFile, row: RowId, sum: Sum, preupload: &str,
+    ) {
+        let now = local.state().kept.as_ref().map(|kept| kept.row);
+        for row in [Some(row), now.filter(|now| *now != row)].into_iter().flatten() {
+            if let Err(error) = self.state.completes(row, sum.md5, sum.size, preupload) {
+                tracing::warn!("an upload that is cut off now would be begun anew: {error}");
+            }
+        }
     }
 
     /// The file's rows say where it is now, and those of the file whose name it took end. What was
@@ -112,6 +141,11 @@ impl Fs {
             |row: RowId| self.locals.all().iter().any(|it| it.state().is_uploading_any(&[row]));
         rows.retain(|row| is_meant(row) && !is_under_way(row.id));
         let mut made: HashMap<RowId, Entry> = HashMap::new();
+        // No more than there were uploads under way when they were cut off.
+        let asked = join_all(rows.iter().map(|row| self.bed.made_for(row))).await;
+        for (row, told) in rows.iter().zip(asked) {
+            made.extend(told?.map(|entry| (row.id, entry)));
+        }
         for pause in LOOKS {
             let missing =
                 rows.iter().filter(|row| !row.sent.is_empty() && !made.contains_key(&row.id));

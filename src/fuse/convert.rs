@@ -5,11 +5,11 @@ use std::time::SystemTime;
 use fuser::{
     Errno, FileAttr, FileType, FopenFlags, INodeNo, ReplyAttr, ReplyCreate, ReplyData,
     ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, ReplyXattr,
-    TimeOrNow,
+    Request, TimeOrNow,
 };
 
 use crate::account;
-use crate::fs::{Attr, Error, Opened};
+use crate::fs::{Attr, Error, Maker, Opened};
 use crate::types::Ino;
 
 /// Bytes of a block for `stat` and `statfs`.
@@ -82,13 +82,18 @@ pub(super) fn file_attr(attr: &Attr) -> FileAttr {
         kind: kind(attr.is_folder),
         perm: (attr.mode & 0o7777) as u16,
         // For a folder 1 says "not counted", which `find` understands.
-        nlink: 1,
+        nlink: u32::from(!attr.is_removed),
         uid: attr.uid,
         gid: attr.gid,
         rdev: 0,
         blksize: BLOCK,
         flags: 0,
     }
+}
+
+/// Who asks makes something of these permission bits.
+pub(super) fn maker(req: &Request, mode: u32) -> Maker {
+    Maker { mode, uid: req.uid(), gid: req.gid() }
 }
 
 pub(super) fn time(time: TimeOrNow) -> SystemTime {

@@ -8,15 +8,18 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use fuser::{Errno, Request};
+use fuser::{Errno, ReplyEntry, Request};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use super::convert::{Refuse, log};
+use super::convert::{Refuse, file_attr, log};
+use super::gate::Pass;
+use super::{Adapter, GENERATION};
 use crate::api::Pulse;
-use crate::fs::{Fs, Result};
+use crate::fs::{Attr, Fs, Result};
 use crate::process;
 use crate::types::Ino;
 
@@ -80,6 +83,20 @@ impl Held {
     }
 }
 
+/// What is asked, and by which thread.
+pub(super) struct Call {
+    what: &'static str,
+    /// `None`: it can be done again, and is cut off where this program is replaced.
+    pass: Option<Pass>,
+    caller: u32,
+}
+
+impl Call {
+    pub(super) fn of(what: &'static str, pass: impl Into<Option<Pass>>, req: &Request) -> Self {
+        Self { what, pass: pass.into(), caller: req.pid() }
+    }
+}
+
 /// The tasks in which requests wait.
 pub(super) struct Waiting {
     pub(super) fs: Arc<Fs>,
@@ -88,14 +105,33 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    /// As `spawn`, for work that is mostly done at once and never takes long between its waits: it
+    /// is begun on this thread, and goes to a task when it first waits.
+    pub(super) fn begin<R: Refuse, T: Send + 'static>(
+        &self, call: Call, reply: R, work: impl Future<Output = Result<T>> + Send + 'static,
+        held: fn(&T) -> Held, done: impl FnOnce(R, T) + Send + 'static,
+    ) {
+        let mut work = Box::pin(work);
+        let inside = self.runtime.enter();
+        // The task polls again, and so has what wakes it.
+        let begun = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        drop(inside);
+        match begun {
+            Poll::Ready(result) => answer(call.what, reply, result, done),
+            Poll::Pending => self.spawn(call, reply, work, held, done),
+        }
+    }
+
     /// Answers when the work is done, or early; `held` says what its answer would have given.
     pub(super) fn spawn<R: Refuse, T: Send + 'static>(
-        &self, what: &'static str, req: &Request, reply: R,
-        work: impl Future<Output = Result<T>> + Send + 'static, held: fn(&T) -> Held,
-        done: impl FnOnce(R, T) + Send + 'static,
+        &self, call: Call, reply: R, work: impl Future<Output = Result<T>> + Send + 'static,
+        held: fn(&T) -> Held, done: impl FnOnce(R, T) + Send + 'static,
     ) {
-        let (fs, patience, caller) = (self.fs.clone(), self.patience.clone(), req.pid());
+        let (fs, patience) = (self.fs.clone(), self.patience.clone());
+        let Call { what, pass, caller } = call;
         self.runtime.spawn(async move {
+            // Until the work is done, which may be after an early reply.
+            let _pass = pass;
             let mut work = pin!(work);
             let errno = tokio::select! {
                 biased;
@@ -107,6 +143,28 @@ impl Waiting {
                 Ok(value) => held(&value).give_back(&fs).await,
                 Err(error) => log(what, &error),
             }
+        });
+    }
+}
+
+impl Adapter {
+    /// Answers when the work is done, with what the kernel need not give back.
+    pub(super) fn spawn<R: Refuse, T: Send + 'static>(
+        &self, pass: impl Into<Option<Pass>>, what: &'static str, req: &Request, reply: R,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+        done: impl FnOnce(R, T) + Send + 'static,
+    ) {
+        self.waiting.spawn(Call::of(what, pass, req), reply, work, |_| Held::Nothing, done);
+    }
+
+    /// Answers when the work is done, with an inode that the kernel counts.
+    pub(super) fn spawn_entry(
+        &self, pass: Pass, what: &'static str, req: &Request, reply: ReplyEntry,
+        work: impl Future<Output = Result<Attr>> + Send + 'static,
+    ) {
+        let (ttl, held) = (self.ttl, |attr: &Attr| Held::Inode(attr.ino));
+        self.waiting.spawn(Call::of(what, pass, req), reply, work, held, move |reply, attr| {
+            reply.entry(&ttl, &file_attr(&attr), GENERATION);
         });
     }
 }

@@ -21,6 +21,7 @@ pub const DEFAULT: &[&str] = &[
     "*.download",
     "*.tmp",
     "*.temp",
+    "*_exiftool_tmp",
     ".*.[0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z]",
     ".goutputstream-*",
     ".com.google.Chrome.*",
@@ -92,6 +93,7 @@ mod tests {
             "Thumbs.db",
             ".goutputstream-AB12CD",
             ".~lock.a.odg#",
+            "a.jpg_exiftool_tmp",
             "#a#",
         ] {
             assert!(names.has(name), "{name}");

@@ -1,11 +1,13 @@
 //! A batch: pictures that are uploaded together, and what is settled for each of them before.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{BoxStream, StreamExt};
 use jiff::Zoned;
 use tokio::sync::OwnedMutexGuard;
+use tokio::time::{Instant, sleep};
 
 use super::claim::Claim;
 use super::desk::{Desk, Names};
@@ -13,6 +15,10 @@ use super::folder::{self, Walk};
 use super::{Error, Inner, Order, Outcome, Sent, Shared, Source, join};
 use crate::staging::Sum;
 use crate::types::{Entry, FileId};
+
+/// How long a batch waits for deletes that a mount has acknowledged, and between looks.
+const DELETES: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What is to be done for one picture.
 pub(super) enum Plan {
@@ -42,11 +48,17 @@ pub(super) struct Batch {
     now: Zoned,
     walk: Walk,
     desks: HashMap<String, Desk>,
+    /// Objects that the user removed in a mount: their links end, though the service may show them.
+    removed: HashSet<FileId>,
+    /// Until when their deletes are waited for, once any was.
+    patience: Option<Instant>,
 }
 
 impl Batch {
     pub(super) fn new(post: Arc<Inner>, order: Order) -> Self {
-        Self { order, now: Zoned::now(), walk: Walk::new(post), desks: HashMap::new() }
+        let (walk, now) = (Walk::new(post), Zoned::now());
+        let (desks, removed) = (HashMap::new(), HashSet::new());
+        Self { order, now, walk, desks, removed, patience: None }
     }
 
     /// Settles what is to be done for a picture. One after the other, so that the names do not depend
@@ -70,23 +82,28 @@ impl Batch {
     async fn what_is_there(&mut self, path: &str, sum: Sum) -> Result<Option<Plan>, Error> {
         if !self.desks.contains_key(path) {
             let folder = self.walk.find(path).await?;
-            if let Some(twin) = self.walk.post.kept_twin(&folder.id, sum).await? {
+            self.wait_for_deletes(&folder.id).await?;
+            let twin = self.walk.post.kept_twin(&folder.id, sum).await?;
+            if let Some(twin) = twin.filter(|twin| !self.removed.contains(&twin.id)) {
                 return Ok(Some(there(path, twin)));
             }
         }
-        let desk = self.desk(path).await?;
+        self.lay_out(path).await?;
+        let desk = &self.desks[path];
         let twin = desk.twin(sum).map(|twin| there(path, twin.clone()));
         Ok(twin.or_else(|| Some(Plan::Follow(desk.under_way(sum)?.clone()))))
     }
 
     async fn upload(&mut self, source: Source, path: &str, wanted: &str) -> Result<Plan, Error> {
         let (post, force, sum) = (self.walk.post.clone(), self.order.force, source.sum);
-        let desk = self.desk(path).await?;
+        self.lay_out(path).await?;
+        let desk = self.desks.get_mut(path).expect("it was laid out");
         let mut is_twin = desk.twin(sum).is_some() || desk.under_way(sum).is_some();
         let claimed = Claim::content(&post.dir, &desk.folder, sum).await;
         let claim = claimed.map_err(|error| Error::local("claiming a name", error))?;
         // Another process may have uploaded it since the folder was listed.
-        if let Some(twin) = post.posted_twin(&desk.folder, sum).await? {
+        let twin = post.posted_twin(&desk.folder, sum).await?;
+        if let Some(twin) = twin.filter(|twin| !self.removed.contains(&twin.id)) {
             if !force {
                 return Ok(there(path, twin));
             }
@@ -117,13 +134,32 @@ impl Batch {
         })))
     }
 
-    async fn desk(&mut self, path: &str) -> Result<&mut Desk, Error> {
-        if !self.desks.contains_key(path) {
-            let (place, rows) = self.walk.list(path).await?;
-            let desk = Desk::new(&self.walk.post, place.id, rows).await?;
-            self.desks.insert(path.to_owned(), desk);
+    /// Waits a while for what a mount is about to delete from the folder, so that the names are free.
+    async fn wait_for_deletes(&mut self, folder: &FileId) -> Result<(), Error> {
+        loop {
+            let deleted = self.walk.post.state.deleted_in(folder)?;
+            if deleted.is_empty() {
+                return Ok(());
+            }
+            self.removed.extend(deleted);
+            if Instant::now() >= *self.patience.get_or_insert_with(|| Instant::now() + DELETES) {
+                return Ok(());
+            }
+            sleep(LOOK).await;
         }
-        Ok(self.desks.get_mut(path).expect("it was put there"))
+    }
+
+    /// Has a desk for the folder.
+    async fn lay_out(&mut self, path: &str) -> Result<(), Error> {
+        if self.desks.contains_key(path) {
+            return Ok(());
+        }
+        let folder = self.walk.find(path).await?;
+        self.wait_for_deletes(&folder.id).await?;
+        let (place, rows) = self.walk.list(path).await?;
+        let desk = Desk::new(&self.walk.post, place.id, rows, &self.removed).await?;
+        self.desks.insert(path.to_owned(), desk);
+        Ok(())
     }
 }
 

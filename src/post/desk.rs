@@ -28,15 +28,20 @@ pub(super) struct Desk {
 pub(super) struct Names(Mutex<HashSet<String>>);
 
 impl Desk {
-    /// The folder as it was just listed, with what the state file knows that a listing may not.
-    pub(super) async fn new(post: &Inner, folder: FileId, rows: Vec<Entry>) -> Result<Self, Error> {
+    /// The folder as it was just listed, with what the state file knows that a listing may not. What is
+    /// `removed` gives no link; its name cannot be had while it is there.
+    pub(super) async fn new(
+        post: &Inner, folder: FileId, rows: Vec<Entry>, removed: &HashSet<FileId>,
+    ) -> Result<Self, Error> {
         let mut twins: HashMap<Content, Entry> = HashMap::new();
         let mut names: HashSet<String> = HashSet::new();
         let mut listed = HashSet::new();
         for row in rows {
             names.insert(row.name.to_string());
             listed.insert(row.id.clone());
-            let Some(content) = content(&row) else { continue };
+            let Some(content) = content(&row).filter(|_| !removed.contains(&row.id)) else {
+                continue;
+            };
             let known = twins.get(&content);
             if known.is_none_or(|known| row.created < known.created) {
                 twins.insert(content, row);
@@ -46,7 +51,7 @@ impl Desk {
         let pending = post.state.locals()?.into_iter().filter(|row| row.folder == folder);
         names.extend(pending.map(|row| row.name));
         for posted in post.state.posted_to(&folder)? {
-            if listed.contains(&posted.object) {
+            if listed.contains(&posted.object) || removed.contains(&posted.object) {
                 continue;
             }
             // Not listed: not yet, or no more.

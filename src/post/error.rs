@@ -42,7 +42,7 @@ pub enum Error {
         most: u64,
     },
     /// The service would not take a name.
-    #[error("{name:?}: {source}; say another with --name")]
+    #[error("{name:?}: {source}; say another with --name, or for a folder with --to")]
     Name {
         /// The name of the picture, or of a folder on the way to it.
         name: String,

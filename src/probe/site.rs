@@ -72,7 +72,7 @@ impl<'a> Site<'a> {
     ) -> Result<FileId, Error> {
         let file = picture.file().map_err(|error| Error::Disk(Arc::new(error)))?;
         let bytes = || file.try_clone();
-        let (sum, unchanged, sent) = (picture.sum(), &|| true, &|| ());
+        let (sum, unchanged, sent) = (picture.sum(), &|| true, &|_: &str| ());
         let job = Job { folder, name, sum, bytes: &bytes, unchanged, sent };
         let id = upload::upload(self.client, &job).await?;
         self.made(&id);

@@ -22,9 +22,9 @@ use crate::types::{Entry, FileId};
 /// GETs at once, of all files.
 const MOST_GETS: usize = 32;
 
-/// Of a window that is shared by several lanes, what each GET brings: so many blocks that the wait
-/// for its first byte is little beside them, and not so many that a reader waits for one lane.
-const LEAST_PIECE: u64 = (1 << 20) / BLOCK;
+/// Of a window that is shared by several lanes, what each GET brings: no less than is worth a request,
+/// and not so much that a reader waits for one lane.
+const LEAST_PIECE: u64 = (256 << 10) / BLOCK;
 const MOST_PIECE: u64 = (16 << 20) / BLOCK;
 
 /// Everything that brings blocks.
@@ -201,6 +201,7 @@ impl Crew {
                 };
                 // A little is worth no GET, unless it is the end.
                 if target - gap.start < piece.div_ceil(2) && target < reading.blocks() {
+                    self.lanes.rest();
                     break;
                 }
                 if active >= lanes {

@@ -71,11 +71,11 @@ impl Flight {
     ) -> Self {
         let Range { start: first, end } = blocks;
         let (asked, asks) = watch::channel(end);
+        tracing::trace!("{:?}: blocks {first}..{end} are fetched", reading.file.name);
         let begin = Progress { next: first, end, is_whole: false, failed: None };
         let (progress, progressed) = watch::channel(begin);
-        let runtime = crew.runtime.clone();
-        let pilot = Pilot { crew, reading, fresh: None, asks, progress };
-        let task = runtime.spawn(pilot.fly()).abort_handle();
+        let pilot = Pilot { crew: crew.clone(), reading, fresh: None, asks, progress };
+        let task = crew.runtime.spawn(pilot.fly()).abort_handle();
         Self { stream, asked, progress: progressed, waits: Arc::new(()), task }
     }
 
@@ -205,7 +205,7 @@ impl Pilot {
     async fn stream(&mut self) -> Result<(), Ended> {
         let crew = self.crew.clone();
         let _turn = crew.gets.acquire().await;
-        let download = self.open().await?;
+        let (step, download) = (crew.lanes.step(), self.open().await?);
         let position = download.first;
         let block = BytesMut::with_capacity(BLOCK as usize);
         let mut body = Body { download, position, block };
@@ -215,7 +215,7 @@ impl Pilot {
                 Ok(None) => return Err(Ended::Broken(self.reading.short(self.next() * BLOCK))),
                 Err(error) => return Err(self.ended(error)),
             };
-            self.crew.lanes.landed(chunk.len() as u64);
+            self.crew.lanes.landed(step, chunk.len() as u64);
             self.land(chunk, &mut body).await?;
         }
         Ok(())

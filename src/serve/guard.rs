@@ -66,7 +66,7 @@ impl Door {
         Self { port, secret }
     }
 
-    fn is_for_us(&self, headers: &HeaderMap, target: Option<&Authority>) -> bool {
+    pub(super) fn is_for_us(&self, headers: &HeaderMap, target: Option<&Authority>) -> bool {
         let mut hosts = headers.get_all(HOST).iter();
         let host = hosts.next().and_then(|host| host.to_str().ok()?.parse().ok());
         let is_ours = |authority: &Authority| self.is_ours(authority);
@@ -86,9 +86,12 @@ impl Door {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let is_here = host.eq_ignore_ascii_case("localhost")
             || bare.parse().is_ok_and(|address: IpAddr| address.is_loopback());
-        is_here
-            && authority.port_u16().unwrap_or(80) == self.port
-            && !authority.as_str().contains('@')
+        // Neither a user nor anything else stands beside these two.
+        let whole = match authority.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        is_here && authority.port_u16().unwrap_or(80) == self.port && authority.as_str() == whole
     }
 
     fn knows_secret(&self, request: &Request) -> bool {
@@ -124,6 +127,7 @@ mod tests {
             "localhost.example.org:36677",
             "192.168.1.2:36677",
             "a@127.0.0.1:36677",
+            "[::1]W:36677",
         ] {
             assert!(!door.is_ours(&foreign.parse().expect("an authority")), "{foreign}");
         }

@@ -29,9 +29,10 @@ const WORDS: Duration = Duration::from_secs(30);
 const NO_CLIPBOARD: &str = "the request names no picture, which means the one of the clipboard: bedfs \
                             reads no clipboard; send the picture, or its path as {\"list\": [\"/path\"]}";
 
+/// Pictures on this machine.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Paths {
+pub(super) struct Paths {
     list: Vec<PathBuf>,
 }
 
@@ -93,10 +94,14 @@ async fn words<T: DeserializeOwned + Default>(request: Request) -> Result<T, Str
     let body = timeout(WORDS, to_bytes(request.into_body(), MOST_WORDS)).await;
     let body = body.map_err(|_| turn::slow(WORDS))?;
     let body = body.map_err(|error| format!("the request cannot be read: {error}"))?;
+    understood(&body)
+}
+
+pub(super) fn understood<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, String> {
     if body.trim_ascii().is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_slice(&body).map_err(|error| format!("the request is not understood: {error}"))
+    serde_json::from_slice(body).map_err(|error| format!("the request is not understood: {error}"))
 }
 
 /// Puts pictures where the order says, and tells what became of them, and of those that were refused.

@@ -45,13 +45,15 @@ impl StagedFile {
     pub fn sum(&self) -> io::Result<Sum> {
         let mut prefix = self.prefix();
         let (size, generation) = {
-            let extents = self.extents();
+            let mut extents = self.extents();
+            if std::mem::take(&mut extents.is_rewritten) || prefix.len > extents.len {
+                *prefix = Prefix::default();
+            }
             (extents.len, extents.generation)
         };
-        if std::mem::take(&mut self.extents().is_rewritten) || prefix.len > size {
-            *prefix = Prefix::default();
-        }
+        self.come_to_rest()?;
         self.hash_to(&mut prefix, size)?;
+        self.disk.has_kept()?;
         Ok(Sum { md5: Md5::new(prefix.hasher.clone().finalize().into()), size, generation })
     }
 
@@ -109,7 +111,7 @@ impl StagedFile {
 impl Extents {
     /// Whether hashing on now would not be in vain.
     fn can_follow(&self) -> bool {
-        self.base == 0 && !self.is_rewritten && !self.is_followed
+        self.base == 0 && self.lent.is_none() && !self.is_rewritten && !self.is_followed
     }
 }
 

@@ -42,7 +42,7 @@ pub enum Error {
         source: Arc<std::io::Error>,
     },
     /// A mount or command of this account is at work.
-    #[error("{holder} works with this account on this machine; end it first")]
+    #[error("{holder} works with this account on this machine; end it first, as by bedfs umount")]
     Held {
         /// Who it is.
         holder: super::Holder,

@@ -5,20 +5,22 @@
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
+use serde::{Deserialize, Serialize};
 
 use super::row::{
     ATTRIBUTES, attribute_values, attributes, entry_column, entry_text, id_column, now,
     put_attributes,
 };
-use super::{Delete, Result, State, deletes, moved, scratch, sent};
-use crate::types::{Attributes, Entry, FileId, Md5};
+use super::sent::{self, Sent};
+use super::{Delete, Result, State, deletes, moved, scratch};
+use crate::types::{Attributes, Entry, FileId};
 
 /// The number of a local row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RowId(pub i64);
 
 /// How far a local file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Being written: nobody was promised anything yet.
     Open,
@@ -98,7 +100,7 @@ pub struct LocalRow {
     /// A replacement under way.
     pub replacing: Option<Replacing>,
     /// The md5 and size of each content of which an upload to the name was begun.
-    pub sent: Vec<(Md5, u64)>,
+    pub sent: Vec<Sent>,
     /// When the row last changed, in seconds since the epoch.
     pub changed: i64,
     /// What the user set.
@@ -150,8 +152,8 @@ pub struct Published<'a> {
     pub new: &'a Entry,
     /// What the user set.
     pub attributes: &'a Attributes,
-    /// Whether nothing else of the file is only here.
-    pub is_done: bool,
+    /// How far the file is then, if nothing else of it is only here.
+    pub becomes: Option<Phase>,
     /// Rows of files whose place it took.
     pub ends: &'a [RowId],
     /// Objects that go: the old one where somebody has it open, and what was aside.
@@ -259,7 +261,7 @@ impl State {
     /// The service has the bytes that a row keeps.
     pub fn published(&self, row: RowId, published: &Published<'_>) -> Result<()> {
         self.write("recording an upload", |db| {
-            let Published { path, old, new, attributes, is_done, ends, deletes } = published;
+            let Published { path, old, new, attributes, becomes, ends, deletes } = published;
             if let Some(old) = old {
                 moved::record(db, path, old, new)?;
                 // It came by a scratch folder.
@@ -271,10 +273,12 @@ impl State {
             let sql =
                 "UPDATE local SET new = NULL, old = NULL, error = NULL, is_aside = 0, sent = '', base = ?
                        WHERE id = ?";
-            db.prepare_cached(sql)?.execute(params![entry_text(new), row.0])?;
+            // What goes on being written to is all staged.
+            let base = (*becomes != Some(Phase::Open)).then(|| entry_text(new));
+            db.prepare_cached(sql)?.execute(params![base, row.0])?;
             deletes.iter().try_for_each(|delete| deletes::insert(db, delete))?;
             ends.iter().try_for_each(|row| set_done(db, *row))?;
-            if *is_done { set_done(db, row) } else { Ok(()) }
+            becomes.map_or(Ok(()), |phase| set_phase(db, row, phase))
         })
     }
 

@@ -229,7 +229,7 @@ impl Tree {
         let deleted = self.state.deleted_in(id)?;
         let mut after = String::new();
         loop {
-            let batch = self.state.entries_after(id, &after, BATCH)?;
+            let mut batch = self.state.entries_after(id, &after, BATCH)?;
             let Some((_, last)) = batch.last() else { break };
             after = last.id.as_str().to_owned();
             let rows: Vec<Entry> = batch.iter().map(|(_, row)| row.clone()).collect();
@@ -238,14 +238,21 @@ impl Tree {
             }
             let mut attributes = self.attributes(&rows)?;
             let mut table = self.table();
+            let folder = table.folder_mut(ino)?;
+            // What is taken from the state file is nothing that it has not got.
+            let changed = std::mem::take(&mut folder.changed);
+            batch.retain(|(_, row)| {
+                !deleted.contains(&row.id) && !folder.gone.contains_key(&row.id)
+            });
             for (shown, row) in batch {
-                if deleted.contains(&row.id) || table.find_in(ino, &row.id).is_some() {
+                if table.find_in(ino, &row.id).is_some() {
                     continue;
                 }
                 if let Some(child) = adopt(&mut table, ino, shown, &row) {
                     listing::set_attributes(table.get_mut(child)?, &mut attributes);
                 }
             }
+            table.folder_mut(ino)?.changed = changed;
         }
         let marks = self.kept.marks();
         let mut table = self.table();
@@ -253,7 +260,11 @@ impl Tree {
         // It may have been changed meanwhile.
         let is_true = marks.believed.contains(id) && folder.id.as_ref() == Some(id);
         if is_true {
-            folder.changed = Changed::Nothing;
+            // They are no children, so nothing else would ever take them out of what is kept.
+            deleted.iter().for_each(|object| folder.changed.note(object.as_str()));
+            if !deleted.is_empty() {
+                table.unsaved.insert(ino);
+            }
         }
         Ok(is_true.then_some(listed))
     }

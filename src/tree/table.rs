@@ -5,6 +5,8 @@
 //! bytes. A node stays while a folder names it, while the kernel counts look-ups of it, or while
 //! the file system holds it open; an *orphan* is no longer named by any folder.
 
+mod carried;
+
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use super::folder::Folder;
 use super::node::{Kind, Node};
 use super::row::{Row, Shapes};
 use crate::types::{Entry, EntryKind, FileId, Ino};
+pub use carried::Carried;
 
 /// All inodes by number, and those that the service knows by ID.
 #[derive(Debug)]

@@ -73,7 +73,8 @@ impl Lines {
     /// Takes in the lines of a log, all or none. One without a time belongs to the line before it.
     fn read(&mut self, log: &KnownLog, path: &Path) -> Result<()> {
         let (bytes, places) = (self.bytes.len(), self.places.len());
-        let read = self.try_read(log, path);
+        let packed = File::open(path).map(MultiGzDecoder::new);
+        let read = packed.and_then(|log_file| self.try_read(log.hour, BufReader::new(log_file)));
         if read.is_err() {
             self.bytes.truncate(bytes);
             self.places.truncate(places);
@@ -81,9 +82,8 @@ impl Lines {
         read
     }
 
-    fn try_read(&mut self, log: &KnownLog, path: &Path) -> Result<()> {
-        let mut reader = BufReader::new(MultiGzDecoder::new(File::open(path)?));
-        let mut last = log.hour;
+    fn try_read(&mut self, hour: i64, mut reader: impl BufRead) -> Result<()> {
+        let mut last = hour;
         loop {
             let begin = self.bytes.len();
             let held = begin + self.places.len() * size_of::<(i64, Range<usize>)>();
@@ -142,6 +142,24 @@ fn second(line: &str) -> Option<i64> {
         .ok()
         .and_then(|at: jiff::civil::DateTime| at.to_zoned(TimeZone::fixed(SERVICE_ZONE)).ok());
     zoned.map(|zoned| zoned.timestamp().as_second())
+}
+
+/// The fuzzer's door: the lines of a log. Each comes out once, in the order of time.
+#[cfg(any(test, fuzzing))]
+pub fn logs(bytes: &[u8]) {
+    let mut lines = Lines::default();
+    lines.try_read(1_750_402_800, bytes).expect("memory is read");
+    let mut told = Vec::new();
+    lines.write_before(1_750_402_800, &mut told).expect("memory is written");
+    lines.write_before(i64::MAX, &mut told).expect("memory is written");
+    let sorted = |text: &[u8]| {
+        let mut lines: Vec<Vec<u8>> = text.split(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
+        lines.sort_unstable();
+        lines
+    };
+    let ends = bytes.is_empty() || bytes.ends_with(b"\n");
+    let whole = if ends { bytes.to_vec() } else { [bytes, b"\n"].concat() };
+    assert_eq!(sorted(&told), sorted(&whole));
 }
 
 #[cfg(test)]

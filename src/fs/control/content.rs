@@ -71,11 +71,7 @@ impl Fs {
                     looked => Ok(looked?),
                 }
             }
-            Node::ShareTable | Node::ShareLines => {
-                let written = self.content(node).await?;
-                self.control.snapshots.keep(node, written);
-                Ok(())
-            }
+            Node::ShareTable | Node::ShareLines => Ok(self.ledger.shares.get().await.map(drop)?),
             Node::Account => match self.account.get().await {
                 // What was told last is told again.
                 Err(_) if self.account.known().is_some() => Ok(()),
@@ -88,13 +84,6 @@ impl Fs {
     /// The content, which may take a call.
     pub(super) async fn content(&self, node: &Node) -> Result<Snapshot> {
         match node {
-            Node::ShareTable | Node::ShareLines => {
-                let shares = self.ledger.shares.get().await?;
-                self.spool(|out| match node {
-                    Node::ShareTable => share_table(&shares, out).map(drop),
-                    _ => share_lines(&shares, out).map(drop),
-                })
-            }
             Node::OfflineLog(id) => {
                 let log = self.state.offline_log(id)?.ok_or(TreeError::NotFound)?;
                 let path = self.ledger.offline.fetch(&log).await?;
@@ -113,6 +102,13 @@ impl Fs {
             }
             Node::TrafficLines(day) => {
                 self.spool(|out| traffic_lines(&self.state, *day, out).map(drop))?
+            }
+            Node::ShareTable | Node::ShareLines => {
+                let Some(shares) = self.ledger.shares.known() else { return Ok(None) };
+                self.spool(|out| match node {
+                    Node::ShareTable => share_table(&shares, out).map(drop),
+                    _ => share_lines(&shares, out).map(drop),
+                })?
             }
             Node::Account => text(self.account_figures()),
             Node::Links => {

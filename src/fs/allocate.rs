@@ -1,0 +1,38 @@
+//! Preallocation: room for what will be written, and holes in what was.
+
+use std::ops::Range;
+
+use super::{Error, Fs, Result};
+
+/// Zeros take the place of bytes, inside the file.
+const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+/// The same, and the file is lengthened by what lies beyond its end.
+const ZERO: i32 = libc::FALLOC_FL_ZERO_RANGE;
+const ZERO_INSIDE: i32 = ZERO | libc::FALLOC_FL_KEEP_SIZE;
+
+impl Fs {
+    /// What `fallocate` asks for by `mode`: room on the local disk, where the bytes are staged.
+    pub fn fallocate(&self, handle: u64, range: Range<u64>, mode: i32) -> Result<()> {
+        let file = self.handles.file(handle)?;
+        if !file.writable {
+            return Err(Error::BadHandle);
+        }
+        if i64::try_from(range.end).is_err() {
+            return Err(Error::TooLarge);
+        }
+        let staged = self.stage(&file.local)?;
+        match mode {
+            0 | libc::FALLOC_FL_KEEP_SIZE => staged.reserve(&range)?,
+            PUNCH | ZERO | ZERO_INSIDE => staged.zero(range.clone())?,
+            _ => return Err(Error::NotSupported),
+        }
+        if mode & libc::FALLOC_FL_KEEP_SIZE == 0 && staged.size() < range.end {
+            staged.truncate(range.end)?;
+        }
+        self.mark_written(handle);
+        // Again, since an upload may have ended between the two.
+        self.tree.set_staged(file.local.ino, true);
+        self.touch(file.local.ino);
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! The life of a mount: its session runs, signals are heeded, and it comes to an orderly end.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fuser::Session;
+use tokio::runtime::Runtime;
+use tokio::sync::{Mutex, oneshot};
+
+use super::signals::{Signals, Word};
+use super::supervisor::Supervisor;
+use super::takeover::Takeover;
+use super::{Error, Plan, SESSION_END, apart, kernel, machine};
+use crate::fs::Fs;
+use crate::fuse::{Adapter, Reins};
+use crate::mountpoint;
+use crate::pending::{self, Pending, STAGING, Stage};
+use crate::state::{self, State};
+
+/// How long the end of a mount waits for uploads.
+const DRAIN: Duration = Duration::from_secs(60);
+
+/// What a mount has in hand while it lives.
+pub(super) struct Held {
+    pub(super) runtime: Runtime,
+    pub(super) lock: state::Lock,
+    pub(super) signals: Signals,
+    pub(super) fs: Arc<Fs>,
+    pub(super) state: Arc<State>,
+    pub(super) reins: Reins,
+}
+
+/// Runs the session to its end, and gives what could not be uploaded. `ready` is called once the mount
+/// answers.
+pub(super) fn serve(
+    plan: &Plan, held: Held, session: Session<Adapter>, ready: impl FnOnce(),
+) -> Result<Vec<Pending>, Error> {
+    let Held { runtime, lock, mut signals, fs, state, reins: Reins { gate, offer, .. } } = held;
+    let supervisor = Supervisor::new(plan.is_service);
+    let device = session.as_fd().as_raw_fd();
+    // Whoever of this program asks the mount, or tells the kernel, has it meanwhile.
+    let asking = Arc::new(Mutex::new(()));
+    kernel::tell_news(&session, fs.news(), asking.clone())
+        .map_err(machine("telling the kernel of changes"))?;
+    let mut session_end = start(session)?;
+    tracing::info!("mounted on {}", plan.mountpoint.display());
+    answer_once(&plan.mountpoint)
+        .map_err(|source| Error::Fuse { path: plan.mountpoint.clone(), source })?;
+    ready();
+    supervisor.hear_ready(&plan.mountpoint);
+    supervisor
+        .hear_life(plan.mountpoint.clone(), asking.clone())
+        .map_err(machine("telling systemd that the mount answers"))?;
+    let behind = runtime.spawn(fs.clone().run());
+    clear_probes(plan, &fs, &runtime);
+    let (fs_now, lock) = (&fs, &lock);
+    let takeover = Takeover { plan, fs: fs_now, gate, offer, lock, device, asking, supervisor };
+    runtime.block_on(async {
+        loop {
+            tokio::select! {
+                _ = &mut session_end => {
+                    supervisor.hear_end();
+                    break;
+                }
+                word = signals.next() => match word {
+                    Word::End(name) => {
+                        supervisor.hear_end();
+                        tracing::info!("{name}: unmounting");
+                        unmount_when_drained(&fs, &plan.mountpoint, session_end).await;
+                        break;
+                    }
+                    Word::Upgrade => takeover.attempt().await,
+                }
+            }
+        }
+        drain(&fs).await
+    });
+    behind.abort();
+    fs.finish();
+    fs.keep_listings();
+    runtime.shutdown_timeout(SESSION_END);
+    let mut left = pending::list(&state, &plan.state.join(STAGING))?;
+    // What was interrupted before this mount is not its to tell.
+    left.retain(|pending| pending.stage != Stage::Interrupted);
+    Ok(left)
+}
+
+/// Runs the session in a thread, whose end is told.
+fn start(session: Session<Adapter>) -> Result<oneshot::Receiver<()>, Error> {
+    let (finished, session_end) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("session".to_owned()).spawn(move || {
+        if let Err(error) = session.run() {
+            tracing::error!("the session ended badly: {error}");
+        }
+        // The receiver is gone only when the end was awaited long enough.
+        let _unheard = finished.send(());
+    });
+    thread.map_err(machine("starting the session"))?;
+    Ok(session_end)
+}
+
+/// Clears away what probes left, unless one is at work.
+fn clear_probes(plan: &Plan, fs: &Arc<Fs>, runtime: &Runtime) {
+    if let Ok(lock) = state::Lock::take_for_probe(&plan.state) {
+        let fs = fs.clone();
+        runtime.spawn(async move {
+            fs.clear_probes().await;
+            drop(lock);
+        });
+    }
+}
+
+/// Asks the mount itself, so that whoever waits for it finds it answering.
+fn answer_once(mountpoint: &Path) -> io::Result<()> {
+    let path = mountpoint.to_owned();
+    let asked = apart::spawn("answer", move || std::fs::metadata(path).map(drop))?;
+    asked.join().unwrap_or_else(|_| Err(io::Error::other("the question was cut off")))
+}
+
+/// Waits for uploads in flight, whose callers then get their answer, and unmounts: lazily, if the
+/// mount is still in use then.
+async fn unmount_when_drained(fs: &Fs, mountpoint: &Path, session_end: oneshot::Receiver<()>) {
+    if tokio::time::timeout(DRAIN, fs.uploads_done()).await.is_err() {
+        tracing::warn!("uploads are still under way after {} s", DRAIN.as_secs());
+    }
+    let result = mountpoint::unmount(mountpoint, false).or_else(|error| {
+        if !matches!(error, mountpoint::Error::Busy(_)) {
+            tracing::warn!("{error}");
+        }
+        tracing::warn!("some files are open: the mount is taken out of sight, and ends with them");
+        mountpoint::unmount(mountpoint, true)
+    });
+    if let Err(error) = result {
+        tracing::error!("{error}");
+    }
+    if tokio::time::timeout(SESSION_END, session_end).await.is_err() {
+        tracing::warn!("open files end with this process");
+    }
+}
+
+async fn drain(fs: &Fs) {
+    if tokio::time::timeout(DRAIN, fs.drain()).await.is_err() {
+        tracing::warn!("not everything was uploaded within {} s", DRAIN.as_secs());
+    }
+}
