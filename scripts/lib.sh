@@ -69,3 +69,13 @@ build() {
     bedfs="$target/release/bedfs"
     [ -x "$bedfs" ] || fail "the build left no program at $bedfs"
 }
+
+# Has the program write what is installed beside it, into a folder: manual pages and completions.
+write_pages() { # the folder
+    mkdir -p "$1"
+    "$bedfs" man >"$1/bedfs.1"
+    "$bedfs" man mount.bedfs >"$1/mount.bedfs.8"
+    "$bedfs" completions bash >"$1/bedfs"
+    "$bedfs" completions zsh >"$1/_bedfs"
+    "$bedfs" completions fish >"$1/bedfs.fish"
+}

@@ -13,7 +13,7 @@ use crate::bench::all_at_once;
 use crate::compare::{assert_same, bed, content};
 use crate::harness::{Mount, fast, noise, xattr};
 use crate::journaled::{
-    BACKGROUND, all_done, crash, eventually, listed, mount_again, staged, stays,
+    BACKGROUND, all_done, crash, eventually, listed, mount_again, over_old, staged, stays,
 };
 
 /// Changes in a walk.
@@ -176,6 +176,40 @@ fn change_between_kills(mount: &Mount, change: impl FnOnce(), names: &[&str]) {
 }
 
 #[test]
+fn what_the_service_was_to_complete_before_kills_is_asked_after_and_not_sent_again() {
+    // What nobody polls is complete after half a minute.
+    let mount = Mount::with(Options { async_polls: 10, ..fast() }, BACKGROUND);
+    mount.emulator.inject(stays("upload_async_result", FaultKind::Hang));
+    fs::write(mount.at("a.jpg"), b"first").expect("written and closed");
+    for polls in 1..=3 {
+        let is_asked = || mount.emulator.count("upload_async_result") >= polls;
+        eventually("what became of it is asked for", is_asked);
+        crash(&mount);
+        mount_again(&mount, BACKGROUND);
+    }
+    mount.emulator.clear_faults();
+    eventually("it is there", || listed(&mount).is_empty());
+    assert_eq!(mount.emulator.read("a.jpg"), Some(b"first".to_vec()));
+    assert_eq!(mount.emulator.count("create"), 1);
+    assert_eq!(mount.emulator.tree().len(), 1);
+}
+
+#[test]
+fn what_the_service_was_not_told_to_complete_before_a_kill_is_sent_again() {
+    let mount = Mount::with(fast(), BACKGROUND);
+    mount.emulator.inject(stays("upload_complete", FaultKind::Hang));
+    fs::write(mount.at("a.jpg"), b"first").expect("written and closed");
+    eventually("it is told", || mount.emulator.count("upload_complete") > 0);
+    crash(&mount);
+    mount.emulator.clear_faults();
+    mount_again(&mount, BACKGROUND);
+    eventually("it is there", || listed(&mount).is_empty());
+    assert_eq!(mount.emulator.read("a.jpg"), Some(b"first".to_vec()));
+    assert_eq!(mount.emulator.count("create"), 2);
+    assert_eq!(mount.emulator.tree().len(), 1);
+}
+
+#[test]
 fn a_removed_file_that_was_being_checked_at_a_kill_does_not_come_back() {
     let mount = Mount::with(Options { async_polls: 1, ..fast() }, BACKGROUND);
     mount.emulator.inject(stays("upload_async_result", FaultKind::Hang));
@@ -221,4 +255,25 @@ fn what_was_overwritten_just_before_it_was_sent_does_not_come_back_after_a_kill(
     fs::write(mount.at("a.jpg"), b"closed meanwhile").expect("written and closed");
     let remove = || fs::remove_file(mount.at("a.jpg")).expect("removed");
     change_between_kills(&mount, remove, &[]);
+}
+
+#[test]
+fn what_fails_of_a_version_that_another_took_the_place_of_is_not_told_of_that_one() {
+    let mount = over_old(&noise(1, 50_000));
+    let path = mount.at("old.jpg");
+    mount.emulator.change(|options| options.latency = Duration::from_millis(500));
+    mount.emulator.inject(stays("cdn", FaultKind::Corrupt));
+    let mut file = fs::File::options().append(true).open(&path).expect("opens");
+    file.write_all(b"more").expect("written");
+    drop(file);
+    eventually("the old bytes are fetched", || mount.emulator.count("cdn") > 0);
+    mount.emulator.inject(stays("create", FaultKind::Hang));
+    fs::write(&path, b"anew").expect("promised");
+    // Versions of a file go one after the other: the first has failed by then.
+    eventually("the second version is on its way", || mount.emulator.count("create") > 0);
+    assert_eq!(xattr(&path, "error"), None);
+    assert!(!listed(&mount).contains("failed"), "{}", listed(&mount));
+    mount.emulator.clear_faults();
+    eventually("it is there", || mount.emulator.read("old.jpg").as_deref() == Some(b"anew"));
+    assert!(mount.emulator.violations().is_empty(), "{:?}", mount.emulator.violations());
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::command::unmounted;
-use crate::harness::{BEDFS, Mount, text};
+use crate::harness::{BEDFS, Mount, in_place_of, text};
 use crate::serve::{Server, png};
 
 /// A Markdown file with two pictures beside it.
@@ -65,9 +65,7 @@ fn a_migrator_of_pages_reads_the_links_that_upload_prints() {
     command.arg("--picgo-config").arg(&config);
     // What the program itself needs to know of the bed.
     let environment = mount.bedfs("upload");
-    for (name, value) in environment.get_envs().filter_map(|(name, value)| Some((name, value?))) {
-        command.env(name, value);
-    }
+    in_place_of(&environment, &mut command);
     let output = command.output().expect("it runs");
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
     assert_eq!(fs::read_to_string(&page).expect("a page"), migrated(&mount));

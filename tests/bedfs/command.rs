@@ -105,12 +105,25 @@ fn a_mount_point_that_cannot_be_one_is_told_with_what_to_do() {
         (mount.dir.path().join("nowhere"), "mkdir"),
         (file.clone(), "not a folder"),
         (file.join("below"), "below"),
+        ("/".into(), "an empty folder"),
     ];
     for (path, words) in cases {
         let said = refused(&mount, mount.bedfs("mount").arg(&path));
         assert!(said.contains(words) && said.contains(path.to_str().expect("UTF-8")), "{said}");
     }
     assert_eq!(mount.emulator.requests().len(), 0, "looked at before any call");
+}
+
+#[test]
+fn what_a_mount_hides_is_told() {
+    let mount = unmounted();
+    fs::write(mount.path.join("mine.txt"), b"mine").expect("written");
+    let output = mounting(&mount, &[]).output().expect("the program runs");
+    assert!(output.status.success() && mount.is_mounted());
+    let said = text(&output.stderr);
+    assert!(said.contains("hidden") && said.trim_end().lines().count() == 1, "{said}");
+    mount.unmount();
+    assert_eq!(fs::read(mount.path.join("mine.txt")).expect("still there"), b"mine");
 }
 
 #[test]
@@ -126,17 +139,22 @@ fn a_second_mount_on_the_same_folder_is_refused() {
 }
 
 #[test]
-fn a_mount_whose_process_died_is_told_and_umount_removes_it() {
+fn a_mount_whose_process_died_is_replaced_by_the_next_one_and_umount_removes_it() {
     let mount = Mount::new();
+    let table = || fs::read_to_string("/proc/self/mounts").expect("the mount table");
+    let path = mount.path.to_str().expect("UTF-8");
+    for _ in 0..2 {
+        kill(pid(&mount), libc::SIGKILL);
+        let dead = |path: &Path| fs::metadata(path).is_err();
+        wait_until("the mount is dead", || dead(&mount.path));
+        let again = mount.mount(&[]);
+        assert!(again.status.success(), "{}", text(&again.stderr));
+        assert_eq!(table().lines().filter(|line| line.contains(path)).count(), 1);
+    }
     kill(pid(&mount), libc::SIGKILL);
-    let dead = |path: &Path| fs::metadata(path).is_err();
-    wait_until("the mount is dead", || dead(&mount.path));
-    let said = refused(&mount, &mut mounting(&mount, &[]));
-    assert!(said.contains("died") && said.contains("bedfs umount"), "{said}");
+    wait_until("the mount is dead", || fs::read_dir(&mount.path).is_err());
     mount.unmount();
     assert!(!mount.is_mounted());
-    let again = mount.mount(&[]);
-    assert!(again.status.success(), "{}", text(&again.stderr));
 }
 
 #[test]
@@ -227,6 +245,21 @@ fn completions_and_the_manual_page_are_printed() {
     }
     let unknown = attempt(BEDFS, ["completions", "nosuchshell"]);
     assert!(!unknown.status.success());
+}
+
+#[test]
+fn the_version_of_a_release_tells_the_commit_where_there_is_one() {
+    let told = run(BEDFS, ["--version"]);
+    let version = format!("bedfs {}", env!("CARGO_PKG_VERSION"));
+    let rest = told.trim_end().strip_prefix(&version).unwrap_or_else(|| panic!("{told}"));
+    let root = env!("CARGO_MANIFEST_DIR");
+    let head = attempt("git", ["-C", root, "rev-parse", "--short=12", "HEAD"]);
+    let is_repository = head.status.success() && Path::new(root).join(".git").exists();
+    match (cfg!(debug_assertions), is_repository) {
+        (true, _) => assert_eq!(rest, " (debug)"),
+        (false, true) => assert_eq!(rest, format!(" ({})", text(&head.stdout).trim())),
+        (false, false) => assert!(rest.is_empty() || rest.starts_with(" ("), "{rest}"),
+    }
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn pending(mount: &Mount, args: &[&str]) -> String {
 }
 
 /// Whether a file with these bytes is among those that `bedfs pending export` gives.
-fn is_exported(mount: &Mount, bytes: &[u8]) -> bool {
+pub(crate) fn is_exported(mount: &Mount, bytes: &[u8]) -> bool {
     let folder = tempfile::tempdir().expect("a folder");
     pending(mount, &["export", &folder.path().to_string_lossy()]);
     let found = run("find", [folder.path().as_os_str(), "-type".as_ref(), "f".as_ref()]);

@@ -195,6 +195,25 @@ fn a_removal_that_returned_outlives_a_kill_and_never_shows_again() {
 }
 
 #[test]
+fn a_removal_cut_off_before_the_listing_was_kept_shows_in_no_later_mount() {
+    let mount = bed(|bed| bed.fill("d", 3, 10));
+    run("find", [&mount.path]);
+    mount.remount(&[]);
+    hold_deletes(&mount);
+    run("rm", [mount.at("d/pic-000001.jpg")]);
+    mount.crash(&[]);
+    let left = ["pic-000000.jpg", "pic-000002.jpg"];
+    assert_eq!(names(&mount.at("d")), left);
+    release_deletes(&mount);
+    // It has the folder kept anew, as it is now.
+    fs::write(mount.at("d/new.jpg"), noise(1, 100)).expect("written");
+    mount.remount(&[]);
+    mount.emulator.inject(Fault::new("list", FaultKind::Status(503)).always());
+    assert_eq!(names(&mount.at("d")), ["new.jpg", left[0], left[1]]);
+    no_violations(&mount);
+}
+
+#[test]
 fn a_removal_is_done_when_umount_returns() {
     let mount = bed(|bed| bed.fill("", 3, 10));
     run("rm", [mount.at("pic-000000.jpg"), mount.at("pic-000002.jpg")]);
@@ -258,9 +277,10 @@ fn what_was_moved_elsewhere_before_a_cut_off_delete_is_not_deleted() {
         mount.crash(&[]);
         mount.quiet();
         assert_eq!(names(&mount.at("d")), (removed..6).map(name).collect::<Vec<_>>());
-        assert_eq!(names(&mount.at("keep")), [name(1)]);
         assert_eq!(mount.emulator.list("d").len(), 6 - removed);
         assert_eq!(mount.emulator.row("keep/pic-000001.jpg").expect("kept").id, moved);
+        refresh(&mount.at("keep"));
+        assert_eq!(names(&mount.at("keep")), [name(1)]);
         no_violations(&mount);
     }
 }

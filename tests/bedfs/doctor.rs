@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{BEDFS, noise, run, text};
+use crate::harness::{BEDFS, in_place_of, noise, run, text};
 use crate::ward::{Ward, failed, mode, rows};
 
 #[test]
@@ -113,9 +113,7 @@ fn a_device_that_is_not_there_or_not_for_this_user_is_told_with_what_mends_it() 
         let mut machine = ward.command(&[]);
         let doctor = std::mem::replace(&mut machine, Command::new("unshare"));
         machine.args(["-m", "sh", "-c", &script, "sh"]).arg(&program).args(doctor.get_args());
-        for (name, value) in doctor.get_envs().filter_map(|(name, value)| Some((name, value?))) {
-            machine.env(name, value);
-        }
+        in_place_of(&doctor, &mut machine);
         let said = failed(&machine.output().expect("unshare runs"));
         let line = said.lines().find(|line| line.contains("FUSE device"));
         assert!(line.is_some_and(|line| line.starts_with("failed")), "{said}");

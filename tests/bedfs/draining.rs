@@ -8,7 +8,7 @@ use bedfs_emulator::{FaultKind, Options};
 
 use crate::bench::refusal;
 use crate::command::{kill, pid};
-use crate::harness::{Mount, attempt, fast, noise, run, text};
+use crate::harness::{Mount, attempt, fast, in_place_of, noise, run, text};
 use crate::journaled::{
     BACKGROUND, all_done, bed_is, crash_process, eventually, in_background, is_alive, listed,
     mount_again, stays,
@@ -36,9 +36,8 @@ fn umount_waits_for_what_is_pending_and_shows_it() {
     // `script` gives it a terminal.
     let umount = format!("{} umount {}", crate::harness::BEDFS, mount.path.display());
     let mut command = std::process::Command::new("script");
-    let environment = mount.bedfs("umount");
-    let set = environment.get_envs().filter_map(|(name, value)| Some((name, value?)));
-    command.envs(set).args(["-qec", &umount, "/dev/null"]).stdin(std::process::Stdio::null());
+    in_place_of(&mount.bedfs("umount"), &mut command);
+    command.args(["-qec", &umount, "/dev/null"]).stdin(std::process::Stdio::null());
     let output = command.output().expect("script runs");
     let shown = text(&output.stdout);
     assert!(output.status.success(), "{shown}");

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -161,6 +162,16 @@ impl Drop for Mount {
     }
 }
 
+/// Has a command run in the environment that is settled for another.
+pub(crate) fn in_place_of(other: &Command, command: &mut Command) {
+    for (name, value) in other.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+}
+
 /// The program with an environment of its own: state in `home`, the bed at `endpoint`.
 pub(crate) fn bedfs(home: &Path, endpoint: &str) -> Command {
     let options = Options::default();
@@ -190,6 +201,13 @@ pub(crate) fn attempt<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<It
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null()).env("LC_ALL", "C");
     command.output().unwrap_or_else(|error| panic!("{program} cannot be run: {error}"))
+}
+
+/// Says that a test cannot be run on this machine: past the runner, which keeps to itself what passing
+/// tests print.
+pub(crate) fn not_tested(why: &str) {
+    let told = writeln!(std::io::stderr(), "*** NOT TESTED: {why}");
+    told.expect("it can be told");
 }
 
 /// Bytes as text.

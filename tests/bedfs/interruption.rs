@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use bedfs_emulator::{Emulator, Fault, FaultKind, Options};
 
 use crate::bench::{all_at_once, refusal};
-use crate::command::{Ended, kill, unmounted};
-use crate::harness::{BEDFS, Mount, attempt, fast, noise, run, text, wait_until, xattr};
+use crate::command::{Ended, kill, pid, unmounted};
+use crate::harness::{
+    BEDFS, Mount, attempt, fast, in_place_of, noise, run, text, wait_until, xattr,
+};
 use crate::options::errno;
 use crate::outages::no_violations;
 
@@ -157,6 +159,37 @@ fn what_an_answer_would_have_given_is_given_back_after_a_kill() {
         mount.unmount();
         no_violations(&mount);
     });
+}
+
+#[test]
+fn who_waits_is_freed_by_the_end_of_a_mount_that_was_telling_the_kernel_of_changes() {
+    let mount = bed(&["--dir-ttl", "1"]);
+    let process = pid(&mount);
+    fs::read_dir(mount.at("d")).expect("listed");
+    std::thread::sleep(2 * SECOND);
+    mount.emulator.put("d/new.jpg", b"by another");
+    // The kernel takes no word of what is listed before the move is answered.
+    mount.emulator.inject(Fault::new("list", Slow(SECOND)).always());
+    mount.emulator.inject(Fault::new("move", Hang).always());
+    let mut mover = start(&mount, "mv", &["d/b.jpg", "."]);
+    wait_until("move", || mount.emulator.count("move") > 0);
+    std::thread::sleep(2 * SECOND);
+    kill(process, libc::SIGKILL);
+    let end = end_within(&mut mover.0, 10 * SECOND);
+    // By force, or who still waits would outlive the test.
+    attempt("umount", ["-f".as_ref(), "-l".as_ref(), mount.path.as_os_str()]);
+    assert!(end.is_some_and(|end| !end.success()), "{end:?}: it waits for who is dead");
+}
+
+/// The end of a program, if it comes in time.
+fn end_within(child: &mut Child, most: Duration) -> Option<ExitStatus> {
+    let began = Instant::now();
+    loop {
+        match child.try_wait().expect("a state") {
+            None if began.elapsed() < most => std::thread::sleep(SECOND / 20),
+            end => return end,
+        }
+    }
 }
 
 #[test]
@@ -320,16 +353,11 @@ fn who_catches_the_signal_waits_no_longer_than_the_timeout() {
 fn a_caller_that_cannot_be_seen_waits_no_longer_than_the_timeout() {
     let mount = unmounted();
     // Whoever is not below the mount in the tree of PID namespaces has no number in it.
-    let mut command = mount.bedfs("mount");
+    let command = mount.bedfs("mount");
     let mut unshare = Command::new("unshare");
     unshare.args(["--pid", "--fork", "--kill-child", BEDFS]).args(["mount", "--foreground"]);
     unshare.args(["--qps", "unlimited", "--timeout", "3"]).arg(&mount.path);
-    for (name, value) in command.stdin(Stdio::null()).get_envs() {
-        match value {
-            Some(value) => unshare.env(name, value),
-            None => unshare.env_remove(name),
-        };
-    }
+    in_place_of(&command, &mut unshare);
     let _bedfs = Ended(unshare.stdin(Stdio::null()).spawn().expect("unshare runs"));
     wait_until("mounted", || mount.at(".bedfs").exists());
     mount.local("new.jpg", b"new");

@@ -215,10 +215,11 @@ fn what_was_known_is_checked_behind_the_readers_back() {
     // By then it is old: the mount asks, and nobody waits for the answer.
     std::thread::sleep(Duration::from_millis(1100));
     mount.emulator.forget_requests();
-    mount.emulator.inject(Fault::new("list", FaultKind::HangAfter).times(1));
+    mount.emulator.inject(Fault::new("list", FaultKind::HangAfter).always());
     assert!(mount.mount(&["--dir-ttl", "1"]).status.success());
     assert_eq!(names(&mount.at("d")), before);
     wait_until("the folder is asked for", || mount.emulator.count("list") > 0);
+    mount.emulator.clear_faults();
     wait_until("the view is true", || {
         let now = names(&mount.at("d"));
         now.len() == 5 && now.contains(&"new.jpg".to_owned()) && now != before

@@ -25,25 +25,37 @@
 //! | `downloads` | what is cut, stalled, corrupted or swapped is never served as good, nor published |
 //! | `draining` | the end of a mount that uploads in the background |
 //! | `ends` | umount and signals: uploads are finished, what cannot be uploaded is kept |
+//! | `failing_disk` | what the local disk lost is never acknowledged later, nor published |
 //! | `faults` | each fault at each endpoint of a copy, once and for ever: nothing is lost, nothing is there twice |
 //! | `faults_programs` | faults under whole programs: what passes is not noticed, what stays costs no version |
+//! | `fstab` | `mount` and `umount` by lines of `/etc/fstab`, by root and by users, over a dead mount |
 //! | `interruption` | who is killed while it waits is gone, a silent service is given up, what moves is not cut |
 //! | `journal` | who has the journal, and what outlives a kill, damage and missing files |
+//! | `limits` | room or traffic that is used up, rejected pictures, a service that is away: what stays and what is told |
 //! | `link` | the links of files in a mount, and of paths of the bed without one |
 //! | `listings` | what is known of folders: over remounts and kills, in large folders, as others change them, and at the limit |
 //! | `local_names` | what programs write beside a picture stays here, and is uploaded once when it gets a proper name |
 //! | `local_places` | local files in places that change: not lost, and never in another's place |
+//! | `logging` | the log: of which rooms how much, changed by a signal, into a file, for the journal |
+//! | `machines` | two mounts of one bed show each other what they do |
 //! | `model` | random operations on a mount and on a plain folder, compared |
 //! | `moved` | each link that takes the place of another is recorded, and nothing else |
+//! | `namespaces` | a mount in namespaces of a user, in a chroot and through one, and after a logout |
 //! | `offline_logs` | offline logs: listed, downloaded once, merged, kept |
 //! | `options` | every mount option in its three spellings, the configuration file, the environment |
 //! | `outages` | each fault while reading and listing |
 //! | `page` | the page of `bedfs serve`: what it shows, what that costs, who may change the bed by it |
 //! | `passthrough` | the kernel reads cached files by itself, and reads what it would otherwise |
+//! | `passthrough_ways` | new files that the kernel writes by itself are written in every way, and published as they are |
+//! | `passthrough_writes` | the kernel writes new files by itself, and what was promised is kept |
+//! | `patience` | what a terminal is shown while a command waits, and what is no terminal is not |
 //! | `pending` | what is not at the service is listed, exported, tried again and given up |
 //! | `pipeline` | uploads in the background: the steps of many files overlap, within the limits |
 //! | `probe` | what the service does is found out, and nothing is left |
+//! | `programs` | programs for a local disk leave in the mount and the bed what they leave in a folder, at a price |
+//! | `readme` | what the README says to type works as it is written, in either language |
 //! | `relink` | texts follow their pictures byte for byte, and links that lead nowhere are told |
+//! | `samba` | a share of a mount is what a share of a folder is, at a price |
 //! | `saves` | how vim, rsync and others save: the bed sees each version once |
 //! | `semantics` | what a file holds: written anywhere, cut, mapped, appended to, read back |
 //! | `semantics_attributes` | extended attributes, modes and times, the control folder, what is not there |
@@ -51,18 +63,29 @@
 //! | `semantics_folders` | moves, renames, folders: IDs and links that live, nothing that goes unasked |
 //! | `semantics_names` | names that are refused, and hostile ones in listings |
 //! | `semantics_open` | open files: duplicates, children, names that go or change hands |
+//! | `semantics_rare` | exchanges, files without a name, the time of birth, holes, copies by the kernel |
 //! | `serve` | what PicGo's clients ask of the server, and what it does not do for others |
-//! | `tidy` | the floors, and the only homes of reqwest, fuser and errno |
+//! | `services` | systemd is told how it goes, its units are right, and a crash leaves no dead mount |
+//! | `settings` | who is stronger, several accounts, what is wrong is told, a login |
+//! | `soak` | everything at once, under faults and kills: nothing is lost, and nothing is left over |
+//! | `takeover` | whatever programs have open goes on when another program takes the mount's place |
+//! | `takeover_work` | the same while work is under way; where it cannot be the mount goes on as it was |
+//! | `threats` | what other users, other programs, dumps and crafted answers get of a mount |
+//! | `tidy` | the floors, the only homes of reqwest, fuser and errno, and where `unsafe` stands |
+//! | `tls` | who vouches for a host, what is said where nobody does, and proxies on the way |
 //! | `torture` | random operations under faults and kills: what was acknowledged is so, and nothing else |
 //! | `traffic` | the traffic log is archived row by row, and told as people and programs want it |
 //! | `unknowns` | whatever the service answers where the documents leave it open, the walk is the same |
 //! | `upload` | uploads without a mount: links in order, nothing twice, nothing replaced |
+//! | `upload_names` | uploads without a mount: what pictures are called in the bed |
 //! | `users` | an ordinary user mounts, others see what they may, secrets are for nobody |
 //!
 //! `harness` mounts the built binary on a real kernel mount, over a real socket; `bench` copies
 //! pictures under faults, `crash` kills mounts at `crash_points`, `crash_verdict` holds what is there
 //! then to the law, `ward` has beds for doctors, `journaled` mounts in the background and looks at what
-//! a kill left, and `compare` compares what is in the mount, the bed and a plain folder.
+//! a kill left, `soak_rest` tells what a mount holds that does nothing, `front` has TLS before a bed,
+//! `forward` is a proxy of a network, and `compare` compares what is in the mount, the bed and a plain
+//! folder.
 
 mod ahead;
 mod api;
@@ -92,27 +115,41 @@ mod doctor;
 mod downloads;
 mod draining;
 mod ends;
+mod failing_disk;
 mod faults;
 mod faults_programs;
+mod forward;
+mod front;
+mod fstab;
 mod harness;
 mod interruption;
 mod journal;
 mod journaled;
+mod limits;
 mod link;
 mod listings;
 mod local_names;
 mod local_places;
+mod logging;
+mod machines;
 mod model;
 mod moved;
+mod namespaces;
 mod offline_logs;
 mod options;
 mod outages;
 mod page;
 mod passthrough;
+mod passthrough_ways;
+mod passthrough_writes;
+mod patience;
 mod pending;
 mod pipeline;
 mod probe;
+mod programs;
+mod readme;
 mod relink;
+mod samba;
 mod saves;
 mod semantics;
 mod semantics_attributes;
@@ -120,11 +157,21 @@ mod semantics_elsewhere;
 mod semantics_folders;
 mod semantics_names;
 mod semantics_open;
+mod semantics_rare;
 mod serve;
+mod services;
+mod settings;
+mod soak;
+mod soak_rest;
+mod takeover;
+mod takeover_work;
+mod threats;
 mod tidy;
+mod tls;
 mod torture;
 mod traffic;
 mod unknowns;
 mod upload;
+mod upload_names;
 mod users;
 mod ward;

@@ -9,6 +9,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::IntoRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use bedfs_emulator::{Answers, InstantUpload, MoveFolder, MoveToRoot, Options, Redirect};
 
@@ -71,12 +72,14 @@ pub(crate) enum Op {
     Copy(PathBuf, PathBuf),
     /// Removed while open, read through the open file.
     RemoveOpen(PathBuf),
+    /// Mapped, changed in memory, synced.
+    Map(PathBuf, u64, Vec<u8>),
 }
 
 pub(crate) fn op(dice: &mut Dice) -> Op {
     let path = dice.path();
     let offset = [0, 1, 4096, 9999, 30_000][dice.below(5)];
-    match dice.below(40) {
+    match dice.below(41) {
         0..=7 => Op::Write(path, dice.bytes()),
         8 => Op::CreateNew(path, dice.bytes()),
         9 | 10 => Op::Append(path, dice.bytes()),
@@ -93,7 +96,8 @@ pub(crate) fn op(dice: &mut Dice) -> Op {
         30 => Op::RemoveAll(path),
         31..=36 => Op::Rename(path, dice.path()),
         37 | 38 => Op::Copy(path, dice.path()),
-        _ => Op::RemoveOpen(path),
+        39 => Op::RemoveOpen(path),
+        _ => Op::Map(path, offset, dice.bytes()),
     }
 }
 
@@ -162,6 +166,7 @@ fn run(root: &Path, op: &Op) -> io::Result<Vec<u8>> {
             file.read_to_end(&mut bytes)?;
             Ok(bytes)
         }
+        Op::Map(path, offset, bytes) => map(&at(path), *offset, bytes),
     }
 }
 
@@ -190,6 +195,40 @@ fn edit(path: &Path, offset: u64, bytes: &[u8]) -> io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(0))?;
     file.read_to_end(&mut seen)?;
     Ok(seen)
+}
+
+/// Ends with the number of what failed.
+const MAP: &str = "
+import mmap, os, sys
+path, offset, bytes = sys.argv[1], int(sys.argv[2]), sys.stdin.buffer.read()
+try:
+    file = os.open(path, os.O_RDWR)
+    size = os.fstat(file).st_size
+    if size == 0:
+        sys.exit(0)
+    view = mmap.mmap(file, size)
+    bytes = bytes[:max(size - offset, 0)]
+    view[offset:offset + len(bytes)] = bytes
+    view.flush()
+    view.close()
+    os.close(file)
+except OSError as error:
+    sys.exit(error.errno)
+";
+
+/// In a process of its own: where the pages cannot be had it is killed.
+fn map(path: &Path, offset: u64, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut python = Command::new("/usr/bin/python3");
+    python.args(["-ISc", MAP]).arg(path).arg(offset.to_string());
+    let mut child =
+        python.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("Python runs");
+    let given = child.stdin.take().expect("piped").write_all(bytes);
+    let ended = child.wait().expect("an end");
+    match ended.code() {
+        Some(0) => given.map(|()| Vec::new()),
+        Some(errno) => Err(io::Error::from_raw_os_error(errno)),
+        None => Err(io::Error::from_raw_os_error(libc::EIO)),
+    }
 }
 
 fn compare_for(seed: u64, batches: usize, answers: Answers) {

@@ -9,7 +9,7 @@ use std::process::Command;
 use bedfs_emulator::{Fault, FaultKind};
 
 use crate::command::unmounted;
-use crate::harness::{BEDFS, Mount, noise, run, text};
+use crate::harness::{BEDFS, Mount, in_place_of, noise, run, text};
 
 /// A mount whose `bedfs mount` was given these arguments alone.
 pub(crate) fn mounted(args: &[&str]) -> Mount {
@@ -201,12 +201,7 @@ fn the_helper_of_mount_and_mount_itself_can_mount() {
     let by_mount = ["-t", &format!("fuse.{BEDFS}")];
     for (program_of_mount, kind) in [("/sbin/mount.fuse3", by_helper), ("mount", by_mount)] {
         let mut command = Command::new(program_of_mount);
-        for (name, value) in mount.bedfs("mount").get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
+        in_place_of(&mount.bedfs("mount"), &mut command);
         command.env("PATH", format!("{program}:{system}"));
         command.args(["bed", &path, "-o", "ro,umask=077,noatime"]).args(kind);
         started(&mount, &mut command);

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use crate::cache::drop_pages;
 use crate::command::{kill, pid};
-use crate::harness::{Mount, noise, run, wait_until};
+use crate::harness::{Mount, noise, not_tested, run, wait_until};
 use crate::semantics::{bed, no_violations, open_rw, python};
 
 /// Whether this machine can do what is tested here. If not, that is told, and no test of this module
-/// says anything.
-fn is_possible() -> bool {
+/// says anything, nor of `passthrough_writes`.
+pub(crate) fn is_possible() -> bool {
     let release = run("uname", ["-r"]);
     let mut parts = release.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
@@ -22,13 +22,13 @@ fn is_possible() -> bool {
     let is_root = unsafe { libc::geteuid() } == 0;
     let is_possible = is_root && version >= (6, 9);
     if !is_possible {
-        eprintln!("NOT TESTED: passthrough takes root and Linux 6.9, this is {release}");
+        not_tested(&format!("passthrough takes root and Linux 6.9, this is {release}"));
     }
     is_possible
 }
 
 /// All of an open file, read while the mount's process is stopped; `None` if it could not be.
-fn read_without_the_mount(mount: &Mount, file: &File, len: usize) -> Option<Vec<u8>> {
+pub(crate) fn read_without_the_mount(mount: &Mount, file: &File, len: usize) -> Option<Vec<u8>> {
     let process = pid(mount);
     let file = file.try_clone().expect("a duplicate");
     let (sender, bytes) = std::sync::mpsc::channel();
@@ -41,17 +41,33 @@ fn read_without_the_mount(mount: &Mount, file: &File, len: usize) -> Option<Vec<
     });
     let read = bytes.recv_timeout(Duration::from_secs(2));
     kill(process, libc::SIGCONT);
-    read.ok().map(|read| read.expect("readable"))
+    let Ok(read) = read else {
+        // The next one would find the file open, and be lent nothing for that.
+        bytes.recv().expect("it ends").expect("readable");
+        return None;
+    };
+    Some(read.expect("readable"))
 }
 
-/// The file, open and read by the kernel itself; `None` if it is not.
-fn lent(mount: &Mount, path: &Path, wanted: &[u8]) -> Option<File> {
-    // Of what was read before, the kernel may have pages.
-    drop_pages(path);
-    let file = File::open(path).expect("opens");
-    let read = read_without_the_mount(mount, &file, wanted.len())?;
-    assert!(read == wanted);
-    Some(file)
+/// The file, open and read by the kernel itself, as soon as it is lent.
+pub(crate) fn lent(mount: &Mount, path: &Path, wanted: &[u8]) -> File {
+    let mut lent = None;
+    wait_until("it is lent", || {
+        // Of what was read before, the kernel may have pages.
+        drop_pages(path);
+        let file = File::open(path).expect("opens");
+        let read = read_without_the_mount(mount, &file, wanted.len());
+        lent = read.map(|read| {
+            assert!(read == wanted);
+            file
+        });
+        if lent.is_none() {
+            // The mount, which does nothing while it is stopped, has to check what it has cached.
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        lent.is_some()
+    });
+    lent.expect("waited for")
 }
 
 #[test]
@@ -67,7 +83,7 @@ fn a_cached_file_is_read_by_the_kernel_itself() {
     assert!(fs::read(&path).expect("readable") == bytes);
     drop(first);
     for _ in 0..2 {
-        wait_until("it is lent", || lent(&mount, &path, &bytes).is_some());
+        drop(lent(&mount, &path, &bytes));
         // What the mount before kept is checked before it is lent.
         mount.remount(&[]);
     }
@@ -86,11 +102,7 @@ fn a_change_of_a_file_that_is_lent_shows_to_who_opens_it_then() {
     let mount = bed(|bed| drop(bed.put("a.jpg", &old)));
     let path = mount.at("a.jpg");
     assert!(fs::read(&path).expect("readable") == old);
-    let mut before = None;
-    wait_until("it is lent", || {
-        before = lent(&mount, &path, &old);
-        before.is_some()
-    });
+    let before = lent(&mount, &path, &old);
     let mut part = [0; 7];
     let writer = open_rw(&path);
     writer.write_all_at(b"changed", 1000).expect("written");
@@ -102,22 +114,44 @@ fn a_change_of_a_file_that_is_lent_shows_to_who_opens_it_then() {
     File::create(&path).and_then(|mut file| file.write_all(&new)).expect("written over");
     assert!(fs::read(&path).expect("readable") == new);
     let mut all = vec![0; old.len()];
-    before.take().expect("it is lent").read_exact_at(&mut all, 0).expect("readable");
+    before.read_exact_at(&mut all, 0).expect("readable");
     assert!(all == old, "who had it open before reads what it was");
+    drop(before);
     assert!(fs::read(&path).expect("readable") == new);
     assert_eq!(mount.emulator.read("a.jpg").as_ref(), Some(&new));
-    wait_until("it is lent anew", || {
-        before = lent(&mount, &path, &new);
-        before.is_some()
-    });
+    let anew = lent(&mount, &path, &new);
     python("import os, sys; os.truncate(sys.argv[1], 1000)", &[&path]);
     assert!(fs::read(&path).expect("readable") == new[..1000]);
-    drop(before);
+    drop(anew);
     wait_until("it is uploaded", || {
         mount.emulator.read("a.jpg").is_some_and(|it| it.len() == 1000)
     });
     fs::rename(&path, mount.at("b.jpg")).expect("renamed");
     assert!(fs::read(mount.at("b.jpg")).expect("readable") == new[..1000]);
+    no_violations(&mount);
+}
+
+#[test]
+fn what_is_lent_and_gets_a_name_for_here_is_written_when_its_reader_is_gone() {
+    if !is_possible() {
+        return;
+    }
+    let old = noise(1, 200_000);
+    let mount = bed(|bed| drop(bed.put("a.jpg", &old)));
+    assert!(fs::read(mount.at("a.jpg")).expect("readable") == old);
+    let reader = lent(&mount, &mount.at("a.jpg"), &old);
+    let path = mount.at("a.jpg~");
+    fs::rename(mount.at("a.jpg"), &path).expect("renamed");
+    let open = || File::options().write(true).open(&path);
+    assert_eq!(open().expect_err("it is read").raw_os_error(), Some(libc::EINVAL));
+    assert!(fs::read(&path).expect("readable") == old);
+    drop(reader);
+    let writer = open().expect("nobody reads it");
+    writer.write_all_at(b"changed", 1000).expect("written");
+    drop(writer);
+    let read = fs::read(&path).expect("readable");
+    assert!(read[..1000] == old[..1000] && read[1007..] == old[1007..]);
+    assert_eq!(&read[1000..1007], b"changed");
     no_violations(&mount);
 }
 
@@ -141,10 +175,8 @@ fn readers_and_a_writer_at_once_see_no_error_and_lose_nothing() {
     let mount = bed(|bed| (0..PICTURES).for_each(|n| drop(bed.put(&name(n), &old(n)))));
     for number in 0..PICTURES {
         let (path, is_over) = (mount.at(name(number)), AtomicBool::new(false));
-        wait_until("it is lent", || {
-            assert!(fs::read(&path).expect("readable") == old(number));
-            lent(&mount, &path, &old(number)).is_some()
-        });
+        assert!(fs::read(&path).expect("readable") == old(number));
+        drop(lent(&mount, &path, &old(number)));
         std::thread::scope(|scope| {
             // One has it open for longer than a writer waits, and one comes at every moment.
             for pause in [Duration::from_millis(200), Duration::ZERO] {

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use bedfs_emulator::{Emulator, Options};
 
-use crate::harness::{Mount, attempt, fast, noise, run, wait_until, xattr};
+use crate::harness::{Mount, fast, noise, run, wait_until, xattr};
 
 /// What a system call that must fail says.
 pub(crate) fn errno<T>(result: io::Result<T>) -> i32 {
@@ -66,7 +66,7 @@ pub(crate) fn open_rw(path: &Path) -> File {
 }
 
 /// Bytes that direct links served since the requests were last forgotten.
-fn fetched(mount: &Mount) -> u64 {
+pub(crate) fn fetched(mount: &Mount) -> u64 {
     let requests = mount.emulator.requests();
     let cdn = requests.iter().filter(|request| request.endpoint == "cdn");
     cdn.map(|request| request.bytes_out).sum()
@@ -374,12 +374,22 @@ fn archives_are_unpacked_and_trees_are_copied_with_their_times_and_modes() {
 }
 
 #[test]
-fn locks_and_preallocation_do_not_stand_in_a_programs_way() {
+fn files_are_locked_lengthened_in_advance_and_have_holes_punched() {
     let mount = Mount::new();
-    fs::write(mount.at("a.png"), b"bytes").expect("written");
-    run("flock", [mount.at("a.png").as_os_str(), "true".as_ref()]);
-    let output = attempt("fallocate", ["-l", "100", mount.at("a.png").to_str().expect("a path")]);
-    assert!(!output.status.success(), "preallocation is not promised");
-    assert_eq!(mount.emulator.read("a.png").as_deref(), Some(&b"bytes"[..]));
+    let path = mount.at("a.png");
+    fs::write(&path, b"bytes").expect("written");
+    run("flock", [path.as_os_str(), "true".as_ref()]);
+    for (how, expected) in [
+        ("--keep-size --length 100", &b"bytes"[..]),
+        ("--length 8", b"bytes\0\0\0"),
+        ("--punch-hole --offset 1 --length 2", b"b\0\0es\0\0\0"),
+        ("--zero-range --offset 4 --length 6", b"b\0\0e\0\0\0\0\0\0"),
+    ] {
+        run("fallocate", how.split(' ').map(Path::new).chain([&*path]));
+        assert_eq!(fs::read(&path).expect("read"), expected, "{how}");
+        assert_eq!(mount.emulator.read("a.png").as_deref(), Some(expected), "{how}");
+    }
+    // Reserving room changes nothing, so nothing is sent.
+    assert_eq!(mount.emulator.count("create"), 4);
     no_violations(&mount);
 }

@@ -2,13 +2,14 @@
 //! times, the space of the account, the control folder; and what an image bed has not got.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use bedfs_emulator::{Answers, Options, SelfUrl};
 
 use crate::harness::{Mount, attempt, fast, run, text, wait_until, xattr};
+use crate::local_names::sh;
 use crate::semantics::{bed, bed_with, errno, names, no_violations, python, refresh};
 
 const OF_FILES: [&str; 13] = [
@@ -213,23 +214,53 @@ fn modes_owners_and_times_outlive_changes_and_the_mount() {
         run("chown", ["1234:4321".as_ref(), path.as_os_str()]);
         run("touch", ["-d".as_ref(), "2001-02-03 04:05:06.789 UTC".as_ref(), path.as_os_str()]);
     }
-    let kept = || {
-        for path in [mount.at("b.png"), mount.at("d")] {
+    let kept = |file: &str| {
+        for path in [mount.at(file), mount.at("d")] {
             let stat = fs::metadata(&path).expect("stat");
             let set = (stat.mode() & 0o777, stat.uid(), stat.gid());
             assert_eq!(set, (0o700, 1234, 4321), "{path:?}");
-            if path.is_dir() {
-                assert_eq!((stat.mtime(), stat.mtime_nsec()), (981_173_106, 789_000_000));
-            }
         }
+    };
+    let time = || {
+        let stat = fs::metadata(mount.at("d")).expect("stat");
+        assert_eq!((stat.mtime(), stat.mtime_nsec()), (981_173_106, 789_000_000));
     };
     // Listed anew, written to, moved, mounted again: they stay.
     refresh(&mount.path);
     fs::write(mount.at("d/a.png"), b"changed").expect("written");
+    kept("d/a.png");
+    time();
     fs::rename(mount.at("d/a.png"), mount.at("b.png")).expect("moved");
-    kept();
+    kept("b.png");
     mount.remount(&[]);
-    kept();
+    kept("b.png");
+    time();
+    no_violations(&mount);
+}
+
+#[test]
+fn folders_and_names_tell_when_they_changed() {
+    let mount = bed(|bed| {
+        bed.put("d/a.png", b"a");
+        bed.mkdir("e");
+    });
+    let changed = |path: &str| {
+        let stat = fs::symlink_metadata(mount.at(path)).expect("stat");
+        ((stat.mtime(), stat.mtime_nsec()), (stat.ctime(), stat.ctime_nsec()))
+    };
+    for line in
+        ["touch d/new", "mkdir d/f", "rm d/new", "rmdir d/f", "mv d/a.png e/", "mv e/a.png d/b.png"]
+    {
+        let before = changed("d");
+        sh(&mount, line);
+        let after = changed("d");
+        assert!(after.0 > before.0 && after.1 > before.1, "{line}: {before:?} {after:?}");
+    }
+    let file = File::open(mount.at("d/b.png")).expect("open");
+    let before = file.metadata().expect("stat");
+    fs::remove_file(mount.at("d/b.png")).expect("removed");
+    let after = file.metadata().expect("stat");
+    assert_eq!((before.nlink(), after.nlink()), (1, 0));
     no_violations(&mount);
 }
 

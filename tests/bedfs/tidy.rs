@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use md5::{Digest, Md5};
+
 /// The floor of each room; the table of `src/lib.rs`.
 const FLOORS: &[(&str, u32)] = &[
     ("types", 0),
@@ -11,6 +13,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("memory", 0),
     ("kind", 0),
     ("link", 0),
+    ("log", 0),
     ("process", 0),
     ("mountpoint", 0),
     ("api", 1),
@@ -49,6 +52,31 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["serve"]),
 ];
 
+/// What asks the system for what no crate here does; docs/threats.md says what for.
+const UNSAFE: &[&str] = &[
+    "background.rs",
+    "checkup/machine.rs",
+    "cli.rs",
+    "config/environment.rs",
+    "config/private.rs",
+    "disk.rs",
+    "fuse/device.rs",
+    "fuse/lending.rs",
+    "log.rs",
+    "memory.rs",
+    "mount.rs",
+    "mount/apart.rs",
+    "mount/handover.rs",
+    "mount/kernel.rs",
+    "mount/session.rs",
+    "mount/signals.rs",
+    "mount/takeover.rs",
+    "mountpoint.rs",
+    "post/claim.rs",
+    "process.rs",
+    "staging/lent.rs",
+];
+
 /// Every source file of the program with its room.
 fn files() -> Vec<(String, PathBuf)> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -84,12 +112,19 @@ fn code(path: &Path) -> String {
 #[test]
 fn every_room_has_a_floor() {
     for (room, path) in files() {
-        let known = floor(&room).is_some() || matches!(room.as_str(), "lib" | "main");
+        let known = floor(&room).is_some() || matches!(room.as_str(), "lib" | "main" | "fuzzing");
         assert!(known, "{} is in no room of the table", path.display());
     }
     for (room, _) in FLOORS {
         assert!(files().iter().any(|(name, _)| name == room), "the room {room} is gone");
     }
+}
+
+#[test]
+fn every_room_can_have_a_level_of_its_own() {
+    let mut rooms: Vec<&str> = FLOORS.iter().map(|(room, _)| *room).collect();
+    rooms.sort_unstable();
+    assert_eq!(bedfs::config::ROOMS, rooms);
 }
 
 #[test]
@@ -126,6 +161,68 @@ fn guests_stay_in_their_homes() {
         }
         assert!(seen, "{guest} is nowhere");
     }
+}
+
+#[test]
+fn unsafe_stands_in_few_files() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/threats.md")).expect("the page");
+    let has_it = |path: &Path| {
+        code(path).split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe")
+    };
+    let found = files().into_iter().map(|(_, path)| path).filter(|path| has_it(path));
+    let inside = |path: PathBuf| path.strip_prefix(root.join("src")).map(Path::to_owned);
+    let mut found: Vec<_> = found.map(|path| inside(path).expect("inside src")).collect();
+    found.sort();
+    let mut told: Vec<_> = UNSAFE.iter().map(PathBuf::from).collect();
+    told.sort();
+    assert_eq!(found, told);
+    for file in UNSAFE {
+        assert!(page.contains(&format!("`{file}`")), "docs/threats.md does not tell of {file}");
+    }
+}
+
+/// The word by which programs know that they mean the same by what is handed over, and a sum of that.
+const HANDED_OVER: (&str, &str) = ("bedfs-handover-2", "ef8781c60569ee16d3f6aca390b1b0ae");
+
+/// What is written and read, but by one program.
+const NOT_HANDED_OVER: [&str; 4] = ["api/token.rs", "api/wire.rs", "state/row.rs", "tree/row.rs"];
+
+/// The types of a file that are both written and read, from their names on.
+fn coded(path: &Path) -> String {
+    let text = code(path);
+    let mut lines = text.lines();
+    let mut found = String::new();
+    while let Some(line) = lines.next() {
+        if !(line.starts_with("#[derive(") && line.contains("Serialize, Deserialize")) {
+            continue;
+        }
+        for line in lines.by_ref() {
+            found.extend(line.split_whitespace());
+            if line.starts_with('}') || line.ends_with(';') && !line.starts_with(' ') {
+                break;
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn another_handover_has_another_word() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let is_meant = |path: &PathBuf| NOT_HANDED_OVER.iter().all(|other| !path.ends_with(other));
+    let mut paths: Vec<_> = files().into_iter().map(|(_, path)| path).filter(is_meant).collect();
+    paths.sort();
+    let all: String = paths.iter().map(|path| coded(path)).collect();
+    assert!(all.contains("pubstructHandover{"), "nothing was found");
+    let handover = code(&root.join("mount/handover.rs"));
+    assert!(handover.contains(&format!("{:?}", HANDED_OVER.0)), "another word is in use");
+    let sum: String =
+        Md5::digest(all.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(
+        sum, HANDED_OVER.1,
+        "what is handed over has changed: give PROTOCOL another word, and put both here"
+    );
 }
 
 #[test]

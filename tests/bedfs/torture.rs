@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use bedfs_emulator::{Answers, Fault, FaultKind, InstantUpload, MoveFolder, Options, ReuseFileId};
+use bedfs_emulator::{Answers, Fault, InstantUpload, MoveFolder, Options, ReuseFileId};
 
-use crate::bench::{all_at_once, end, refusal};
+use crate::bench::{all_at_once, end};
 use crate::command::pid;
 use crate::compare::{Content, assert_same, bed, content, make_so, try_content};
 use crate::crash::{kill_at_once, settle, wait};
@@ -26,47 +26,40 @@ const WORKERS: usize = 3;
 /// How often something is tried anew under faults, each of which passes.
 const TRIES: usize = 30;
 
-/// Endpoints that answer in JSON.
-const API: [&str; 9] = [
-    "access_token",
-    "list",
-    "detail",
-    "mkdir",
-    "create",
-    "get_upload_url",
-    "upload_complete",
-    "move",
-    "delete",
-];
-
 /// One of those who change things, in a folder of its own.
-struct Worker {
-    folder: PathBuf,
+pub(crate) struct Worker {
+    pub(crate) folder: PathBuf,
     /// Has what was acknowledged.
-    plain: PathBuf,
+    pub(crate) plain: PathBuf,
     dice: Dice,
     /// What was done, for whoever must find out why.
-    done: Vec<String>,
+    pub(crate) done: Vec<String>,
+    /// Changes nothing: what it has is there to be looked at.
+    pub(crate) is_idle: bool,
 }
 
 /// An operation of which nobody was told whether it is done.
-struct Doubt {
+pub(crate) struct Doubt {
     op: Op,
     before: Content,
     after: Content,
 }
 
 impl Worker {
-    fn new(mount: &Mount, name: &str, seed: u64) -> Self {
+    pub(crate) fn new(mount: &Mount, name: &str, seed: u64) -> Self {
         let (folder, plain) = (mount.at(name), mount.dir.path().join(format!("plain-{name}")));
         fs::create_dir(&folder).expect("a folder in the mount");
         fs::create_dir(&plain).expect("a folder");
         let dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        Self { folder, plain, dice, done: Vec::new() }
+        Self { folder, plain, dice, done: Vec::new(), is_idle: false }
     }
 
     /// Does the next operation in both places. `Err` when the mount was killed over it.
-    fn step(&mut self, is_killed: &AtomicBool) -> Result<(), Doubt> {
+    pub(crate) fn step(&mut self, is_killed: &AtomicBool) -> Result<(), Doubt> {
+        if self.is_idle {
+            thread::sleep(Duration::from_millis(10));
+            return Ok(());
+        }
         let op = with_bytes(op(&mut self.dice));
         let before = content(&self.plain);
         let here = apply(&self.folder, &op);
@@ -83,10 +76,10 @@ impl Worker {
             Err(libc::EIO | libc::ETIMEDOUT | libc::EINTR | libc::EACCES) => {}
             _ => panic!("{:?}: {} here, {} there, {}", doubt.op, brief(&here), brief(&there), self),
         }
-        match self.find_out(&doubt).is_some_and(|seen| self.published(&seen)) {
-            true => Ok(()),
-            false if is_killed.load(Ordering::SeqCst) => Err(doubt),
-            false => panic!("the mount stays unreadable or a file unpublished, {self}"),
+        match self.find_out(&doubt).and_then(|seen| self.publish(&seen)) {
+            Ok(()) => Ok(()),
+            Err(_) if is_killed.load(Ordering::SeqCst) => Err(doubt),
+            Err(why) => panic!("{why}, {self}"),
         }
     }
 
@@ -97,19 +90,20 @@ impl Worker {
         self.done.push(format!("{line} -> {}", brief(result)));
     }
 
-    /// Looks which of the two legal states an operation left, and takes it for the truth. `None`
+    /// Looks which of the two legal states an operation left, and takes it for the truth. An error
     /// where the mount cannot be read.
-    fn find_out(&self, doubt: &Doubt) -> Option<Content> {
-        let looked = || {
-            attempt(
-                "setfattr",
-                ["-n", "user.bedfs.refresh", "-v", "1", &self.folder.to_string_lossy()],
-            )
-        };
-        (0..TRIES).find(|_| looked().status.success())?;
-        let seen = (0..TRIES).find_map(|_| try_content(&self.folder).ok())?;
+    fn find_out(&self, doubt: &Doubt) -> Result<Content, String> {
+        let folder = self.folder.to_string_lossy();
+        until_it_works(|| {
+            let args = ["-n", "user.bedfs.refresh", "-v", "1", &folder];
+            let looked = attempt("setfattr", args);
+            looked.status.success().then_some(()).ok_or_else(|| text(&looked.stderr))
+        })?;
+        let seen = until_it_works(|| {
+            try_content(&self.folder).map_err(|error| format!("unreadable: {error}"))
+        })?;
         self.decide(doubt, &seen);
-        Some(seen)
+        Ok(seen)
     }
 
     /// Holds what is seen to the two legal states.
@@ -141,20 +135,24 @@ impl Worker {
         make_so(&self.plain, seen);
     }
 
-    /// What failed to upload is closed again until it is uploaded; whether that came about.
-    fn published(&self, seen: &Content) -> bool {
+    /// What failed to upload is closed again until it is uploaded.
+    pub(crate) fn publish(&self, seen: &Content) -> Result<(), String> {
         let files = seen.iter().filter(|(_, bytes)| bytes.is_some());
-        files.map(|(path, _)| self.folder.join(path)).all(|path| {
-            (0..TRIES).any(|_| {
-                let state = attempt(
-                    "getfattr",
-                    ["--only-values", "-n", "user.bedfs.state", &path.to_string_lossy()],
-                );
-                if text(&state.stdout) != "failed" {
-                    return state.status.success();
+        files.map(|(path, _)| self.folder.join(path)).try_for_each(|path| {
+            until_it_works(|| {
+                let told = |name: &str| {
+                    attempt("getfattr", ["--only-values", "-n", name, &path.to_string_lossy()])
+                };
+                let state = told("user.bedfs.state");
+                match text(&state.stdout).as_str() {
+                    "failed" => {
+                        let why = text(&told("user.bedfs.error").stdout);
+                        attempt("sh", ["-c".as_ref(), ": >> \"$0\"".as_ref(), path.as_os_str()]);
+                        Err(format!("{} stays failed: {why}", path.display()))
+                    }
+                    _ if state.status.success() => Ok(()),
+                    _ => Err(text(&state.stderr)),
                 }
-                attempt("sh", ["-c".as_ref(), ": >> \"$0\"".as_ref(), path.as_os_str()]);
-                false
             })
         })
     }
@@ -181,6 +179,20 @@ fn without_target(op: &Op, before: &Content) -> Content {
     without
 }
 
+/// The first success of many tries, or the last error. They go on for longer than the minute in which
+/// no token is asked for after a new one was refused.
+fn until_it_works<T>(mut once: impl FnMut() -> Result<T, String>) -> Result<T, String> {
+    let mut last = once();
+    for number in 1..TRIES as u32 {
+        if last.is_ok() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10) * number * number);
+        last = once();
+    }
+    last
+}
+
 fn brief(result: &Result<Vec<u8>, i32>) -> String {
     format!("{:?}", result.as_ref().map(Vec::len))
 }
@@ -194,27 +206,12 @@ fn with_bytes(op: Op) -> Op {
 }
 
 /// Whatever passes: each request is hit with this chance.
-fn inject_all(mount: &Mount, chance: f64) {
-    use FaultKind::{
-        EmptyObject, Expired, Garbage, GarbageAfter, LostAnswer, Reset, ResetAfter, Slow, Status,
-        Truncate,
-    };
-    let mut anywhere = vec![Status(500), Status(503), Reset, ResetAfter, LostAnswer, GarbageAfter];
-    anywhere.extend([Truncate(9), Expired, Slow(Duration::from_millis(100))]);
-    // From storage or a direct link these would be no faults that pass, but lies.
-    let of_api = [Garbage, EmptyObject, refusal(401, "token"), refusal(429, "busy")];
-    let each = chance / (anywhere.len() + of_api.len()) as f64;
-    let inject = |endpoint: &str, kind| {
-        mount.emulator.inject(Fault::new(endpoint, kind).always().probability(each));
-    };
-    anywhere.into_iter().for_each(|kind| inject("*", kind));
-    for endpoint in API {
-        of_api.iter().for_each(|kind| inject(endpoint, kind.clone()));
-    }
+pub(crate) fn inject_all(mount: &Mount, chance: f64) {
+    Fault::passing(chance).into_iter().for_each(|fault| mount.emulator.inject(fault));
 }
 
 /// What a service may be like, by the dice.
-fn some_answers(dice: &mut Dice) -> Answers {
+pub(crate) fn some_answers(dice: &mut Dice) -> Answers {
     let mut answers = Answers::default();
     let mut either = || dice.below(2) == 0;
     if either() {
@@ -230,7 +227,7 @@ fn some_answers(dice: &mut Dice) -> Answers {
 }
 
 /// Holds mount and bed to what the workers were told.
-fn compare(mount: &Mount, workers: &[Worker], what: &str) {
+pub(crate) fn compare(mount: &Mount, workers: &[Worker], what: &str) {
     let mut wanted = Content::new();
     for worker in workers {
         let name = worker.folder.file_name().expect("a name").to_string_lossy().into_owned();
@@ -251,7 +248,7 @@ fn compare(mount: &Mount, workers: &[Worker], what: &str) {
 }
 
 /// Ends the mount in order, and holds the bed to what must be so then.
-fn finish(mount: &Mount, what: &str) {
+pub(crate) fn finish(mount: &Mount, what: &str) {
     end(mount);
     let left = mount.emulator.tree();
     let scratch =
@@ -261,7 +258,7 @@ fn finish(mount: &Mount, what: &str) {
 }
 
 /// Works until the mount is killed after a while, and mounts again.
-fn round(mount: &Mount, workers: &mut [Worker], dice: &mut Dice, what: &str) {
+pub(crate) fn round(mount: &Mount, workers: &mut [Worker], dice: &mut Dice, what: &str) {
     let chance = [0.0, 0.02, 0.1][dice.below(3)];
     inject_all(mount, chance);
     let is_killed = AtomicBool::new(false);
@@ -304,7 +301,8 @@ fn round(mount: &Mount, workers: &mut [Worker], dice: &mut Dice, what: &str) {
             Some(doubt) => worker.decide(doubt, &seen),
             None => assert_same(&seen, &content(&worker.plain), &format!("{what}: {worker}")),
         }
-        assert!(worker.published(&seen), "{what}: unpublished, {worker}");
+        let published = worker.publish(&seen);
+        published.unwrap_or_else(|why| panic!("{what}: {why}, {worker}"));
     }
     settle(mount);
     compare(mount, workers, what);
@@ -331,7 +329,7 @@ fn torture(seed: u64, seconds: u64) {
     finish(&mount, &format!("seed {seed}"));
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     u64::from(now.expect("after 1970").subsec_nanos())
 }

@@ -1,8 +1,7 @@
 //! Uploads without a mount: links in order, nothing twice, nothing replaced, whatever goes wrong.
 
 use std::fs;
-use std::io::Write;
-use std::process::{Output, Stdio};
+use std::process::Output;
 use std::time::Duration;
 
 use bedfs_emulator::{
@@ -14,7 +13,7 @@ use crate::command::unmounted;
 use crate::harness::{Mount, fast, text, xattr};
 
 /// The program without a mount, over a bed that answers so.
-fn bed(change: impl FnOnce(&mut Options)) -> Mount {
+pub(crate) fn bed(change: impl FnOnce(&mut Options)) -> Mount {
     let mount = unmounted();
     mount.emulator.change(change);
     unlimited(&mount);
@@ -29,30 +28,30 @@ fn unlimited(mount: &Mount) {
 }
 
 /// Uploads with these arguments, from the folder of local files.
-fn upload(mount: &Mount, args: &[&str]) -> Output {
+pub(crate) fn upload(mount: &Mount, args: &[&str]) -> Output {
     let mut command = mount.bedfs("upload");
     command.args(args).current_dir(mount.dir.path());
     command.output().expect("bedfs runs")
 }
 
 /// The links of an upload that must succeed.
-fn links(mount: &Mount, args: &[&str]) -> Vec<String> {
+pub(crate) fn links(mount: &Mount, args: &[&str]) -> Vec<String> {
     let output = upload(mount, args);
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout).lines().map(str::to_owned).collect()
 }
 
 /// The links of pictures in the bed.
-fn urls(mount: &Mount, paths: &[&str]) -> Vec<String> {
+pub(crate) fn urls(mount: &Mount, paths: &[&str]) -> Vec<String> {
     let url = |path: &&str| mount.emulator.row(path).map(|row| row.url);
     paths.iter().map(|path| url(path).unwrap_or_else(|| panic!("{path} is not there"))).collect()
 }
 
-fn png(seed: u64) -> Vec<u8> {
+pub(crate) fn png(seed: u64) -> Vec<u8> {
     crate::serve::png(seed, 3000)
 }
 
-fn names(mount: &Mount, folder: &str) -> Vec<String> {
+pub(crate) fn names(mount: &Mount, folder: &str) -> Vec<String> {
     let mut names: Vec<_> = mount.emulator.list(folder).into_iter().map(|row| row.name).collect();
     names.sort();
     names
@@ -90,28 +89,6 @@ fn links_come_in_order_and_in_every_form() {
     );
     assert_eq!(mount.emulator.list("").len(), all.len());
     assert_eq!(mount.emulator.violations(), [""; 0]);
-}
-
-#[test]
-fn stdin_is_named_by_its_kind_and_the_time() {
-    let mount = bed(|_| {});
-    let give = |args: &[&str], bytes: &[u8]| {
-        let mut command = mount.bedfs("upload");
-        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("bedfs runs");
-        child.stdin.take().expect("piped").write_all(bytes).expect("written");
-        child.wait_with_output().expect("bedfs runs")
-    };
-    assert!(give(&["-"], &png(1)).status.success());
-    let name = names(&mount, "").remove(0);
-    assert!(name.ends_with(".png") && name.starts_with("20"), "{name}");
-    assert!(give(&["--name", "text.txt", "-"], b"no picture").status.success());
-    assert_eq!(mount.emulator.read("text.txt").as_deref(), Some(&b"no picture"[..]));
-    let output = give(&["-"], b"neither");
-    assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), String::new()));
-    assert!(text(&output.stderr).contains("--name"), "{}", text(&output.stderr));
-    let output = give(&["-", "-"], &png(2));
-    assert!(text(&output.stderr).contains("may be named once"), "{}", text(&output.stderr));
 }
 
 #[test]
@@ -172,60 +149,6 @@ fn force_uploads_again_where_that_ends_no_link() {
 }
 
 #[test]
-fn a_name_that_is_taken_gets_a_number_and_nothing_is_replaced() {
-    let mount = bed(|_| {});
-    let old = mount.emulator.put("a.png", &png(1));
-    mount.emulator.put("a-1.png", &png(2));
-    mount.local("a.png", &png(3));
-    let output = upload(&mount, &["a.png"]);
-    assert!(output.status.success());
-    assert_eq!(text(&output.stdout).lines().collect::<Vec<_>>(), urls(&mount, &["a-2.png"]));
-    assert!(text(&output.stderr).contains("a-2.png"), "{}", text(&output.stderr));
-    assert_eq!(mount.emulator.row("a.png").map(|row| row.id), Some(old));
-    assert_eq!(mount.emulator.read("a.png"), Some(png(1)));
-    assert_eq!(mount.emulator.violations(), [""; 0]);
-}
-
-#[test]
-fn patterns_name_pictures_and_make_their_folders() {
-    let mount = bed(|_| {});
-    mount.local("cat.png", &png(1));
-    mount.local("dog", &png(2));
-    let pattern = "{Y}/{m}/{name}-{md5}.{ext}";
-    let before = jiff::Zoned::now().strftime("blog/%Y/%m").to_string();
-    let uploaded = links(&mount, &["--to", "blog", "--name", pattern, "cat.png", "dog"]);
-    let after = jiff::Zoned::now().strftime("blog/%Y/%m").to_string();
-    let folder = if mount.emulator.row(&before).is_some() { before } else { after };
-    let row = |stem: &str| {
-        let mut rows = mount.emulator.list(&folder).into_iter();
-        rows.find(|row| row.name == format!("{stem}-{}.png", row.md5)).expect(stem)
-    };
-    assert_eq!(uploaded, [row("cat").url, row("dog").url]);
-    assert_eq!(mount.emulator.count("mkdir"), 3);
-    mount.emulator.forget_requests();
-    for (args, words) in [
-        (&["--name", "{nonsense}.png", "cat.png"][..], "no field {nonsense}"),
-        (&["--name", "{name", "cat.png"], "brace"),
-        (&["--name", "a/", "cat.png"], "no name"),
-    ] {
-        let output = upload(&mount, args);
-        assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()));
-        assert!(text(&output.stderr).contains(words), "{}", text(&output.stderr));
-    }
-    for (args, words) in [
-        (&["--name", "a:b.png", "cat.png"][..], "refuses ':'"),
-        (&["--name", "../a.png", "cat.png"], "reference to a folder"),
-        (&["--to", ".bedfs-scratch-1", "cat.png"], "emptied by mounts"),
-        (&["--to", "a|b", "cat.png"], "refuses '|'"),
-    ] {
-        let output = upload(&mount, args);
-        assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), String::new()));
-        assert!(text(&output.stderr).contains(words), "{}", text(&output.stderr));
-    }
-    assert_eq!(mount.emulator.requests().len(), 0, "nothing is asked for what cannot be");
-}
-
-#[test]
 fn what_fails_leaves_the_links_of_the_others_in_order() {
     let mount = bed(|_| {});
     mount.local("a.png", &png(1));
@@ -264,6 +187,29 @@ fn it_works_beside_a_mount_which_then_shows_the_picture() {
     mount.quiet();
     assert_eq!(mount.emulator.read("blog/a.png"), Some(png(1)));
     assert_eq!(names(&mount, "blog"), ["a-1.png", "a.png"]);
+}
+
+#[test]
+fn what_a_mount_is_about_to_delete_gives_no_link_and_no_name() {
+    let mount = Mount::with(fast(), &[]);
+    unlimited(&mount);
+    fs::create_dir(mount.at("blog")).expect("made");
+    mount.local("a.png", &png(1));
+    for first_upload in [true, false] {
+        match first_upload {
+            true => fs::write(mount.at("blog/a.png"), png(1)).expect("written"),
+            // The mount does not show it yet, and is told to look.
+            false => crate::semantics::refresh(&mount.at("blog")),
+        }
+        let old = urls(&mount, &["blog/a.png"]);
+        mount.emulator.inject(Fault::new("delete", FaultKind::Slow(Duration::from_secs(1))));
+        fs::remove_file(mount.at("blog/a.png")).expect("removed");
+        let uploaded = links(&mount, &["--to", "blog", "a.png"]);
+        mount.quiet();
+        assert_eq!(uploaded, urls(&mount, &["blog/a.png"]), "the link lives");
+        assert_ne!(uploaded, old);
+        assert_eq!(names(&mount, "blog"), ["a.png"]);
+    }
 }
 
 #[test]
@@ -385,18 +331,6 @@ fn what_moderation_rejected_is_told() {
     let output = upload(&mount, &["a.png"]);
     assert_eq!(text(&output.stdout).lines().collect::<Vec<_>>(), urls(&mount, &["a.png"]));
     assert!(text(&output.stderr).contains("moderation"), "{}", text(&output.stderr));
-}
-
-#[test]
-fn a_name_without_an_extension_gets_one_and_another_name_is_told() {
-    let mount = bed(|_| {});
-    mount.local("cat.png", &png(1));
-    links(&mount, &["--name", "{name}-of-mine", "cat.png"]);
-    assert_eq!(names(&mount, ""), ["cat-of-mine.png"]);
-    let output = upload(&mount, &["cat.png"]);
-    assert_eq!(text(&output.stdout), format!("{}\n", urls(&mount, &["cat-of-mine.png"])[0]));
-    let said = text(&output.stderr);
-    assert!(said.contains("there as cat-of-mine.png; --force"), "{said}");
 }
 
 #[test]

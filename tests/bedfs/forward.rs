@@ -1,0 +1,118 @@
+//! A forward proxy as networks have them: it takes requests for other hosts and tunnels to them, and
+//! remembers all that it could see.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+
+/// The proxy. It serves until it is dropped.
+pub(crate) struct Forward {
+    port: u16,
+    seen: Arc<Mutex<Seen>>,
+    _runtime: Runtime,
+}
+
+/// What came by.
+#[derive(Default)]
+struct Seen {
+    /// The beginning of each request to the proxy, up to its body.
+    heads: Vec<String>,
+    /// All bytes that clients sent.
+    bytes: Vec<u8>,
+}
+
+impl Forward {
+    pub(crate) fn start() -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let shared = seen.clone();
+        runtime.spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let seen = shared.clone();
+                // What is broken off is the client's to notice.
+                tokio::spawn(async move { forward(client, seen).await.ok() });
+            }
+        });
+        Self { port, seen, _runtime: runtime }
+    }
+
+    /// What a variable of the environment names it by.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The beginning of each request.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.seen.lock().expect("no panic").heads.clone()
+    }
+
+    /// All bytes that clients sent.
+    pub(crate) fn seen(&self) -> Vec<u8> {
+        self.seen.lock().expect("no panic").bytes.clone()
+    }
+}
+
+/// One connection of a client: a tunnel, or one request.
+async fn forward(mut client: TcpStream, seen: Arc<Mutex<Seen>>) -> std::io::Result<()> {
+    let mut begun = Vec::new();
+    let end = loop {
+        let at = begun.windows(4).position(|part| part == b"\r\n\r\n");
+        if let Some(at) = at {
+            break at + 4;
+        }
+        if client.read_buf(&mut begun).await? == 0 {
+            return Ok(());
+        }
+    };
+    let head = String::from_utf8_lossy(&begun[..end]).into_owned();
+    {
+        let mut seen = seen.lock().expect("no panic");
+        seen.heads.push(head.clone());
+        seen.bytes.extend_from_slice(&begun);
+    }
+    let mut words = head.split(' ');
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    if method == "CONNECT" {
+        let server = TcpStream::connect(target).await?;
+        client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
+        return pass(client, server, seen).await;
+    }
+    let rest = target.strip_prefix("http://").unwrap_or_default();
+    let slash = rest.find('/').unwrap_or(rest.len());
+    let mut server = TcpStream::connect(&rest[..slash]).await?;
+    // One request a connection, so that no second one has to be told from the first.
+    let asked = head.replacen(target, &rest[slash..], 1);
+    let asked = asked.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+    server.write_all(asked.as_bytes()).await?;
+    server.write_all(&begun[end..]).await?;
+    pass(client, server, seen).await
+}
+
+/// Passes on what either side sends until the server has no more.
+async fn pass(client: TcpStream, server: TcpStream, seen: Arc<Mutex<Seen>>) -> std::io::Result<()> {
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let up = tokio::spawn(copy(from_client, to_server, Some(seen)));
+    let down = copy(from_server, to_client, None).await;
+    up.abort();
+    down
+}
+
+async fn copy(
+    mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
+    seen: Option<Arc<Mutex<Seen>>>,
+) -> std::io::Result<()> {
+    let mut bytes = Vec::with_capacity(64 << 10);
+    while from.read_buf(&mut bytes).await? > 0 {
+        if let Some(seen) = &seen {
+            seen.lock().expect("no panic").bytes.extend_from_slice(&bytes);
+        }
+        to.write_all(&bytes).await?;
+        bytes.clear();
+    }
+    to.shutdown().await
+}
