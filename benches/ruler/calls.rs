@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use crate::measure::Dice;
+use crate::measure::{Dice, wait_until};
 use crate::mounted::{Mount, said};
 use crate::outcome::Outcome;
 use crate::run::{MIB, Run};
@@ -21,6 +22,12 @@ const COMMANDS: [(&str, &str, f64); 7] = [
     ("cat cold/*.jpg", "three ranges of 4 MiB that are not here", 3.0),
     ("cat cold/*.jpg; : again", "nothing: it is here", 0.0),
 ];
+
+/// How long something is waited for that is bound to come.
+const LONG: Duration = Duration::from_secs(120);
+
+/// How long a mount asks for the days of the traffic log, at most.
+const ARCHIVING: Duration = Duration::from_secs(5);
 
 pub(crate) fn rows(run: &Run, table: &mut Table) {
     let rows = COMMANDS.map(|(what, against, most)| Row {
@@ -40,6 +47,9 @@ fn measure(run: &Run) -> Outcome<[Measured; 7]> {
     let stand = Stand::start(&Bed { fill, ..Bed::default() })?;
     let mount = Mount::new(&stand.url, &home, &[])?;
     in_mount(&mount.path, "mkdir a b c; ls cold")?;
+    // A mount asks for the days that the service keeps once, by the clock, and for no command.
+    wait_until("the traffic log is asked for", LONG, || Ok(stand.count("direct-link/log")? > 0))?;
+    std::thread::sleep(ARCHIVING);
     let mut measured = Vec::new();
     for (command, ..) in COMMANDS {
         measured.push(counted(&stand, &mount, command)?);
