@@ -27,7 +27,8 @@ mod upload;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ErrorKind};
+use clap::error::ContextKind::{SuggestedArg, SuggestedSubcommand, SuggestedValue};
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
@@ -185,7 +186,8 @@ fn misunderstood(error: &clap::Error, commands: &[String]) -> ExitCode {
     // The first paragraph says what; after it come the usage and a hint at the help.
     let lines = about.lines().map(str::trim).take_while(|line| !line.is_empty());
     let mut line = lines.collect::<Vec<_>>().join(" ");
-    if let Some(meant) = error.get(ContextKind::SuggestedArg) {
+    let meant = [SuggestedArg, SuggestedSubcommand, SuggestedValue];
+    if let Some(meant) = meant.into_iter().find_map(|kind| error.get(kind)) {
         line.push_str(&format!("; did you mean {meant}?"));
     }
     let typed = std::env::args().nth(1).filter(|word| commands.contains(word));

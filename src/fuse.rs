@@ -225,11 +225,14 @@ impl fuser::Filesystem for Adapter {
         _flags: OpenFlags, _lock_owner: Option<LockOwner>, reply: ReplyData,
     ) {
         let _pass = self.gate.pass();
-        if let Some(result) = self.fs.read_here(fh.0, offset, size as usize) {
-            return answer("read", reply, result, |reply, bytes| reply.data(&bytes));
-        }
+        let asked = match self.fs.read_here(fh.0, offset, size as usize) {
+            Ok(result) => {
+                return answer("read", reply, result, |reply, bytes| reply.data(&bytes));
+            }
+            Err(asked) => asked,
+        };
         let fs = self.fs.clone();
-        let work = async move { fs.read(fh.0, offset, size as usize).await };
+        let work = async move { fs.read(fh.0, offset, size as usize, asked).await };
         self.spawn(None, "read", req, reply, work, |reply, bytes| reply.data(&bytes));
     }
 

@@ -33,6 +33,7 @@ use crate::cache::{BLOCK, BlockCache, Whole};
 use crate::types::{Entry, FileId};
 use crew::Crew;
 pub use error::Error;
+pub use flight::Asked;
 use proof::{Proof, Standing};
 use reading::Reading;
 
@@ -75,18 +76,27 @@ impl Reader {
 
     /// As `read`, if the bytes are here and proven; no network is waited for. What is missing is on
     /// its way then, so that parts that are asked for at once come in their order.
-    pub fn read_here(&self, file: &Arc<Entry>, offset: u64, len: usize) -> Option<Vec<u8>> {
+    pub fn read_here(
+        &self, file: &Arc<Entry>, offset: u64, len: usize,
+    ) -> Result<Vec<u8>, Option<Asked>> {
         let reading = self.reading(file, file.size(), true);
-        let (numbers, bytes) = reading.span(offset, len)?;
+        let Some((numbers, bytes)) = reading.span(offset, len) else { return Ok(Vec::new()) };
         // What was refuted is not to be fetched, nor read.
-        reading.proof.check().ok()?;
-        self.crew.ask(&reading, &numbers);
-        if !self.cache.is_proven(file) {
-            return None;
+        reading.proof.check().map_err(|_| None)?;
+        let asked = self.crew.ask(&reading, &numbers);
+        let here = || self.cache.get(file, numbers.clone()).into_iter().collect();
+        let here: Option<Vec<Bytes>> = self.cache.is_proven(file).then(here).flatten();
+        here.map(|blocks| cut(numbers.start, &blocks, bytes)).ok_or(asked)
+    }
+
+    /// As `read`, after `read_here`: what that asked for and did not get is not asked for again.
+    pub async fn read_on(
+        &self, file: &Arc<Entry>, offset: u64, len: usize, asked: Option<Asked>,
+    ) -> Result<Vec<u8>, Error> {
+        if let Some(asked) = asked {
+            asked.come().await?;
         }
-        let blocks = self.cache.get(file, numbers.clone());
-        let blocks: Option<Vec<Bytes>> = blocks.into_iter().collect();
-        Some(cut(numbers.start, &blocks?, bytes))
+        self.read(file, offset, len).await
     }
 
     /// Up to `len` bytes from `offset`, fewer only at the end of the file.
@@ -280,18 +290,15 @@ impl Reader {
 
     /// Waits until the first of the blocks is here.
     async fn wait(&self, reading: &Reading, numbers: Range<u64>) -> Result<(), Error> {
-        let number = numbers.start;
-        let Some(mut waiter) = self.crew.flight(&reading.file, number) else {
-            // The flight ended before it came here, unless the block has come meanwhile.
-            if self.cache.missing(&reading.file, number..number + 1).is_some() {
-                self.crew.ask(reading, &numbers);
-            }
-            return Ok(());
-        };
-        let come = waiter.progress.wait_for(|at| at.next > number || at.failed.is_some()).await;
-        match come.map(|at| at.failed.clone().filter(|_| at.next <= number)) {
-            Ok(Some(error)) => Err(error),
-            Ok(None) | Err(_) => Ok(()),
+        let Reading { file, .. } = reading;
+        // The flight may have ended before it came here, and the block may have come meanwhile.
+        let flight = self.crew.flight(file, numbers.start).or_else(|| {
+            self.cache.missing(file, numbers.start..numbers.start + 1)?;
+            self.crew.ask(reading, &numbers)
+        });
+        match flight {
+            Some(asked) => asked.come().await,
+            None => Ok(()),
         }
     }
 }

@@ -104,7 +104,11 @@ impl Journal {
 
     fn list(&self) -> Result<ExitCode, Failure> {
         let mut out = std::io::stdout().lock();
-        for pending in self.pending()? {
+        let all = self.pending()?;
+        if all.is_empty() {
+            eprintln!("bedfs: nothing is pending");
+        }
+        for pending in all {
             let Pending { path, stage, size, changed, .. } = &pending;
             let at = changed.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S");
             writeln!(out, "{at}  {:<11}  {size:>12}  {}", stage.name(), one_line(path))?;

@@ -4,12 +4,17 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use indicatif::{BinaryBytes, HumanDuration};
 use serde_json::Value;
 
 use super::{Failure, one_line};
 use crate::mountpoint;
+
+/// How long the account's figures may take.
+const ACCOUNT_WAIT: Duration = Duration::from_secs(2);
 
 /// What `bedfs status` takes.
 #[derive(Debug, clap::Args)]
@@ -58,6 +63,7 @@ fn read(mount: &Path) -> Result<Value, Failure> {
     if mountpoint::is_dead(mount) {
         return Err(mountpoint::Error::Stale(mount.to_owned()).into());
     }
+    bring_account(mount);
     let path = mount.join(".bedfs/status.json");
     let text = fs::read_to_string(&path).map_err(|error| {
         format!("{}: {error}; was it mounted with --control off?", path.display())
@@ -65,10 +71,22 @@ fn read(mount: &Path) -> Result<Value, Failure> {
     Ok(serde_json::from_str(&text)?)
 }
 
+/// Has the mount ask for the account's figures, and waits a little for them: the mount tells those it
+/// has, however old.
+fn bring_account(mount: &Path) {
+    let (mount, (done, asked)) = (mount.to_owned(), mpsc::channel());
+    std::thread::spawn(move || {
+        // The status does without them.
+        let _ = xattr::get(&mount, "user.bedfs.account.space_used");
+        let _ = done.send(());
+    });
+    let _ = asked.recv_timeout(ACCOUNT_WAIT);
+}
+
 fn tell(status: &Value, out: &mut impl Write) -> std::io::Result<()> {
     let number = |field: &str| status[field].as_u64().unwrap_or_default();
     let bytes = |field: &str| BinaryBytes(number(field));
-    let up = HumanDuration(std::time::Duration::from_secs(number("uptime_seconds")));
+    let up = HumanDuration(Duration::from_secs(number("uptime_seconds")));
     let mountpoint = one_line(status["mountpoint"].as_str().unwrap_or_default());
     writeln!(out, "{mountpoint}: up for {up}, process {}", number("pid"))?;
     writeln!(

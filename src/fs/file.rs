@@ -11,7 +11,7 @@ use super::handle::FileHandle;
 use super::local::{InUse, LocalFile, State};
 use super::{Error, Fs, Result, control, turn};
 use crate::process;
-use crate::read;
+use crate::read::{self, Asked};
 use crate::staging::{Staged, StagedFile};
 use crate::tree::{Error as TreeError, What};
 use crate::types::{Entry, Ino};
@@ -174,30 +174,38 @@ impl Fs {
         });
     }
 
-    /// Reads what can be read without the network; `None` if that is not enough.
-    pub fn read_here(&self, handle: u64, offset: u64, len: usize) -> Option<Result<Vec<u8>>> {
+    /// Reads what can be read without the network. The error, where that is not enough, is what is on
+    /// its way then.
+    pub fn read_here(
+        &self, handle: u64, offset: u64, len: usize,
+    ) -> std::result::Result<Result<Vec<u8>>, Option<Asked>> {
         if let Some(snapshot) = self.handles.snapshot(handle) {
-            return Some(snapshot.read(offset, len).map_err(Error::Cache));
+            return Ok(snapshot.read(offset, len).map_err(Error::Cache));
         }
         let file = match self.handles.file(handle) {
             Ok(file) => file,
-            Err(error) => return Some(Err(error)),
+            Err(error) => return Ok(Err(error)),
         };
         let Some(staged) = file.local.state().staged().cloned() else {
-            let info = self.tree.info(file.local.ino).ok()?;
-            let bytes = self.reader.read_here(info.entry()?, offset, len)?;
+            let info = self.tree.info(file.local.ino).map_err(|_| None)?;
+            let entry = info.entry().ok_or(None)?;
+            let bytes = self.reader.read_here(entry, offset, len);
+            // A flight without a link may end before the link is known.
+            let bytes = bytes.map_err(|asked| asked.filter(|_| entry.has_link()))?;
             ControlFolder::count(&self.control.hits);
-            return Some(Ok(bytes));
+            return Ok(Ok(bytes));
         };
         match staged.read_at(offset, len) {
-            Ok(Staged::Bytes(bytes)) => Some(Ok(bytes)),
-            Ok(Staged::Missing(_)) => None,
-            Err(error) => Some(Err(error.into())),
+            Ok(Staged::Bytes(bytes)) => Ok(Ok(bytes)),
+            Ok(Staged::Missing(_)) => Err(None),
+            Err(error) => Ok(Err(error.into())),
         }
     }
 
-    /// Reads, from the service where need be.
-    pub async fn read(&self, handle: u64, offset: u64, len: usize) -> Result<Vec<u8>> {
+    /// Reads, from the service where need be, what `read_here` did not find.
+    pub async fn read(
+        &self, handle: u64, offset: u64, len: usize, asked: Option<Asked>,
+    ) -> Result<Vec<u8>> {
         let file = self.handles.file(handle)?;
         let (staged, base) = {
             let state = file.local.state();
@@ -217,7 +225,7 @@ impl Fs {
         match self.with_link(file.local.ino, entry).await? {
             Some(entry) => {
                 ControlFolder::count(&self.control.misses);
-                let read = self.reader.read(&entry, offset, len).await;
+                let read = self.reader.read_on(&entry, offset, len, asked).await;
                 Ok(read.inspect_err(|error| self.look_again(file.local.ino, error))?)
             }
             None => Err(TreeError::NotFound.into()),

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use super::flight::{Flight, Waiter};
+use super::flight::{Asked, Flight};
 use super::lanes::Lanes;
 use super::reading::Reading;
 use super::stream::Streams;
@@ -67,8 +67,8 @@ impl Crew {
     }
 
     /// Told that a reader asks for blocks: what is missing of them is on its way then, and what is
-    /// worth bringing ahead.
-    pub(super) fn ask(self: &Arc<Self>, reading: &Reading, numbers: &Range<u64>) {
+    /// worth bringing ahead. The answer is the first that is missing.
+    pub(super) fn ask(self: &Arc<Self>, reading: &Reading, numbers: &Range<u64>) -> Option<Asked> {
         if numbers.start == 0 && reading.prove {
             reading.proof.begin();
         }
@@ -82,6 +82,8 @@ impl Crew {
         reads.flights.iter().for_each(|flight| flight.ask_for(numbers.end));
         self.bring(reads, reading, numbers, reach);
         self.bring_ahead(reads, reading, reach);
+        let missing = self.cache.missing(&reading.file, numbers.clone())?;
+        self.asked(&reads.flights, missing.start)
     }
 
     /// Told that a flight has ended: the next begins.
@@ -95,11 +97,13 @@ impl Crew {
     }
 
     /// The flight that brings a block; `None` if it is here, or on no way.
-    pub(super) fn flight(&self, file: &Entry, number: u64) -> Option<Waiter> {
-        let files = self.files();
-        let flights = &files.get(&file.id)?.flights;
+    pub(super) fn flight(&self, file: &Entry, number: u64) -> Option<Asked> {
+        self.asked(&self.files().get(&file.id)?.flights, number)
+    }
+
+    fn asked(&self, flights: &[Flight], number: u64) -> Option<Asked> {
         let flight = flights.iter().find(|flight| self.covers(flight, number))?;
-        Some(flight.wait())
+        Some(flight.ask(number))
     }
 
     /// Ends what is on its way of a file.

@@ -38,11 +38,24 @@ pub(super) struct Progress {
     pub(super) failed: Option<Error>,
 }
 
-/// Who waits for a flight, as long as it is held.
-#[derive(Clone, Debug)]
-pub(super) struct Waiter {
-    pub(super) progress: watch::Receiver<Progress>,
+/// A block that was asked for, and the flight that brings it: awaited as long as this is held.
+#[derive(Debug)]
+pub struct Asked {
+    number: u64,
+    progress: watch::Receiver<Progress>,
     _waits: Arc<()>,
+}
+
+impl Asked {
+    /// Waits until the block is here, or the flight is over. An error if it gave up before the block.
+    pub(super) async fn come(mut self) -> Result<(), Error> {
+        let number = self.number;
+        let come = self.progress.wait_for(|at| at.next > number || at.failed.is_some()).await;
+        match come.map(|at| at.failed.clone().filter(|_| at.next <= number)) {
+            Ok(Some(error)) => Err(error),
+            Ok(None) | Err(_) => Ok(()),
+        }
+    }
 }
 
 /// The reader's side of a flight. Dropping it ends the flight.
@@ -109,9 +122,9 @@ impl Flight {
         });
     }
 
-    /// How far the flight has come, now and later.
-    pub(super) fn wait(&self) -> Waiter {
-        Waiter { progress: self.progress.clone(), _waits: self.waits.clone() }
+    /// Waits for one of its blocks.
+    pub(super) fn ask(&self, number: u64) -> Asked {
+        Asked { number, progress: self.progress.clone(), _waits: self.waits.clone() }
     }
 }
 

@@ -153,6 +153,15 @@ fn status_tells_of_a_running_mount() {
     let told: Value = serde_json::from_slice(&told.stdout).expect("JSON");
     assert_eq!(told[0]["calls"]["create"], 1);
     assert_eq!(told[0]["mountpoint"], mount.path.to_string_lossy().as_ref());
+    let waiting = mount.bedfs("pending").output().expect("bedfs runs");
+    assert_eq!((&*text(&waiting.stdout), waiting.status.success()), ("", true));
+    assert_eq!(text(&waiting.stderr), "bedfs: nothing is pending\n");
+    // Figures serve for some seconds, and then are asked for again.
+    mount.emulator.change(|options| options.traffic_left = 3 << 30);
+    wait_until("the figures of now", || {
+        let told = status(&[]).expect("bedfs runs");
+        text(&told.stdout).contains("traffic left 3.00 GiB")
+    });
     mount.unmount();
     let gone = status(&[]).expect("bedfs runs");
     assert!(!gone.status.success() && text(&gone.stderr).contains("not mounted"));
