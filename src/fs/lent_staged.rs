@@ -248,6 +248,18 @@ impl Fs {
         }
     }
 
+    /// Does so where nobody has the bytes any more, though their close was not told: a session may end
+    /// before that.
+    pub(super) fn lay_down_unheard(&self, local: &LocalFile) {
+        if let Err(error) = self.absorb(local) {
+            return tracing::warn!("{error}");
+        }
+        let mut state = local.state();
+        if state.lent_staged().is_some_and(|staged| staged.is_alone()) {
+            self.lay_down(&mut state);
+        }
+    }
+
     /// Keeps bytes for readers that the kernel wrote by itself, and of which it has no pages, once the
     /// service has them and nobody has the file open. The caller uses it.
     pub(super) async fn seed(&self, local: &LocalFile) {

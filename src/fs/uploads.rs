@@ -144,6 +144,7 @@ impl Fs {
     pub async fn drain(&self) {
         self.closes_are_counted().await;
         let locals = self.locals.all();
+        locals.iter().for_each(|local| self.lay_down_unheard(local));
         let uploads = stream::iter(locals).map(|local| self.drain_file(local.ino));
         uploads.buffer_unordered(AT_ONCE).collect::<()>().await;
         if let Err(error) = self.clear_removed(|_| true).await {

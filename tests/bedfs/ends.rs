@@ -1,8 +1,10 @@
 //! The end of a mount: by `bedfs umount`, by a signal, with uploads under way and with bytes that
 //! could not be uploaded.
 
+use std::ffi::CString;
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::{Child, Output, Stdio};
 use std::time::Duration;
@@ -11,6 +13,7 @@ use bedfs_emulator::{Emulator, Fault, FaultKind, Options};
 
 use crate::command::{Ended, kill, pid, unmounted};
 use crate::harness::{Mount, attempt, fast, noise, run, text, wait_until, xattr};
+use crate::journaled::{listed, mount_again};
 
 fn refuse(endpoint: &str) -> Fault {
     let refusal = FaultKind::Refuse { code: 1, message: "not today".to_owned() };
@@ -42,6 +45,13 @@ fn end_of(child: &mut Child) -> (bool, String) {
 fn is_alive(process: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     !stat.is_empty() && !stat.contains(") Z ")
+}
+
+/// Ends the session at once, with what is under way, though files are open.
+fn cut_off(mount: &Mount) {
+    let path = CString::new(mount.path.as_os_str().as_bytes()).expect("a path");
+    // SAFETY: the path is a C string, which the call only reads.
+    unsafe { libc::umount2(path.as_ptr(), libc::MNT_FORCE) };
 }
 
 /// The staged file that a text names.
@@ -84,6 +94,27 @@ fn a_mount_in_the_foreground_ends_on_either_signal_and_on_umount() {
         assert!(!mount.is_mounted());
         assert_eq!(mount.emulator.read("a.jpg").as_deref(), Some(&b"a"[..]));
     }
+}
+
+#[test]
+fn a_close_that_the_session_ended_before_leaves_nothing_undone() {
+    let mount = unmounted();
+    let mut bedfs = in_foreground(&mount);
+    let mut file = fs::File::create(mount.at("a.jpg")).expect("a file");
+    file.write_all(b"a").expect("written");
+    file.sync_all().expect("published");
+    kill(bedfs.0.id(), libc::SIGSTOP);
+    let closing = std::thread::spawn(move || drop(file));
+    cut_off(&mount);
+    closing.join().expect("closed");
+    kill(bedfs.0.id(), libc::SIGCONT);
+    let (success, said) = end_of(&mut bedfs.0);
+    assert!(success && said.is_empty(), "{said}");
+    assert_eq!(mount.emulator.read("a.jpg").as_deref(), Some(&b"a"[..]));
+    mount_again(&mount, &[]);
+    assert_eq!(listed(&mount), "");
+    assert_eq!(fs::read(mount.at("a.jpg")).expect("read"), b"a");
+    assert_eq!(mount.emulator.count("create"), 1, "it was there");
 }
 
 #[test]

@@ -237,7 +237,7 @@ fn what_is_wrong_is_told_with_its_line_and_what_was_probably_meant() {
     let typed = output(&mut home.bedfs(&["config", "check", "--dir-tll=5"]));
     let said = text(&typed.stderr);
     assert!(typed.status.code() == Some(2) && said.contains("did you mean --dir-ttl?"), "{said}");
-    for (command, meant) in [("traffik", "traffic"), ("relnik", "relink")] {
+    for (command, meant) in [("traffik", "traffic"), ("statsu", "status")] {
         let said = text(&output(&mut home.bedfs(&[command])).stderr);
         assert!(said.contains(&format!("did you mean {meant}?")), "{said}");
     }
