@@ -60,9 +60,10 @@ need_fuse() {
         fail "/dev/fuse may not be used by $(id -un), so nothing can be mounted. Try: sudo chmod 666 /dev/fuse"
 }
 
-# Builds the program, and sets `bedfs` to its path.
+# Builds the program, and sets `bedfs` to its path. `BUILD_TOO` names what else is built: the tests want
+# more of some crates, so that who runs them too would build the program twice.
 build() {
-    cargo build --release --locked --workspace --bins
+    cargo build --release --locked --workspace --bins ${BUILD_TOO-}
     local target
     target=$(cargo metadata --format-version 1 --no-deps --locked |
         sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
