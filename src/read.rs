@@ -9,6 +9,7 @@
 //! What is handed out is counted by the file's *proof*: whoever reads from the first byte on gets
 //! the last block only if the md5 of the whole is the listing's.
 
+mod asked;
 mod crew;
 mod error;
 mod flight;
@@ -31,9 +32,9 @@ use tokio::sync::Semaphore;
 use crate::api::Client;
 use crate::cache::{BLOCK, BlockCache, Whole};
 use crate::types::{Entry, FileId};
+pub use asked::Asked;
 use crew::Crew;
 pub use error::Error;
-pub use flight::Asked;
 use proof::{Proof, Standing};
 use reading::Reading;
 

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use super::flight::{Asked, Flight};
+use super::asked::Asked;
+use super::flight::Flight;
 use super::lanes::Lanes;
 use super::reading::Reading;
 use super::stream::Streams;

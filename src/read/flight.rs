@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::Error;
+use super::asked::Asked;
 use super::crew::Crew;
 use super::proof::Admitted;
 use super::reading::Reading;
@@ -36,26 +37,6 @@ pub(super) struct Progress {
     pub(super) is_whole: bool,
     /// Set once, when the flight has given up.
     pub(super) failed: Option<Error>,
-}
-
-/// A block that was asked for, and the flight that brings it: awaited as long as this is held.
-#[derive(Debug)]
-pub struct Asked {
-    number: u64,
-    progress: watch::Receiver<Progress>,
-    _waits: Arc<()>,
-}
-
-impl Asked {
-    /// Waits until the block is here, or the flight is over. An error if it gave up before the block.
-    pub(super) async fn come(mut self) -> Result<(), Error> {
-        let number = self.number;
-        let come = self.progress.wait_for(|at| at.next > number || at.failed.is_some()).await;
-        match come.map(|at| at.failed.clone().filter(|_| at.next <= number)) {
-            Ok(Some(error)) => Err(error),
-            Ok(None) | Err(_) => Ok(()),
-        }
-    }
 }
 
 /// The reader's side of a flight. Dropping it ends the flight.
@@ -124,7 +105,7 @@ impl Flight {
 
     /// Waits for one of its blocks.
     pub(super) fn ask(&self, number: u64) -> Asked {
-        Asked { number, progress: self.progress.clone(), _waits: self.waits.clone() }
+        Asked::new(number, self.progress.clone(), self.waits.clone())
     }
 }
 
