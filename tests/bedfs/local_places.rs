@@ -166,7 +166,6 @@ fn a_local_file_that_gets_a_proper_name_in_the_background_outlives_a_kill() {
         mount.crash(&["--upload", "background"]);
     }
     mount.emulator.clear_faults();
-    mount.crash(&["--upload", "background"]);
     mount.quiet();
     for (name, bytes) in &new {
         assert!(mount.emulator.read(name).as_ref() == Some(bytes), "{name}");
