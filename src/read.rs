@@ -84,7 +84,8 @@ impl Reader {
         let Some((numbers, bytes)) = reading.span(offset, len) else { return Ok(Vec::new()) };
         // What was refuted is not to be fetched, nor read.
         reading.proof.check().map_err(|_| None)?;
-        let asked = self.crew.ask(&reading, &numbers);
+        // A flight without a link would ask for it, as does who reads on.
+        let asked = file.has_link().then(|| self.crew.ask(&reading, &numbers)).flatten();
         let here = || self.cache.get(file, numbers.clone()).into_iter().collect();
         let here: Option<Vec<Bytes>> = self.cache.is_proven(file).then(here).flatten();
         here.map(|blocks| cut(numbers.start, &blocks, bytes)).ok_or(asked)

@@ -225,6 +225,20 @@ fn the_bound_holds_for_many_pictures_and_for_one_that_is_larger() {
 }
 
 #[test]
+fn the_link_of_a_new_picture_is_asked_for_once_to_read_it() {
+    let mount = Mount::new();
+    let picture = noise(4, 100_000);
+    fs::write(mount.at("a.jpg"), &picture).expect("published");
+    mount.quiet();
+    assert!(set_cached(&mount.at("a.jpg"), "evict"));
+    mount.emulator.forget_requests();
+    mount.emulator.change(|options| options.latency = std::time::Duration::from_millis(200));
+    reads(&mount, "a.jpg", &picture);
+    assert_eq!((mount.emulator.count("detail"), mount.emulator.count("cdn")), (1, 1));
+    no_violations(&mount);
+}
+
+#[test]
 fn a_pinned_picture_comes_by_itself_and_stays_until_it_is_evicted() {
     let size = ["--cache-size", "8M"];
     let (pinned, other) = (noise(5, 3 * MIB), noise(6, 2 * MIB));
