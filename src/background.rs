@@ -10,8 +10,8 @@ pub enum Side {
     Child(Ready),
     /// The command: the child is ready, or has ended with an error that it told itself.
     Parent {
-        /// Whether it is ready.
-        ready: bool,
+        /// The exit status of a child that ended.
+        ended: Option<u8>,
     },
 }
 
@@ -35,13 +35,24 @@ pub fn fork() -> io::Result<Side> {
             unsafe { libc::setsid() };
             Ok(Side::Child(Ready(said)))
         }
-        _ => {
+        child => {
             drop(said);
             let mut word = [0];
             // The pipe ends without a word when the child does.
             let ready = heard.read_exact(&mut word).is_ok();
-            Ok(Side::Parent { ready })
+            Ok(Side::Parent { ended: (!ready).then(|| status_of(child)) })
         }
+    }
+}
+
+/// The exit status of a child that ends; that of a failure for one that was killed.
+fn status_of(child: libc::pid_t) -> u8 {
+    let mut status = 0;
+    // SAFETY: the status is written to, and lives as long as the call.
+    let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+    match waited == child && libc::WIFEXITED(status) {
+        true => u8::try_from(libc::WEXITSTATUS(status)).unwrap_or(1),
+        false => 1,
     }
 }
 

@@ -114,7 +114,7 @@ fn hint(error: &io::Error) -> &'static str {
         io::ErrorKind::NotFound => "; is /dev/fuse there, and fusermount3 (of the package fuse3)?",
         io::ErrorKind::PermissionDenied => {
             "; may you use /dev/fuse and the mount point? (--allow-other wants user_allow_other \
-             in /etc/fuse.conf)"
+             in /etc/fuse.conf); bedfs doctor tells how to mend it"
         }
         _ => "",
     }

@@ -62,8 +62,7 @@ pub(super) fn run(args: Args, choice: &Choice) -> Result<ExitCode, Failure> {
     let path = named.unwrap_or_else(|| plan.state.join(LOG));
     // Nothing has started a thread yet.
     let ready = match background::fork()? {
-        Side::Parent { ready: true } => return Ok(ExitCode::SUCCESS),
-        Side::Parent { ready: false } => return Ok(ExitCode::FAILURE),
+        Side::Parent { ended } => return Ok(ended.map_or(ExitCode::SUCCESS, ExitCode::from)),
         Side::Child(ready) => ready,
     };
     log::start(&levels, Target::File(std::path::absolute(&path)?))?;

@@ -78,17 +78,18 @@ impl Called {
     }
 }
 
-/// The arguments with every `-o` spelled out, and with `bedfs SOURCE MOUNTPOINT` (as the helper of
-/// `mount` calls it) made `bedfs mount MOUNTPOINT`.
+/// The arguments with every `-o` spelled out, and with `bedfs SOURCE MOUNTPOINT -o OPTIONS` (as the helper
+/// of `mount` calls it) made `bedfs mount MOUNTPOINT`.
 pub(super) fn spell_out(typed: Vec<OsString>, commands: &[String]) -> Vec<OsString> {
     let mut rest = typed.into_iter();
     let mut plain: Vec<OsString> = rest.next().into_iter().collect();
     let mut rest: Vec<OsString> = rest.collect();
     let is_command =
         |word: &OsString| commands.iter().any(|name| word == name.as_str()) || word == "help";
-    let called_by_mount = rest.len() >= 2
-        && rest.first().is_some_and(|first| !is_command(first) && !is_option(first))
-        && rest.get(1).is_some_and(|second| !is_option(second));
+    // The helper always has options, and a command that is misspelt has none of these.
+    let called_by_mount = rest.iter().take(2).filter(|word| !is_option(word)).count() == 2
+        && !is_command(&rest[0])
+        && rest[2..].iter().any(|word| word.as_encoded_bytes().starts_with(b"-o"));
     if called_by_mount {
         rest[0] = "mount".into();
     }
@@ -199,6 +200,7 @@ mod tests {
             &["bedfs", "umount", "-o", "x"][..],
             &["bedfs", "--help"],
             &["bedfs", "nonsense"],
+            &["bedfs", "unmount", "/m"],
             &["bedfs"],
         ] {
             assert_eq!(spelled(typed), typed);

@@ -42,7 +42,10 @@ pub enum Error {
         source: Arc<std::io::Error>,
     },
     /// A mount or command of this account is at work.
-    #[error("{holder} works with this account on this machine; end it first, as by bedfs umount")]
+    #[error(
+        "{holder} works with this account on this machine; end it first, as by bedfs umount, or wait: \
+         one that was unmounted may be uploading for a minute"
+    )]
     Held {
         /// Who it is.
         holder: super::Holder,

@@ -48,12 +48,26 @@ fn a_wrong_secret_or_client_id_is_told_in_one_line() {
     let mount = unmounted();
     for way in [&["--foreground"][..], &[]] {
         for (variable, wrong) in [("BEDFS_CLIENT_SECRET", "s3cr3t"), ("BEDFS_CLIENT_ID", "who")] {
-            let said = refused(&mount, mounting(&mount, way).env(variable, wrong));
+            let mut command = mounting(&mount, way);
+            let said = refused(&mount, command.env(variable, wrong));
             assert!(said.contains("credentials"), "{said}");
+            // Nobody need try again before they are mended.
+            assert_eq!(command.status().expect("bedfs runs").code(), Some(78), "{way:?}");
             assert!(!said.contains("s3cr3t"), "the secret is told: {said}");
         }
     }
     assert_eq!(mount.emulator.count("list"), 0);
+}
+
+#[test]
+fn a_misspelt_command_with_a_folder_mounts_nothing() {
+    let mount = unmounted();
+    for (typed, meant) in [("unmount", "umount"), ("moutn", "mount")] {
+        let output = mount.bedfs(typed).arg(&mount.path).output().expect("bedfs runs");
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains(meant), "{said}");
+        assert!(!mount.is_mounted() && mount.emulator.requests().is_empty());
+    }
 }
 
 #[test]
