@@ -64,6 +64,12 @@ impl State {
         self.writers > 0 && self.lent_staged().is_some()
     }
 
+    /// Whether somebody has what the kernel may write, of which the service has all so far.
+    pub(super) fn is_held_by_writers(&self) -> bool {
+        let is_held = self.lent_staged().is_some_and(|staged| !staged.is_alone());
+        self.is_lent_to_writers() && self.dirty().is_none() && is_held
+    }
+
     /// Whether somebody may have it mapped who has closed it.
     pub(super) fn is_mapped(&self) -> bool {
         let is_mappable = match self.lent.as_ref().map(|lent| &lent.what) {
@@ -249,14 +255,26 @@ impl Fs {
     }
 
     /// Does so where nobody has the bytes any more, though their close was not told: a session may end
-    /// before that.
-    pub(super) fn lay_down_unheard(&self, local: &LocalFile) {
-        if let Err(error) = self.absorb(local) {
-            return tracing::warn!("{error}");
-        }
-        let mut state = local.state();
-        if state.lent_staged().is_some_and(|staged| staged.is_alone()) {
-            self.lay_down(&mut state);
+    /// before that. What a close would have told of them is not known, so they are held against the
+    /// md5 of what the service has.
+    pub(super) async fn lay_down_unheard(&self, local: &LocalFile) {
+        let entry = self.tree.info(local.ino).ok().and_then(|info| info.entry().cloned());
+        let listed = entry.and_then(|entry| entry.picture()?.md5);
+        let staged = {
+            let state = local.state();
+            let staged = state.lent_staged().filter(|staged| staged.is_alone()).cloned();
+            staged.filter(|_| state.dirty().is_none())
+        };
+        let (Some(staged), Some(listed)) = (staged, listed) else { return };
+        staged.doubt();
+        match staged.sum_aside().await {
+            Ok(sum) if sum.md5 == listed => {
+                let mut state = local.state();
+                state.published = Some(sum.generation);
+                self.lay_down(&mut state);
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!("{:?}: {error}", self.tree.path(local.ino)),
         }
     }
 

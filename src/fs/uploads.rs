@@ -144,7 +144,12 @@ impl Fs {
     pub async fn drain(&self) {
         self.closes_are_counted().await;
         let locals = self.locals.all();
-        locals.iter().for_each(|local| self.lay_down_unheard(local));
+        // A close that nobody hears any more may take a moment all the same.
+        self.wait_for_closes(|| locals.iter().any(|local| local.state().is_held_by_writers()))
+            .await;
+        for local in &locals {
+            self.lay_down_unheard(local).await;
+        }
         let uploads = stream::iter(locals).map(|local| self.drain_file(local.ino));
         uploads.buffer_unordered(AT_ONCE).collect::<()>().await;
         if let Err(error) = self.clear_removed(|_| true).await {
