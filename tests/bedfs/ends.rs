@@ -47,6 +47,17 @@ fn is_alive(process: u32) -> bool {
     !stat.is_empty() && !stat.contains(") Z ")
 }
 
+/// Stops a process, and waits until none of its threads takes a request any more.
+fn stop(process: u32) {
+    kill(process, libc::SIGSTOP);
+    let is_stopped = |thread: std::io::Result<fs::DirEntry>| {
+        let stat = fs::read_to_string(thread.expect("a thread").path().join("stat"));
+        stat.is_ok_and(|stat| stat.contains(") T "))
+    };
+    let threads = format!("/proc/{process}/task");
+    wait_until("stopped", || fs::read_dir(&threads).expect("its threads").all(is_stopped));
+}
+
 /// Ends the session at once, with what is under way, though files are open.
 fn cut_off(mount: &Mount) {
     let path = CString::new(mount.path.as_os_str().as_bytes()).expect("a path");
@@ -96,25 +107,42 @@ fn a_mount_in_the_foreground_ends_on_either_signal_and_on_umount() {
     }
 }
 
-#[test]
-fn a_close_that_the_session_ended_before_leaves_nothing_undone() {
+/// A picture that was published, written to, and closed with nobody to hear it: the session was cut off.
+/// Gives the mount, and what its process ended with.
+fn closed_unheard(later: &[u8]) -> (Mount, bool, String) {
     let mount = unmounted();
     let mut bedfs = in_foreground(&mount);
     let mut file = fs::File::create(mount.at("a.jpg")).expect("a file");
     file.write_all(b"a").expect("written");
     file.sync_all().expect("published");
-    kill(bedfs.0.id(), libc::SIGSTOP);
+    file.write_all(later).expect("written");
+    stop(bedfs.0.id());
     let closing = std::thread::spawn(move || drop(file));
     cut_off(&mount);
     closing.join().expect("closed");
     kill(bedfs.0.id(), libc::SIGCONT);
     let (success, said) = end_of(&mut bedfs.0);
-    assert!(success && said.is_empty(), "{said}");
     assert_eq!(mount.emulator.read("a.jpg").as_deref(), Some(&b"a"[..]));
+    (mount, success, said)
+}
+
+#[test]
+fn a_close_that_the_session_ended_before_leaves_nothing_undone() {
+    let (mount, success, said) = closed_unheard(b"");
+    assert!(success && said.is_empty(), "{said}");
     mount_again(&mount, &[]);
     assert_eq!(listed(&mount), "");
     assert_eq!(fs::read(mount.at("a.jpg")).expect("read"), b"a");
     assert_eq!(mount.emulator.count("create"), 1, "it was there");
+}
+
+#[test]
+fn what_was_written_before_a_close_that_nobody_heard_is_kept_and_told() {
+    let (mount, success, said) = closed_unheard(b" and more");
+    assert!(!success && said.contains("a.jpg is dirty"), "{said}");
+    assert_eq!(fs::read(told_place(&said)).expect("staged"), b"a and more");
+    mount_again(&mount, &[]);
+    assert!(listed(&mount).contains("interrupted"), "{}", listed(&mount));
 }
 
 #[test]
@@ -188,6 +216,22 @@ fn umount_waits_for_an_upload_that_is_under_way() {
         assert!(copied.status.success(), "{}", text(&copied.stderr));
     });
     assert!(mount.emulator.read("a.jpg").is_some_and(|found| found == bytes));
+}
+
+#[test]
+fn what_is_published_is_not_pending_though_a_writer_has_it_open() {
+    let mount = Mount::new();
+    let pending = || fs::read_to_string(mount.at(".bedfs/pending.json")).expect("readable");
+    let mut file = fs::File::create(mount.at("a.jpg")).expect("a file");
+    file.write_all(b"a").expect("written");
+    assert!(pending().contains("dirty"), "{}", pending());
+    file.sync_all().expect("published");
+    assert_eq!(pending(), "[]\n");
+    file.write_all(b" and more").expect("written");
+    assert!(pending().contains("dirty"), "{}", pending());
+    drop(file);
+    mount.quiet();
+    assert_eq!(mount.emulator.read("a.jpg").as_deref(), Some(&b"a and more"[..]));
 }
 
 #[test]

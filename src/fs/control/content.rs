@@ -1,6 +1,6 @@
 //! The content of the control files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Write};
 
@@ -13,6 +13,7 @@ use super::snapshot::Snapshot;
 use crate::account::{Cell, SERVICE_ZONE, Table};
 use crate::account::{share_lines, share_table, traffic_lines, traffic_table};
 use crate::pending::{self, Pending, Stage};
+use crate::state::Phase;
 use crate::tree::Error as TreeError;
 use crate::types::{FileId, Ino};
 
@@ -183,13 +184,18 @@ impl Fs {
 
     /// Uploads and deletes that are not finished.
     pub(super) fn pending(&self) -> Result<Value> {
-        let mut under_way = HashMap::new();
+        let (mut under_way, mut there) = (HashMap::new(), HashSet::new());
         for local in self.locals.all() {
             let state = local.state();
             let (open, uploading) = (state.opens > 0, state.uploading);
+            // A writer may go on, and the service has all that was written so far.
+            let is_there = state.dirty().is_none() && !state.is_aside;
+            let kept = state.kept.as_ref().filter(|kept| is_there && kept.phase == Phase::Open);
+            there.extend(kept.map(|kept| kept.row));
             under_way.extend(state.rows().into_iter().map(|row| (row, (open, uploading))));
         }
-        let all = pending::list(&self.state, &self.options.staging)?;
+        let mut all = pending::list(&self.state, &self.options.staging)?;
+        all.retain(|pending| pending.row.is_none_or(|row| !there.contains(&row)));
         let tell = |pending: Pending| {
             let here = pending.row.and_then(|row| under_way.get(&row));
             let state = match (here, pending.stage) {
