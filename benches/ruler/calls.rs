@@ -16,7 +16,7 @@ use crate::table::{Aim, Measured, Row, Table, Unit};
 const COMMANDS: [(&str, &str, f64); 7] = [
     ("cp ../new.jpg a/1.jpg", "create, get_upload_url, put, upload_complete", 4.0),
     ("cp ../new.jpg b/2.jpg", "create: the service has the bytes", 1.0),
-    ("ls -l a; getfattr -d a/*", "detail of a link not seen yet, the traffic log of today", 2.0),
+    ("ls -l a; getfattr -d a/*", "detail of a link not seen yet", 1.0),
     ("mv b/2.jpg c/", "move", 1.0),
     ("cp ../other.jpg a/1.jpg", "twice a new picture", 8.0),
     ("cat cold/*.jpg", "three ranges of 4 MiB that are not here", 3.0),

@@ -6,6 +6,6 @@ prepare_bonnie++() {
 
 run_bonnie++() {
     bed_up -- --upload background
-    try bonnie++ 400 bonnie++ -d "$bed" -s 16 -r 8 -n 1:0:0:4 -u root -q
+    try bonnie++ 400 bonnie++ -d "$bed" -s 32 -r 16 -n 1:0:0:4 -u root -q
     bed_down
 }
