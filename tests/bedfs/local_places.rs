@@ -157,7 +157,7 @@ fn a_local_file_that_gets_a_proper_name_in_the_background_outlives_a_kill() {
         mount.local("new", bytes);
         sh(&mount, &format!("cp $S/new .{name}.Xk29aB && mv .{name}.Xk29aB {name}"));
     }
-    for _ in 0..2 {
+    for _ in 0..3 {
         for (name, bytes) in &new {
             assert!(fs::read(mount.at(name)).expect("read") == *bytes, "{name}");
         }
