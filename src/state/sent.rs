@@ -81,8 +81,11 @@ impl State {
     pub fn came_to_nothing(&self, row: RowId, preupload: &str) -> Result<()> {
         self.write("recording an upload", |db| {
             let column = column(db, row)?;
-            let ends = format!(":{preupload}");
-            let rest = column.split_whitespace().filter(|part| !part.ends_with(&ends));
+            let is_it = |part: &str| {
+                let told = Sent::parse(part).and_then(|sent| sent.preupload);
+                told.as_deref() == Some(preupload)
+            };
+            let rest = column.split_whitespace().filter(|part| !is_it(part));
             let rest: String = rest.map(|part| format!("{part} ")).collect();
             db.execute("UPDATE local SET sent = ? WHERE id = ?", params![rest, row.0]).map(drop)
         })
