@@ -74,6 +74,8 @@ pub struct Answers {
     pub log_total: LogTotal,
     /// Unknown: what is said of a page of either log beyond the last.
     pub log_end: LogEnd,
+    /// Unknown: what the `uniqueID` of a row of the traffic log is of.
+    pub unique_id: UniqueId,
     /// Unknown: the code with which the logs are refused to who is no developer. None: this account
     /// is one.
     pub no_developer: Option<i64>,
@@ -115,6 +117,7 @@ impl Default for Answers {
             log_page: 100,
             log_total: LogTotal::default(),
             log_end: LogEnd::default(),
+            unique_id: UniqueId::default(),
             no_developer: None,
         }
     }
@@ -354,4 +357,15 @@ pub enum LogEnd {
     NoList,
     /// The call is refused with code 1.
     Refused,
+}
+
+/// What the `uniqueID` of the traffic log is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UniqueId {
+    /// Of one row, for ever.
+    #[default]
+    Row,
+    /// Of a file in the span that is asked for, with all that it used there: two days have the same,
+    /// and that of today grows.
+    File,
 }

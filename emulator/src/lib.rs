@@ -60,7 +60,7 @@ mod wire;
 pub use crate::answers::{
     Answers, Asked, Cursor, DeleteFullFolder, DeleteMissing, DuplicateName, EmptyFile, Formats,
     InstantUpload, ListOrder, LogEnd, LogReach, LogTotal, MkdirName, MoveFolder, MoveToRoot,
-    RangeAnswer, Redirect, ReuseFileId, SameBytes, SelfUrl, Validator,
+    RangeAnswer, Redirect, ReuseFileId, SameBytes, SelfUrl, UniqueId, Validator,
 };
 pub use crate::emulator::Emulator;
 pub use crate::fault::{Fault, FaultKind};

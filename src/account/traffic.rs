@@ -11,7 +11,8 @@ use tokio::sync::Semaphore;
 use super::refusal::{Pause, Refusal};
 use super::{Error, SERVICE_ZONE};
 use crate::api::{self, Client};
-use crate::state::State;
+use crate::state::{DaySum, State};
+use crate::types::IMAGE_BED;
 
 /// How many days the service tells, today among them.
 const REACH: i64 = 3;
@@ -151,7 +152,7 @@ impl TrafficLog {
                 return Err(self.refusal.note(error));
             }
             tracing::debug!("{day} is told no more: {error}");
-            self.state.asked_for_day(day, now, false)?;
+            self.state.day_is_not_told(day, now)?;
         }
         Ok(())
     }
@@ -171,46 +172,70 @@ impl TrafficLog {
     async fn ask_day(&self, day: Date) -> Result<(), Error> {
         let now = self.now();
         let (first, last) = bounds(day);
+        self.state.begin_traffic()?;
         let mut pages = self.client.traffic(first, last);
         while let Some(rows) = pages.next().await? {
-            self.state.keep_traffic(day, None, &rows)?;
+            self.state.add_traffic(&rows)?;
         }
         self.refusal.forget();
         let is_whole = now.duration_since(last) >= LATE;
-        Ok(self.state.asked_for_day(day, now.as_second(), is_whole)?)
+        Ok(self.state.replace_traffic(day, now.as_second(), now > last, is_whole)?)
     }
 
-    /// Learns of the rows within reach in which hour they are, by asking hour by hour. `told` hears
-    /// how many hours are still to be asked for.
+    /// Learns what each hour within reach used, by asking hour by hour. `told` hears how many hours are
+    /// still to be asked for.
     pub async fn look_by_hour(&self, told: impl Fn(usize)) -> Result<(), Error> {
         self.look().await?;
         let _turn = self.asking.acquire().await.expect("the semaphore is never closed");
         let now = self.now();
         let mut hours = Vec::new();
         for day in self.reach() {
-            let (first, last) = bounds(day);
-            let asked = self.state.day_asked(day)?.and_then(|asked| asked.by_hour);
-            let is_settled = asked.is_some_and(|at| {
-                let at = Timestamp::from_second(at).unwrap_or_default();
-                at.duration_since(last) >= LATE || !self.is_old(at.as_second())
-            });
-            if !is_settled {
-                let begins = (0..24u8).map(|hour| (hour, first + i64::from(hour).hours()));
-                hours.extend(begins.filter(|(_, at)| *at <= now).map(|(hour, at)| (day, hour, at)));
+            if self.hours_are_due(day)? {
+                hours.extend((0..24).map(|hour| (day, hour)).filter(|at| begin_of(*at) <= now));
             }
         }
-        for (place, (day, hour, begin)) in hours.iter().enumerate() {
+        for (place, at) in hours.iter().enumerate() {
             told(hours.len() - place);
-            let mut pages = self.client.traffic(*begin, *begin + 1.hour() - 1.second());
-            while let Some(rows) = pages.next().await? {
-                self.state.keep_traffic(*day, Some(*hour), &rows)?;
-            }
-            if hours.get(place + 1).is_none_or(|(next, _, _)| next != day) {
-                self.state.asked_for_hours(*day, now.as_second())?;
+            let hour = self.ask_hour(*at).await?;
+            self.state.keep_hour(&hour)?;
+            let (day, _) = *at;
+            if hours.get(place + 1).is_none_or(|(next, _)| *next != day) {
+                self.state.asked_for_hours(day, now.as_second())?;
+                if now <= bounds(day).1 {
+                    // Else the hours of a day that grows would tell more than the day.
+                    self.ask_day(day).await?;
+                }
             }
         }
         Ok(())
     }
+
+    /// Whether the hours of a day may tell more than when they were asked for last.
+    fn hours_are_due(&self, day: Date) -> Result<bool, Error> {
+        let asked = self.state.day_asked(day)?.and_then(|asked| asked.by_hour);
+        let Some(asked) = asked else { return Ok(true) };
+        let at = Timestamp::from_second(asked).unwrap_or_default();
+        Ok(at.duration_since(bounds(day).1) < LATE && self.is_old(asked))
+    }
+
+    async fn ask_hour(&self, (day, hour): (Date, u8)) -> Result<DaySum, Error> {
+        let begin = begin_of((day, hour));
+        let mut sum = DaySum { day, hour: Some(hour), bed: 0, drive: 0, rows: 0 };
+        let mut pages = self.client.traffic(begin, begin + 1.hour() - 1.second());
+        while let Some(rows) = pages.next().await? {
+            for row in rows {
+                let of = if row.source == IMAGE_BED { &mut sum.bed } else { &mut sum.drive };
+                *of = of.saturating_add(row.traffic);
+                sum.rows += 1;
+            }
+        }
+        Ok(sum)
+    }
+}
+
+/// The first second of an hour of a day of the service.
+fn begin_of((day, hour): (Date, u8)) -> Timestamp {
+    bounds(day).0 + i64::from(hour).hours()
 }
 
 /// The first and the last second of a day of the service.

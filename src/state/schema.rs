@@ -126,11 +126,11 @@ const STEPS: &[&str] = &[
     CREATE INDEX entries_folders ON entries (object) WHERE size IS NULL;
 ",
     "
-    -- Rows of the direct-link traffic log, which the service forgets after three days.
+    -- Rows of the direct-link traffic log, which the service forgets after three days. An ID may be of
+    -- one row for ever, or of a file in the day that was asked for: another day may have the same.
     CREATE TABLE traffic (
         day TEXT NOT NULL,            -- YYYY-MM-DD in UTC+8
-        unique_id TEXT NOT NULL UNIQUE,
-        hour INTEGER,                 -- of that day, where it was asked for by the hour
+        unique_id TEXT NOT NULL,
         file_id TEXT,                 -- where the link names it
         file_name TEXT NOT NULL,
         file_size INTEGER NOT NULL,
@@ -139,6 +139,15 @@ const STEPS: &[&str] = &[
         source INTEGER NOT NULL,      -- 1 cloud drive, 2 image bed
         traffic INTEGER NOT NULL,     -- bytes
         PRIMARY KEY (day, unique_id)
+    ) WITHOUT ROWID;
+    -- What single hours used, where they were asked for.
+    CREATE TABLE traffic_hours (
+        day TEXT NOT NULL,
+        hour INTEGER NOT NULL,
+        bed INTEGER NOT NULL,         -- bytes of links of the image bed
+        drive INTEGER NOT NULL,       -- bytes of links of the cloud drive
+        rows INTEGER NOT NULL,
+        PRIMARY KEY (day, hour)
     ) WITHOUT ROWID;
     CREATE INDEX traffic_files ON traffic (file_id, day) WHERE file_id IS NOT NULL;
     CREATE INDEX traffic_paths ON traffic (file_path, day) WHERE file_id IS NULL;
@@ -184,6 +193,7 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
     db.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     check(&db, path)?;
     migrate(&mut db, path)?;
+    db.execute_batch(super::traffic::INCOMING).map_err(failed)?;
     Ok(db)
 }
 

@@ -2,10 +2,24 @@
 
 use jiff::civil::Date;
 use rusqlite::types::Type;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Result, State};
 use crate::types::{IMAGE_BED, TrafficRow};
+
+/// Rows of an answer that has not come to its end. They live as long as the connection.
+pub(super) const INCOMING: &str = "
+    CREATE TEMP TABLE incoming (
+        unique_id TEXT PRIMARY KEY,
+        file_id TEXT,
+        file_name TEXT NOT NULL,
+        file_size INTEGER NOT NULL,
+        file_path TEXT NOT NULL,
+        url TEXT NOT NULL,
+        source INTEGER NOT NULL,
+        traffic INTEGER NOT NULL
+    ) WITHOUT ROWID;
+";
 
 /// What is known of a day of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +37,7 @@ pub struct DayAsked {
 pub struct DaySum {
     /// The day in UTC+8.
     pub day: Date,
-    /// The hour; `None` for a whole day, and for rows that were never asked for by the hour.
+    /// The hour; `None` for a whole day, and for what no hour that was asked for has.
     pub hour: Option<u8>,
     /// Bytes of links of the image bed.
     pub bed: u64,
@@ -60,6 +74,13 @@ fn count(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
     Ok(row.get::<_, Option<i64>>(column)?.unwrap_or_default().max(0) as u64)
 }
 
+fn note_day(db: &Connection, day: &str, now: i64, is_whole: bool) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO traffic_days (day, asked, is_whole) VALUES (?, ?, ?)
+               ON CONFLICT (day) DO UPDATE
+               SET asked = excluded.asked, is_whole = max(is_whole, excluded.is_whole)";
+    db.execute(sql, params![day, now, is_whole]).map(drop)
+}
+
 fn read(row: &Row<'_>) -> rusqlite::Result<TrafficRow> {
     Ok(TrafficRow {
         unique_id: row.get("unique_id")?,
@@ -73,21 +94,23 @@ fn read(row: &Row<'_>) -> rusqlite::Result<TrafficRow> {
 }
 
 impl State {
-    /// Keeps rows of a day. One that is there already is the same, told anew.
-    pub fn keep_traffic(&self, day: Date, hour: Option<u8>, rows: &[TrafficRow]) -> Result<()> {
-        let sql = "INSERT INTO traffic
-                   (day, unique_id, hour, file_id, file_name, file_size, file_path, url, source,
-                    traffic)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-                   ON CONFLICT (unique_id) DO UPDATE
-                   SET traffic = excluded.traffic, hour = coalesce(excluded.hour, hour)";
+    /// Forgets the rows of an answer that did not come to its end: another one begins.
+    pub fn begin_traffic(&self) -> Result<()> {
+        self.write("asking for the traffic log", |db| {
+            db.execute("DELETE FROM incoming", []).map(drop)
+        })
+    }
+
+    /// Adds a page to the answer.
+    pub fn add_traffic(&self, rows: &[TrafficRow]) -> Result<()> {
+        let sql = "INSERT OR IGNORE INTO incoming
+                   (unique_id, file_id, file_name, file_size, file_path, url, source, traffic)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
         self.write("keeping rows of the traffic log", |db| {
             let mut insert = db.prepare_cached(sql)?;
             for row in rows {
                 insert.execute(params![
-                    day.to_string(),
                     row.unique_id,
-                    hour,
                     row.file_id(),
                     row.file_name,
                     row.file_size as i64,
@@ -101,13 +124,48 @@ impl State {
         })
     }
 
-    /// Notes that a day was asked for, at `now` in seconds since the epoch.
-    pub fn asked_for_day(&self, day: Date, now: i64, is_whole: bool) -> Result<()> {
-        let sql = "INSERT INTO traffic_days (day, asked, is_whole) VALUES (?, ?, ?)
-                   ON CONFLICT (day) DO UPDATE
-                   SET asked = excluded.asked, is_whole = max(is_whole, excluded.is_whole)";
+    /// The answer is whole: its rows take the place of those of the day, which was asked for at `now`.
+    ///
+    /// Traffic only grows. So where a day that is over is told with less than is known of it, the
+    /// service has begun to forget it, and what is known stays.
+    pub fn replace_traffic(
+        &self, day: Date, now: i64, is_over: bool, is_whole: bool,
+    ) -> Result<()> {
+        let day = day.to_string();
+        self.write("keeping rows of the traffic log", |db| {
+            let sum = |sql, params: &[&dyn rusqlite::ToSql]| {
+                db.prepare_cached(sql)?.query_row(params, |row| count(row, "bytes"))
+            };
+            let told = sum("SELECT sum(traffic) AS bytes FROM incoming", &[])?;
+            let known = sum("SELECT sum(traffic) AS bytes FROM traffic WHERE day = ?", &[&day])?;
+            if !is_over || told >= known {
+                db.execute("DELETE FROM traffic WHERE day = ?", [&day])?;
+                let sql = "INSERT INTO traffic (day, unique_id, file_id, file_name, file_size,
+                                                file_path, url, source, traffic)
+                           SELECT ?, unique_id, file_id, file_name, file_size,
+                                  file_path, url, source, traffic FROM incoming";
+                db.execute(sql, [&day])?;
+            }
+            db.execute("DELETE FROM incoming", [])?;
+            note_day(db, &day, now, is_whole)
+        })
+    }
+
+    /// Keeps what an hour used, which was asked for by itself.
+    pub fn keep_hour(&self, sum: &DaySum) -> Result<()> {
+        let sql = "INSERT OR REPLACE INTO traffic_hours (day, hour, bed, drive, rows)
+                   VALUES (?, ?, ?, ?, ?)";
+        self.write("keeping an hour of the traffic log", |db| {
+            let numbers = (sum.bed as i64, sum.drive as i64, sum.rows as i64);
+            let (bed, drive, rows) = numbers;
+            db.execute(sql, params![sum.day.to_string(), sum.hour, bed, drive, rows]).map(drop)
+        })
+    }
+
+    /// Notes that a day was asked for, at `now` in seconds since the epoch, and not told.
+    pub fn day_is_not_told(&self, day: Date, now: i64) -> Result<()> {
         self.write("noting a day of the traffic log", |db| {
-            db.execute(sql, params![day.to_string(), now, is_whole]).map(drop)
+            note_day(db, &day.to_string(), now, false)
         })
     }
 
@@ -153,25 +211,38 @@ impl State {
 
     /// What each day used from one to another, both included; days without rows are left out.
     pub fn traffic_by_day(&self, from: Date, to: Date) -> Result<Vec<DaySum>> {
-        self.traffic_sums("day, NULL AS hour", "day", from, to)
-    }
-
-    /// The same by the hour.
-    pub fn traffic_by_hour(&self, from: Date, to: Date) -> Result<Vec<DaySum>> {
-        self.traffic_sums("day, hour", "day, hour", from, to)
-    }
-
-    fn traffic_sums(
-        &self, columns: &str, groups: &str, from: Date, to: Date,
-    ) -> Result<Vec<DaySum>> {
         let sql = format!(
-            "SELECT {columns}, count(*) AS rows,
+            "SELECT day, NULL AS hour, count(*) AS rows,
                     sum(CASE WHEN source = {IMAGE_BED} THEN traffic END) AS bed,
                     sum(CASE WHEN source <> {IMAGE_BED} THEN traffic END) AS drive
-             FROM traffic WHERE day BETWEEN ? AND ? GROUP BY {groups} ORDER BY {groups}"
+             FROM traffic WHERE day BETWEEN ? AND ? GROUP BY day ORDER BY day"
         );
+        self.sums(&sql, from, to)
+    }
+
+    /// The same by the hour. What a day used beyond its hours that were asked for has no hour, and comes
+    /// first.
+    pub fn traffic_by_hour(&self, from: Date, to: Date) -> Result<Vec<DaySum>> {
+        let sql = "SELECT day, hour, bed, drive, rows FROM traffic_hours
+                   WHERE day BETWEEN ? AND ? AND rows > 0 ORDER BY day, hour";
+        let hours = self.sums(sql, from, to)?;
+        let mut sums = self.traffic_by_day(from, to)?;
+        for rest in &mut sums {
+            for hour in hours.iter().filter(|hour| hour.day == rest.day) {
+                rest.bed = rest.bed.saturating_sub(hour.bed);
+                rest.drive = rest.drive.saturating_sub(hour.drive);
+                rest.rows = rest.rows.saturating_sub(hour.rows);
+            }
+        }
+        sums.retain(|rest| rest.bed + rest.drive > 0);
+        sums.extend(hours);
+        sums.sort_by_key(|sum| (sum.day, sum.hour));
+        Ok(sums)
+    }
+
+    fn sums(&self, sql: &str, from: Date, to: Date) -> Result<Vec<DaySum>> {
         self.read("adding up the traffic log", |db| {
-            db.prepare_cached(&sql)?
+            db.prepare_cached(sql)?
                 .query_map([from.to_string(), to.to_string()], |row| {
                     Ok(DaySum {
                         day: day(row, "day")?,

@@ -8,7 +8,8 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.'
 /// A row of the direct-link traffic log (`000`). No row tells its time: only what was asked for does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrafficRow {
-    /// The same in every answer that has the row.
+    /// Tells the rows of an answer apart. Nobody knows of what it is: of one row for ever, or of a file in
+    /// the span of time that was asked for.
     pub unique_id: String,
     /// The name of the file.
     pub file_name: String,

@@ -75,6 +75,7 @@
 //! | `tls` | who vouches for a host, what is said where nobody does, and proxies on the way |
 //! | `torture` | random operations under faults and kills: what was acknowledged is so, and nothing else |
 //! | `traffic` | the traffic log is archived row by row, and told as people and programs want it |
+//! | `traffic_ids` | sums of the traffic log are right whatever an ID of a row is of |
 //! | `unknowns` | whatever the service answers where the documents leave it open, the walk is the same |
 //! | `upload` | uploads without a mount: links in order, nothing twice, nothing replaced |
 //! | `upload_names` | uploads without a mount: what pictures are called in the bed |
@@ -170,6 +171,7 @@ mod tidy;
 mod tls;
 mod torture;
 mod traffic;
+mod traffic_ids;
 mod unknowns;
 mod upload;
 mod upload_names;

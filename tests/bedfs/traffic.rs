@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bedfs_emulator::{
     Answers, Emulator, Fault, FaultKind, LogEnd, LogReach, LogTotal, Options, TrafficEntry,
+    UniqueId,
 };
 use jiff::tz::Offset;
 use jiff::{Timestamp, ToSpan};
@@ -241,24 +242,27 @@ fn days_are_those_of_the_service_whatever_the_clock_here_says() {
 
 #[test]
 fn an_attribute_tells_the_traffic_of_three_days_by_id_and_by_path() {
-    let mount = Mount::new();
-    fs::write(mount.at("a.jpg"), noise(1, 4000)).expect("written");
-    let link = xattr(&mount.at("a.jpg"), "url").expect("a link");
-    let of_it = |number, url: &str, back| TrafficEntry {
-        url: url.into(),
-        file_name: "a.jpg".into(),
-        file_path: "/a.jpg".into(),
-        ..row(back, "00:00:01", number, 100)
-    };
-    mount.emulator.add_traffic(of_it(1, &link, 1));
-    mount.emulator.add_traffic(of_it(2, &link, 2));
-    // A link that ends with the name tells the path alone.
-    mount.emulator.add_traffic(of_it(3, "https://v.example/1/a.jpg", 2));
-    mount.emulator.add_traffic(of_it(4, "https://v.example/1/other.jpg", 2));
-    assert_eq!(xattr(&mount.at("a.jpg"), "traffic_3d").as_deref(), Some("300"));
-    let asked = calls(&mount);
-    assert_eq!(xattr(&mount.at("a.jpg"), "traffic_3d").as_deref(), Some("300"));
-    assert_eq!(calls(&mount), asked, "it is not asked for at every look");
+    for unique_id in [UniqueId::Row, UniqueId::File] {
+        let answers = Answers { unique_id, ..Answers::default() };
+        let mount = Mount::with(Options { answers, ..fast() }, &[]);
+        fs::write(mount.at("a.jpg"), noise(1, 4000)).expect("written");
+        let link = xattr(&mount.at("a.jpg"), "url").expect("a link");
+        let of_it = |number, url: &str, back| TrafficEntry {
+            url: url.into(),
+            file_name: "a.jpg".into(),
+            file_path: "/a.jpg".into(),
+            ..row(back, "00:00:01", number, 100)
+        };
+        mount.emulator.add_traffic(of_it(1, &link, 1));
+        mount.emulator.add_traffic(of_it(2, &link, 2));
+        // A link that ends with the name tells the path alone.
+        mount.emulator.add_traffic(of_it(3, "https://v.example/1/a.jpg", 2));
+        mount.emulator.add_traffic(of_it(4, "https://v.example/1/other.jpg", 2));
+        assert_eq!(xattr(&mount.at("a.jpg"), "traffic_3d").as_deref(), Some("300"));
+        let asked = calls(&mount);
+        assert_eq!(xattr(&mount.at("a.jpg"), "traffic_3d").as_deref(), Some("300"));
+        assert_eq!(calls(&mount), asked, "it is not asked for at every look");
+    }
 }
 
 #[test]

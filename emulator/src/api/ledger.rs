@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::Call;
-use crate::answers::{LogEnd, LogReach, LogTotal};
+use crate::answers::{LogEnd, LogReach, LogTotal, UniqueId};
 use crate::clock;
+use crate::digest;
 use crate::ledger::{OfflineLog, Share, TrafficRow};
 use crate::lock;
 use crate::refusal::Refusal;
@@ -30,19 +31,38 @@ pub(super) fn traffic(call: &Call) -> Result<Value, Refusal> {
     let ledger = lock(&call.server.ledger);
     let rows = ledger.traffic.iter().filter(|row| (start..=end).contains(&row.at));
     // The newest first, as the sample of the other log has it.
-    let rows: Vec<Value> = rows.rev().map(traffic_row).collect();
+    let rows = rows.rev();
+    let rows = match call.options.answers.unique_id {
+        UniqueId::Row => rows.map(|row| traffic_row(row, &row.unique_id, row.served())).collect(),
+        UniqueId::File => of_files(rows),
+    };
     page(call, rows)
 }
 
-fn traffic_row(row: &TrafficRow) -> Value {
+/// One row for each file, which is known by its link.
+fn of_files<'a>(rows: impl Iterator<Item = &'a TrafficRow>) -> Vec<Value> {
+    let mut files: Vec<(&TrafficRow, u64)> = Vec::new();
+    for row in rows {
+        match files.iter_mut().find(|(file, _)| file.url == row.url) {
+            Some((_, bytes)) => *bytes += row.served(),
+            None => files.push((row, row.served())),
+        }
+    }
+    let row = |(row, bytes): (&TrafficRow, u64)| {
+        traffic_row(row, &digest::md5(row.url.as_bytes()), bytes)
+    };
+    files.into_iter().map(row).collect()
+}
+
+fn traffic_row(row: &TrafficRow, unique_id: &str, bytes: u64) -> Value {
     json!({
-        "uniqueID": row.unique_id,
+        "uniqueID": unique_id,
         "fileName": row.file_name,
         "fileSize": row.file_size,
         "filePath": row.file_path,
         "directLinkURL": row.url,
         "fileSource": row.source,
-        "totalTraffic": row.served(),
+        "totalTraffic": bytes,
     })
 }
 
