@@ -18,8 +18,9 @@ mod scratch;
 mod store;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::api::{self, Client};
+use crate::api::{self, Client, Staleness};
 use crate::probe;
 use crate::read::{self, Reader};
 use crate::staging::Sum;
@@ -173,6 +174,17 @@ impl Bed {
         let scratch = Scratch::new(client.clone(), state.clone());
         let deletes = Deletes::new(state.deletes()?);
         Ok(Self { client, tree, reader, state, staging, scratch, deletes })
+    }
+
+    /// How long the service may show what was before a change.
+    pub fn staleness(&self) -> Staleness {
+        self.client.staleness()
+    }
+
+    /// The pauses between looks for an object just made, which neither a listing nor a `detail` may show
+    /// yet.
+    pub fn looks(&self) -> impl Iterator<Item = Duration> + use<> {
+        Staleness::looks(self.staleness().effect())
     }
 
     /// The row of one object as it is now.

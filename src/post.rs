@@ -20,7 +20,7 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::Mutex;
 
-use crate::api::Client;
+use crate::api::{Client, Staleness};
 use crate::probe::Probe;
 use crate::staging::Sum;
 use crate::state::answer::SameBytes;
@@ -39,16 +39,6 @@ const UPLOADS_AT_ONCE: usize = 4;
 
 /// Other names that are tried where the service refuses one.
 const OTHER_NAMES: usize = 3;
-
-/// How long the link of a picture just made is asked for, between the questions.
-const LINK_PAUSES: [Duration; 6] = [
-    Duration::from_millis(250),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-];
 
 /// What holds for all pictures of one batch.
 #[derive(Clone, Debug, Default)]
@@ -194,7 +184,7 @@ impl Inner {
 
     /// A picture that is there, with its link; the service may not tell that at once.
     async fn linked(&self, id: &FileId) -> Result<Entry, Error> {
-        let mut pauses = LINK_PAUSES.into_iter();
+        let mut pauses = Staleness::looks(self.client.staleness().link());
         loop {
             let cause = match self.client.detail(id).await {
                 Ok(entry) if entry.has_link() => return Ok(entry),

@@ -45,6 +45,9 @@ pub use scratch::{Retired, ScratchRow};
 pub use sent::Sent;
 pub use traffic::{DayAsked, DaySum, FileSum};
 
+/// In seconds: no listing of the service shows what was longer ago (S5 of the service model).
+const OLDEST_LISTING: i64 = 3600;
+
 /// The name of the state file in the account's folder.
 pub const FILE: &str = "state.db";
 

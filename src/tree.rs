@@ -30,7 +30,6 @@ pub use fresh::Coming;
 use fresh::View;
 use kept::Kept;
 pub use kept::{Changing, find_folder};
-use listing::LAG;
 pub use listing::{CONTROL_NAME, SCRATCH_PREFIX};
 use news::Listener;
 pub use news::News;
@@ -278,6 +277,7 @@ impl Tree {
     /// Other files of the folder that are of the same bytes may be gone: some services keep one
     /// picture of the same bytes in a folder. The next look asks for each.
     pub fn doubt_twins(&self, folder: Ino, but: Ino, md5: Md5, size: u64) -> Result<(), Error> {
+        let detail_lag = self.client.staleness().detail();
         let mut table = self.table();
         let others: Vec<Ino> = table.folder(folder)?.children.values().copied().collect();
         for other in others.into_iter().filter(|other| *other != but) {
@@ -286,7 +286,7 @@ impl Tree {
             let twin = row.is_some_and(|row| (row.md5, row.size) == (Some(*md5.bytes()), size));
             if twin {
                 // Long enough ago that `detail` is believed, not so long that a listing is.
-                node.rare_mut().since = Instant::now().checked_sub(listing::DETAIL_LAG);
+                node.rare_mut().since = Instant::now().checked_sub(detail_lag);
                 table.folder_mut(folder)?.view = View::Expired;
             }
         }
@@ -295,12 +295,13 @@ impl Tree {
 
     /// What this mount did in a folder of late, which a listing may not show yet.
     pub fn known(&self, id: &FileId) -> Known {
+        let lag = self.client.staleness().listing();
         let table = self.table();
         let Some(ino) = table.find_folder(id) else { return Known::default() };
         let Ok(folder) = table.folder(ino) else { return Known::default() };
         let is_recent = |ino: &&Ino| {
             let since = table.get(**ino).ok().and_then(Node::since);
-            since.is_some_and(|at| at.elapsed() < LAG)
+            since.is_some_and(|at| at.elapsed() < lag)
         };
         let recent = folder.children.values().filter(is_recent);
         let item = |ino: &Ino| {
@@ -312,7 +313,7 @@ impl Tree {
         Known {
             recent: recent.filter_map(item).collect(),
             gone: folder.gone.keys().cloned().collect(),
-            is_young: since.is_some_and(|since| since.elapsed() < LAG),
+            is_young: since.is_some_and(|since| since.elapsed() < lag),
         }
     }
 

@@ -18,6 +18,7 @@ use super::progress::{Completed, Created, Part};
 use super::pulse::Pulse;
 use super::send::{Call, Sender};
 use super::settings::Settings;
+use super::staleness::Staleness;
 use super::upload::Slice;
 use super::wire::{
     CreateRequest, DeleteRequest, Garbage, ListAnswer, ListRequest, MkdirAnswer, MkdirRequest,
@@ -45,6 +46,7 @@ struct Shared {
     mkdir_spelling: Mutex<Option<Spelling>>,
     /// The way of sending parameters by which the offline logs have come.
     offline_way: OnceLock<AskedBy>,
+    staleness: Staleness,
 }
 
 /// How `mkdir` spells the name: the sample of `003` sends a text, its table says list.
@@ -60,11 +62,17 @@ impl Client {
     /// A client; no request is sent yet. Settings that cannot be used are an error.
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let shared = Shared {
+            staleness: settings.staleness,
             sender: Sender::new(settings)?,
             mkdir_spelling: Mutex::new(None),
             offline_way: OnceLock::new(),
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// How long the service may show what was before a change.
+    pub fn staleness(&self) -> Staleness {
+        self.shared.staleness
     }
 
     /// Has, or gets, a token that is valid by its expiry time.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::qps::QpsTable;
 use super::roots::Roots;
+use super::staleness::Staleness;
 use crate::types::Secret;
 
 /// What the service gave the developer (`003`: 获取access_token).
@@ -34,6 +35,8 @@ pub struct Settings {
     pub attempt_timeout: Duration,
     /// One call with all its retries, counted from the start of its first try.
     pub deadline: Duration,
+    /// How long the service may show what was before a change.
+    pub staleness: Staleness,
 }
 
 impl Settings {
@@ -49,6 +52,7 @@ impl Settings {
             qps: QpsTable::documented(),
             attempt_timeout: Duration::from_secs(15),
             deadline: Duration::from_secs(60),
+            staleness: Staleness::DEFAULT,
         }
     }
 

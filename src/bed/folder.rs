@@ -2,7 +2,6 @@
 //! pictures kept.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use super::{Bed, Error, Target};
 use crate::api::{self, Client};
@@ -25,9 +24,6 @@ pub struct Remade {
     /// The ID it has.
     pub new: FileId,
 }
-
-/// How long a folder made before a crash is looked for, between looks.
-const LOOK_PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(3)];
 
 /// How a folder is poured into a new one.
 #[derive(Clone, Copy, Debug)]
@@ -175,7 +171,7 @@ impl Bed {
 
     /// The folder that was made before a crash, if it was. A listing may not show it yet.
     async fn find_begun(&self, to: &Target) -> Result<Option<FileId>, Error> {
-        for pause in LOOK_PAUSES {
+        for pause in self.looks() {
             if let Some(found) = self.find_folder(&to.folder, &to.name).await? {
                 return Ok(Some(found));
             }

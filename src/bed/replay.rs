@@ -1,36 +1,29 @@
 //! Replay: changes that a crash cut off are brought to their end, from what the state file tells.
 
-use super::folder::Pour;
-use super::{Bed, Error};
-use crate::api;
-use crate::probe;
 use std::time::Duration;
 
-/// How long a listing is given to show what was made before a crash, between looks.
-const LOOKS_AGAIN: [Duration; 4] = [
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-    Duration::from_secs(16),
-];
-
+use super::folder::Pour;
+use super::{Bed, Error};
+use crate::api::{self, Staleness};
+use crate::probe;
 impl Bed {
     /// Brings every rename and every folder's rename to its end that was cut off. To be done before
     /// anything else is changed; what fails stays for the next time.
     ///
     /// Who is patient gives a refusal time to pass, as after a crash.
     pub async fn replay_changes(&self, is_patient: bool) -> Result<(), Error> {
+        let patience = is_patient.then(|| self.client.staleness().listing());
         for change in self.state.pours()? {
             let resume = || async {
                 let pour = Pour { change: change.id, is_resumed: true };
                 self.resume_pour(&change, pour).await
             };
-            let resumed = patiently(&change.name, is_patient, resume).await;
+            let resumed = patiently(&change.name, patience, resume).await;
             wait_or_skip(&change.name, resumed)?;
         }
         for rename in self.state.renames()? {
             tracing::info!("going on with the rename of {:?}", rename.path);
-            let resumed = patiently(&rename.path, is_patient, || self.resume_rename(&rename)).await;
+            let resumed = patiently(&rename.path, patience, || self.resume_rename(&rename)).await;
             wait_or_skip(&rename.path, resumed)?;
         }
         Ok(())
@@ -61,13 +54,13 @@ impl Bed {
 
 /// A refusal may come of an object that was made before the crash, and that no listing shows yet.
 async fn patiently<R: Future<Output = Result<(), Error>>>(
-    what: &str, is_patient: bool, resume: impl Fn() -> R,
+    what: &str, patience: Option<Duration>, resume: impl Fn() -> R,
 ) -> Result<(), Error> {
-    let mut pauses = LOOKS_AGAIN.into_iter().filter(|_| is_patient);
+    let mut pauses = patience.into_iter().flat_map(Staleness::looks);
     loop {
         match (resume().await, pauses.next()) {
             (Err(error), Some(pause)) if error.api().is_some_and(api::Error::is_refused) => {
-                tracing::info!("{what:?}, again in {} s: {error}", pause.as_secs());
+                tracing::info!("{what:?}, again in {:.1} s: {error}", pause.as_secs_f32());
                 tokio::time::sleep(pause).await;
             }
             (resumed, _) => return resumed,

@@ -8,22 +8,15 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::Semaphore;
 
 use super::{Error, folder};
-use crate::api::{self, Client};
+use crate::api::{self, Client, Staleness};
 use crate::state::{Retired, State};
 use crate::tree::SCRATCH_PREFIX;
 use crate::types::{Entry, EntryKind, FileId};
-
-/// How often, and how far apart, a folder is looked into before it is left: listings may lag.
-const LOOKS: usize = 4;
-const LOOK: Duration = Duration::from_secs(1);
-
-/// How old a mount must be before a listing's word is taken that a folder was never made.
-const SETTLED: Duration = Duration::from_secs(10);
 
 /// The scratch folders of one mount.
 pub(super) struct Scratch {
@@ -122,7 +115,8 @@ impl Scratch {
                 }
             };
             let Some(folder) = folder else {
-                if self.born.elapsed() > SETTLED {
+                let staleness = self.client.staleness();
+                if self.born.elapsed() > staleness.effect() + staleness.listing() {
                     // It was never made.
                     self.state.scratch_gone(&row.name)?;
                 }
@@ -190,11 +184,13 @@ impl Scratch {
                 Err(error) => return Err(error.into()),
             }
         }
-        for look in 0..LOOKS {
+        let mut pauses = Staleness::looks(self.client.staleness().effect());
+        loop {
+            let pause = pauses.next();
             let rows = match self.client.list_all(&slot.folder).await {
                 // Removed by hand, or by a try before this one. Or made a moment ago, and not known to
                 // listings yet.
-                Err(error) if error.is_not_found() && look + 1 == LOOKS => {
+                Err(error) if error.is_not_found() && pause.is_none() => {
                     return Ok(self.state.scratch_gone(&slot.name)?);
                 }
                 Err(error) if error.is_not_found() => None,
@@ -213,9 +209,8 @@ impl Scratch {
             for row in rows.iter().flatten().filter(|row| !wanted.contains(&row.id)) {
                 self.clear(&row.id).await?;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(pause.ok_or(Error::NotEmpty)?).await;
         }
-        Err(Error::NotEmpty)
     }
 }
 

@@ -7,13 +7,8 @@ use crate::state::{Replacing, RowId, Whereabouts};
 use crate::types::{Entry, EntryKind, FileId, Picture};
 use crate::upload::{self, Job};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::scratch::Spot;
-
-/// How long an object just made is looked for, between looks.
-const LOOK_PAUSES: [Duration; 3] =
-    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
 /// What a name holds after its bytes were stored.
 #[derive(Clone, Debug)]
@@ -227,7 +222,7 @@ impl Bed {
     /// The object that has the target's name. A listing may lag behind: who is patient looks for it a
     /// few times.
     async fn named_soon(&self, target: &Target, is_patient: bool) -> Result<Option<Entry>, Error> {
-        let mut pauses = LOOK_PAUSES.into_iter().filter(|_| is_patient);
+        let mut pauses = self.looks().filter(|_| is_patient);
         loop {
             let rows = self.client.list_all(&target.folder).await?;
             let is_it = |row: &Entry| *row.name == *target.name && row.picture().is_some();
@@ -287,7 +282,7 @@ impl Bed {
     /// The row of an object just made: by `detail`, or where that fails by a listing of its folder.
     /// Both may lag, so they are asked a few times.
     async fn look_up(&self, id: &FileId, folder: &FileId) -> Result<Entry, Error> {
-        let mut pauses = LOOK_PAUSES.into_iter();
+        let mut pauses = self.looks();
         loop {
             let error = match self.client.detail(id).await {
                 Ok(found) => return Ok(found),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::patience::Patience;
 use super::{Failure, one_line};
-use crate::api::{Credentials, QpsTable, Roots, Settings};
+use crate::api::{Credentials, QpsTable, Roots, Settings, Staleness};
 use crate::background::{self, Side};
 use crate::config::{Choice, Config, Wishes, make_private};
 use crate::log::{self, LogFile, Target};
@@ -95,7 +95,8 @@ pub(super) fn plan_in(
     };
     let api = Settings::new(config.endpoint.clone(), credentials, state).within(wishes.timeout());
     let roots = Roots::read_from(config.ca_file.as_deref())?;
-    let api = Settings { qps, ..api.trusting(roots) };
+    let staleness = Staleness::new(wishes.service_lag());
+    let api = Settings { qps, staleness, ..api.trusting(roots) };
     Ok(Plan {
         mountpoint,
         state: state.to_owned(),

@@ -15,6 +15,7 @@ use super::levels::Levels;
 
 const DIR_TTL: u64 = 60;
 const TIMEOUT: u64 = 60;
+const SERVICE_LAG: u64 = 30;
 const CACHE_SIZE: Size = Size(10 << 30);
 
 /// Bytes, written as a number with K, M or G.
@@ -105,6 +106,9 @@ pub struct Wishes {
     /// Seconds for which a request waits while nothing comes from the service [default: 60].
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<NonZeroU64>,
+    /// Seconds for which the service may list a folder as it was before a change [default: 30].
+    #[arg(long, value_name = "SECONDS")]
+    pub service_lag: Option<NonZeroU64>,
     /// Bytes of pictures kept on disk for reading them again, as 512M or 20G; 0 keeps none
     /// [default: 10G].
     #[arg(long, value_name = "BYTES")]
@@ -158,6 +162,7 @@ impl Wishes {
             upload: self.upload.or(weaker.upload),
             dir_ttl: self.dir_ttl.or(weaker.dir_ttl),
             timeout: self.timeout.or(weaker.timeout),
+            service_lag: self.service_lag.or(weaker.service_lag),
             cache_size: self.cache_size.or(weaker.cache_size),
             qps: self.qps.or(weaker.qps),
             local_names: self.local_names.or(weaker.local_names),
@@ -177,6 +182,11 @@ impl Wishes {
     /// all its tries may take.
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout.map_or(TIMEOUT, NonZeroU64::get))
+    }
+
+    /// How long listings of the service may lag behind.
+    pub fn service_lag(&self) -> Duration {
+        Duration::from_secs(self.service_lag.map_or(SERVICE_LAG, NonZeroU64::get))
     }
 
     /// Bytes that the block cache may hold on disk.
@@ -214,6 +224,7 @@ impl Wishes {
             ("upload", name(self.upload)),
             ("dir-ttl", words(self.dir_ttl.as_ref())),
             ("timeout", words(self.timeout.as_ref())),
+            ("service-lag", words(self.service_lag.as_ref())),
             ("cache-size", words(self.cache_size.as_ref())),
             ("qps", self.qps.clone()),
             ("local-names", self.local_names.clone()),

@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use super::attr::{Attr, Maker, SET_ID};
 use super::control::ControlFolder;
@@ -15,14 +14,6 @@ use crate::read::{self, Asked};
 use crate::staging::{Staged, StagedFile};
 use crate::tree::{Error as TreeError, What};
 use crate::types::{Entry, Ino};
-
-/// How long a link is waited for after an upload, between looks.
-const LINK_PAUSES: [Duration; 4] = [
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(3),
-];
 
 /// An opened file.
 #[derive(Clone, Copy, Debug)]
@@ -239,7 +230,7 @@ impl Fs {
             Some(entry) if !entry.has_link() => entry,
             entry => return Ok(entry),
         };
-        for pause in LINK_PAUSES {
+        for pause in self.bed.looks() {
             match self.bed.detail(&entry.id).await {
                 Ok(fresh) if fresh.has_link() => {
                     let fresh = Arc::new(fresh);

@@ -17,9 +17,6 @@ use crate::types::{FileId, Ino};
 /// How often what cannot be taken up yet is tried again.
 pub(super) const AGAIN: Duration = Duration::from_secs(10);
 
-/// How old a mount must be before a listing's word is taken that a folder is gone.
-const SETTLED: Duration = Duration::from_secs(4);
-
 /// Rows of the state file that are not in the tree yet, by their folder.
 #[derive(Debug, Default)]
 pub(super) struct Restorable {
@@ -243,7 +240,7 @@ impl Fs {
             if !failed {
                 return;
             }
-            tokio::time::sleep(SETTLED).await;
+            tokio::time::sleep(self.bed.staleness().effect()).await;
         }
     }
 
@@ -255,7 +252,7 @@ impl Fs {
                 tracing::warn!("{path:?} is not in this mount: what waits there waits for another")
             }
             Err(Error::Tree(TreeError::NotFound | TreeError::NotAFolder))
-                if self.born.elapsed().is_ok_and(|age| age > SETTLED)
+                if self.born.elapsed().is_ok_and(|age| age > self.bed.staleness().effect())
                     && !self.bed.has_folder(id).await? =>
             {
                 self.fail_folder(id, path);

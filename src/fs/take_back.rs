@@ -2,6 +2,7 @@
 //! that was removed meanwhile goes again.
 
 use std::collections::HashMap;
+use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,9 +15,6 @@ use crate::bed::Target;
 use crate::staging::Sum;
 use crate::state::{Delete, LocalRow, Phase, RowId, Whereabouts};
 use crate::types::{Entry, FileId, Ino};
-
-/// How long an object is waited for that an upload may have made, between looks.
-const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(3)];
 
 impl Fs {
     /// The upload ended: what it made goes with the next deletes.
@@ -146,7 +144,7 @@ impl Fs {
         for (row, told) in rows.iter().zip(asked) {
             made.extend(told?.map(|entry| (row.id, entry)));
         }
-        for pause in LOOKS {
+        for pause in iter::once(Duration::ZERO).chain(self.bed.looks()) {
             let missing =
                 rows.iter().filter(|row| !row.sent.is_empty() && !made.contains_key(&row.id));
             let mut by_folder: HashMap<&FileId, Vec<&LocalRow>> = HashMap::new();

@@ -3,10 +3,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{Error, Inner};
-use crate::api::{self, Client};
+use crate::api::{self, Client, Staleness};
 use crate::names;
 use crate::state::Posted;
 use crate::tree::SCRATCH_PREFIX;
@@ -14,10 +13,6 @@ use crate::types::{Entry, EntryKind, FileId};
 
 /// How often a `mkdir` whose answer was lost is asked for again, after looking.
 const REPEATS: usize = 3;
-
-/// How long a folder that must be there is looked for, between looks: a listing may lag behind.
-const LOOK_PAUSES: [Duration; 3] =
-    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
 /// A folder of the bed.
 #[derive(Clone, Debug)]
@@ -194,7 +189,7 @@ async fn make(client: &Client, parent: &FileId, name: &str) -> Result<Place, Err
             Err(error) if error.may_be_done() || error.is_refused() => error,
             Err(error) => return Err(error.into()),
         };
-        for pause in LOOK_PAUSES {
+        for pause in Staleness::looks(client.staleness().effect()) {
             if let Some(id) = look(client, parent, name).await? {
                 return Ok(Place { id, age: Age::Young });
             }

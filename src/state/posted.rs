@@ -3,11 +3,8 @@
 use rusqlite::params;
 
 use super::row::{id_column, now};
-use super::{Result, State};
+use super::{OLDEST_LISTING, Result, State};
 use crate::types::{FileId, Md5};
-
-/// How long a picture is remembered, in seconds: no listing is as old as that.
-const KEPT: i64 = 3600;
 
 /// One picture that was uploaded, or a folder that was made for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +23,7 @@ impl State {
     /// Remembers it for an hour.
     pub fn post(&self, posted: &Posted) -> Result<()> {
         self.write("recording an upload", |db| {
-            db.execute("DELETE FROM posted WHERE changed < ?", [now() - KEPT])?;
+            db.execute("DELETE FROM posted WHERE changed < ?", [now() - OLDEST_LISTING])?;
             let Posted { object, folder, name, content } = posted;
             let (md5, size) = content.map(|(md5, size)| (*md5.bytes(), size as i64)).unzip();
             let sql = "INSERT OR REPLACE INTO posted (object, folder, name, md5, size, changed)
@@ -42,7 +39,7 @@ impl State {
             let sql = "SELECT * FROM posted WHERE folder = ? AND changed >= ?
                        ORDER BY changed, object";
             db.prepare_cached(sql)?
-                .query_map(params![folder.as_str(), now() - KEPT], |row| {
+                .query_map(params![folder.as_str(), now() - OLDEST_LISTING], |row| {
                     Ok(Posted {
                         object: id_column(row, "object")?,
                         folder: id_column(row, "folder")?,

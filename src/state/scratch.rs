@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, params};
 
 use super::row::{id_column, now};
-use super::{Result, State};
+use super::{OLDEST_LISTING, Result, State};
 use crate::types::FileId;
 
 /// A scratch folder that was made, or was about to be.
@@ -28,12 +28,9 @@ pub struct Retired {
     pub is_back: bool,
 }
 
-/// In seconds: no listing shows for longer where an object was.
-const OUTDATED: i64 = 3600;
-
 /// An object came out of a scratch folder, into this one.
 pub(super) fn back(db: &Connection, object: &FileId, folder: &FileId) -> rusqlite::Result<()> {
-    db.prepare_cached("DELETE FROM retired WHERE back < ?")?.execute([now() - OUTDATED])?;
+    db.prepare_cached("DELETE FROM retired WHERE back < ?")?.execute([now() - OLDEST_LISTING])?;
     let sql = "INSERT OR REPLACE INTO retired (object, folder, back) VALUES (?, ?, ?)";
     db.prepare_cached(sql)?.execute(params![object.as_str(), folder.as_str(), now()]).map(drop)
 }

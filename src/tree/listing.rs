@@ -21,12 +21,6 @@ use crate::api;
 use crate::names;
 use crate::types::{Attributes, Entry, EntryKind, FileId, Ino};
 
-/// How long `detail` may lag behind what this mount did.
-pub(super) const DETAIL_LAG: Duration = Duration::from_secs(5);
-
-/// How long a listing may lag behind what this mount did.
-pub(super) const LAG: Duration = Duration::from_secs(30);
-
 /// Root folders of the bed whose names begin so hold what is on its way, and are not shown.
 pub const SCRATCH_PREFIX: &str = ".bedfs-scratch-";
 
@@ -53,7 +47,7 @@ impl Tree {
     pub(super) async fn list_now(
         self: &Arc<Self>, ino: Ino, names: watch::Sender<Vec<Child>>, wanted: watch::Receiver<bool>,
     ) -> Result<(), Error> {
-        let mut merge = Merge::begin(&mut self.table(), ino)?;
+        let mut merge = Merge::begin(&mut self.table(), ino, self.client.staleness().listing())?;
         if merge.id.is_local() {
             self.table().folder_mut(ino)?.view = View::Listed(merge.began);
             return Ok(());
@@ -76,7 +70,8 @@ impl Tree {
                 Ok(None) => return self.merge(merge).await,
                 Err(error) if error.is_not_found() && self.is_young(ino) => {
                     // The service does not know it yet: what is known of it has to do for a while.
-                    self.table().folder_mut(ino)?.excused = Some(Instant::now() + DETAIL_LAG);
+                    self.table().folder_mut(ino)?.excused =
+                        Some(Instant::now() + self.client.staleness().detail());
                     return Ok(());
                 }
                 Err(error) if error.is_not_found() => return Err(Error::NotFound),
@@ -164,12 +159,14 @@ impl Tree {
 
     fn is_young(&self, ino: Ino) -> bool {
         let since = self.table().get(ino).ok().and_then(Node::since);
-        since.is_some_and(|since| since.elapsed() < LAG)
+        since.is_some_and(|since| since.elapsed() < self.client.staleness().listing())
     }
 
     /// Which of the objects that this mount made a moment ago, and that the listing lacks, exist
     /// all the same.
     async fn confirm_recent(&self, merge: &Merge) -> Result<HashSet<FileId>, Error> {
+        let (lag, detail_lag) =
+            (self.client.staleness().listing(), self.client.staleness().detail());
         let listed: HashSet<&str> = merge.rest.iter().map(|row| row.id.as_str()).collect();
         let doubtful: Vec<(FileId, Instant)> = {
             let table = self.table();
@@ -177,7 +174,7 @@ impl Tree {
             let unseen = children.filter(|child| !merge.seen.contains(child));
             let nodes = unseen.filter_map(|child| table.get(*child).ok());
             let recent = nodes.filter_map(|node| {
-                let since = node.since().filter(|since| *since + LAG > merge.began)?;
+                let since = node.since().filter(|since| *since + lag > merge.began)?;
                 Some((node.id().filter(|id| !listed.contains(id))?, since))
             });
             recent.map(|(id, since)| (FileId::new(id), since)).collect()
@@ -186,7 +183,7 @@ impl Tree {
         for (id, since) in doubtful {
             match self.client.detail(&id).await {
                 // `detail` may lag as well, but not as long.
-                Err(error) if error.is_not_found() && since.elapsed() > DETAIL_LAG => {}
+                Err(error) if error.is_not_found() && since.elapsed() > detail_lag => {}
                 // Not a clear no: what was acknowledged stays in view.
                 Ok(_) | Err(_) => {
                     kept.insert(id);
@@ -198,10 +195,11 @@ impl Tree {
 }
 
 impl Merge {
-    fn begin(table: &mut Table, ino: Ino) -> Result<Self, Error> {
+    /// What this mount removed within the `lag` of listings is not taken from them.
+    fn begin(table: &mut Table, ino: Ino, lag: Duration) -> Result<Self, Error> {
         let began = Instant::now();
         let folder = table.folder_mut(ino)?;
-        folder.gone.retain(|_, since| *since + LAG > began);
+        folder.gone.retain(|_, since| *since + lag > began);
         let id = folder.id.clone().ok_or(Error::NotFound)?;
         let is_known = matches!(folder.view, View::Listed(_) | View::Kept(_));
         let mut children = table.folder(ino)?.children.values();

@@ -61,10 +61,19 @@ impl Mount {
     pub(crate) fn mount(&self, args: &[&str]) -> Output {
         self.bedfs("mount")
             .args(["--qps", "unlimited"])
+            .args(self.service_lag(args))
             .args(args)
             .arg(&self.path)
             .output()
             .expect("bedfs runs")
+    }
+
+    /// Where nothing of the emulator lags behind, nothing that lags is waited for as long as elsewhere.
+    fn service_lag(&self, args: &[&str]) -> &'static [&'static str] {
+        let is_told = args.iter().any(|arg| arg.contains("service-lag"));
+        let mut lags = false;
+        self.emulator.change(|options| lags = options.answers.list_lag > Duration::ZERO);
+        if is_told || lags { &[] } else { &["--service-lag", "3"] }
     }
 
     /// A command of the program, with this mount's bed and state.

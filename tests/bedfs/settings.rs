@@ -79,6 +79,7 @@ const ALL: &[(&str, [&str; 4])] = &[
     ("upload", ["background", "close", "background", "close"]),
     ("dir-ttl", ["1", "2", "3", "4"]),
     ("timeout", ["1", "2", "3", "4"]),
+    ("service-lag", ["1", "2", "3", "4"]),
     ("cache-size", ["1M", "2M", "3M", "4M"]),
     ("qps", ["list=1", "list=2", "list=3,create=4", "unlimited"]),
     ("local-names", ["*.a", "*.b", "*.c,*.d", "*.e"]),
