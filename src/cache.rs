@@ -12,12 +12,10 @@ mod shelf;
 mod sidecar;
 mod writer;
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use md5::{Digest, Md5 as Hasher};
@@ -80,28 +78,10 @@ pub struct BlockCache {
     disk: Option<Disk>,
 }
 
-/// A file all of which is in the cache, to be read from there: its bytes are never written to again,
-/// and stay for as long as this is held, though its name may go.
-#[derive(Debug)]
-pub struct Whole {
-    file: File,
-    /// Two data files of one name would not know of each other: that this one is lent, for one.
-    _data: Arc<DataFile>,
-}
-
-impl Whole {
-    /// To read from.
-    pub fn file(&self) -> &File {
-        &self.file
-    }
-}
-
 #[derive(Debug)]
 struct Disk {
     shelf: Arc<Shelf>,
     writer: Writer,
-    /// A file is being checked as a whole: one at a time.
-    checking: Arc<AtomicBool>,
 }
 
 impl BlockCache {
@@ -116,7 +96,7 @@ impl BlockCache {
         let begun = || -> io::Result<Disk> {
             let shelf = Arc::new(Shelf::open(dir, limit)?);
             let writer = Writer::start(shelf.clone())?;
-            Ok(Disk { shelf, writer, checking: Arc::default() })
+            Ok(Disk { shelf, writer })
         };
         let disk = match limit {
             0 => None,
@@ -219,47 +199,6 @@ impl BlockCache {
     /// Whether all of the file is on disk, and was proven by md5.
     pub fn is_proven(&self, file: &Entry) -> bool {
         self.data(file).is_some_and(|data| data.is_proven())
-    }
-
-    /// The data file, if all of the file is in it, checked in this mount, and proven by md5 where the
-    /// listing has one. It is never written to again, though its name may go. `None` otherwise; what
-    /// has not been checked then is, by a thread of its own.
-    pub fn whole(&self, file: &Entry) -> Option<Whole> {
-        let (disk, data) = (self.disk.as_ref()?, self.data(file)?);
-        let listed = file.picture().and_then(|picture| picture.md5);
-        if let Some(file) = data.lend(listed) {
-            return Some(Whole { file, _data: data });
-        }
-        if !data.is_whole() || disk.checking.swap(true, Ordering::Relaxed) {
-            return None;
-        }
-        let (shelf, checking) = (disk.shelf.clone(), disk.checking.clone());
-        let (key, name) = (Key::of(&file.id), file.name.clone());
-        let check = move || {
-            match data.check_all(listed) {
-                Ok(true) => {}
-                Ok(false) => {
-                    tracing::warn!("what is cached of {name:?} has not the md5 of the listing");
-                    shelf.remove(key);
-                }
-                Err(error) => {
-                    tracing::warn!("the cache of {name:?} is given up: {error}");
-                    shelf.remove(key);
-                }
-            }
-            checking.store(false, Ordering::Relaxed);
-        };
-        if let Err(error) = std::thread::Builder::new().name("check".to_owned()).spawn(check) {
-            tracing::warn!("no thread to check a cached file: {error}");
-            disk.checking.store(false, Ordering::Relaxed);
-        }
-        None
-    }
-
-    /// The data file, if the program before this one gave it out as whole.
-    pub fn whole_of_before(&self, file: &Entry) -> Option<Whole> {
-        let data = self.data(file).filter(|data| data.is_whole())?;
-        data.lend_again().map(|file| Whole { file, _data: data })
     }
 
     /// Throws out what is here of a file; a pin stays.

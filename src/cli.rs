@@ -19,7 +19,6 @@ mod serve;
 mod shares;
 mod shell;
 mod status;
-mod takeover;
 mod traffic;
 mod umount;
 mod upload;
@@ -97,9 +96,6 @@ enum Command {
     Completions(shell::Args),
     /// Print a manual page.
     Man(shell::ManArgs),
-    /// Go on with a mount that another version of the program began.
-    #[command(hide = true)]
-    TakeOver(takeover::Args),
 }
 
 /// Runs the program and gives its exit code.
@@ -159,7 +155,6 @@ fn run(Cli { choice, command }: Cli) -> Result<ExitCode, Failure> {
         Command::Emulator(args) => emulator::run(args),
         Command::Completions(args) => shell::completions(&args, &mut Cli::command()),
         Command::Man(args) => shell::manual(&args, Cli::command()),
-        Command::TakeOver(args) => takeover::run(&args),
     }
 }
 

@@ -5,14 +5,11 @@
 
 mod allocate;
 mod attr;
-mod carried;
 mod control;
 mod dir;
 mod errno;
 mod file;
 mod handle;
-mod lend;
-mod lent_staged;
 mod local;
 mod publish;
 mod remove;
@@ -25,10 +22,8 @@ mod take_back;
 mod uploads;
 mod xattr;
 
-use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -40,18 +35,14 @@ use crate::config::{Control, Upload};
 use crate::names::{LocalNames, NameError};
 use crate::pending;
 use crate::read::{self, Reader};
-use crate::staging;
 use crate::state::{self, State};
 use crate::tree::{self, Tree};
 use crate::types::Ino;
 pub use attr::{Attr, Change, Maker, Space};
-pub use carried::{Busy, Carried, Still, Unattended};
 use control::ControlFolder;
 pub use dir::DirEntry;
 pub use file::Opened;
 use handle::Handles;
-pub use lend::Backing;
-use lend::Spared;
 use local::LocalFiles;
 use restore::Restorable;
 use uploads::Uploads;
@@ -166,17 +157,8 @@ pub struct Fs {
     /// Uploads and new folders take one permit, a folder that is rebuilt under another name takes
     /// all: nothing may be put into the old folder while it is poured into the new one.
     structure: Semaphore,
-    spared: Spared,
-    /// Whether the disk tells what the kernel writes by itself.
-    can_lend_staged: bool,
     /// Held while it is looked for what uploads of removed files made.
     clearing: Semaphore,
-    /// What goes on behind its callers' backs takes one permit, who hands over takes all.
-    unattended: Semaphore,
-    /// Files of which the program before this one may have given wrong pages to the kernel.
-    inherited: Mutex<HashSet<Ino>>,
-    /// Whether this goes on with the mount of another program.
-    is_resumed: AtomicBool,
     /// Where the disk is waited for.
     runtime: Handle,
     /// When the mount began.
@@ -192,10 +174,6 @@ impl Fs {
         options: Options, state: Arc<State>, tree: Arc<Tree>, bed: Arc<Bed>, reader: Arc<Reader>,
         account: Arc<AccountCache>, ledger: Ledger,
     ) -> Self {
-        let can_lend_staged = staging::tells_changes(&options.staging).unwrap_or_else(|error| {
-            tracing::info!("whether the disk tells changes is not known: {error}");
-            false
-        });
         Self {
             options,
             state,
@@ -211,12 +189,7 @@ impl Fs {
             handles: Handles::default(),
             renaming: Semaphore::new(1),
             structure: Semaphore::new(STRUCTURE as usize),
-            spared: Spared::default(),
-            can_lend_staged,
             clearing: Semaphore::new(1),
-            unattended: Semaphore::new(STRUCTURE as usize),
-            inherited: Mutex::default(),
-            is_resumed: AtomicBool::new(false),
             runtime: Handle::current(),
             born: std::time::SystemTime::now(),
         }
@@ -224,12 +197,8 @@ impl Fs {
 
     /// Takes over what the state file holds of a mount that has ended.
     pub fn begin_anew(&self) -> Result<()> {
-        pending::take_over(&self.state, &self.options.staging, &HashSet::new())?;
-        self.take_over(&HashSet::new())
-    }
-
-    fn inherited(&self) -> MutexGuard<'_, HashSet<Ino>> {
-        self.inherited.lock().unwrap_or_else(PoisonError::into_inner)
+        pending::take_over(&self.state, &self.options.staging)?;
+        self.take_over()
     }
 
     /// Runs what goes on behind the callers' backs, for as long as the mount lives.

@@ -1,17 +1,14 @@
 //! The mount: all rooms wired together, one FUSE session, and its orderly end.
 
 mod apart;
-mod handover;
 mod kernel;
 mod root;
 mod serve;
 mod session;
 mod signals;
 mod supervisor;
-mod takeover;
 
 use std::io;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,16 +21,13 @@ use crate::bed::Bed;
 use crate::cache::BlockCache;
 use crate::config::{self, Wishes};
 use crate::fs::{Fs, Options};
-use crate::fuse::Device;
 use crate::mountpoint;
 use crate::names::{self, LocalNames};
 use crate::pending::{self, Pending, STAGING};
-use crate::process::inherited;
 use crate::read::Reader;
 use crate::state::{self, State};
 use crate::tree::{self, Tree};
 use crate::types::{Account, FileId};
-pub use handover::{Handover, PROTOCOL};
 use serve::Held;
 use signals::Signals;
 
@@ -95,9 +89,6 @@ pub enum Error {
         /// What FUSE said.
         source: io::Error,
     },
-    /// Another program left something that cannot be gone on with.
-    #[error("going on with the mount of the program before: {0}")]
-    Handover(#[from] handover::Error),
     /// The machine refused something else.
     #[error("{what}: {source}")]
     Machine {
@@ -135,17 +126,6 @@ pub struct Plan {
     pub wishes: Wishes,
     /// Whether this is the process that a supervisor started, and wants to hear of.
     pub is_service: bool,
-    /// How another program may take this one's place; `None`: none may.
-    pub upgrade: Option<Upgrade>,
-}
-
-/// How a program is replaced while it mounts.
-#[derive(Clone, Debug)]
-pub struct Upgrade {
-    /// Where the next one is looked for.
-    pub program: PathBuf,
-    /// The file that it is to log to; `None`: the standard error.
-    pub log: Option<PathBuf>,
 }
 
 /// Mounts, calls `ready` once the mount answers, and returns when it has ended, with what could not
@@ -158,46 +138,9 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Pending>, Error> {
     let signals = runtime.block_on(async { Signals::new() });
     let signals = signals.map_err(machine("waiting for signals"))?;
     let adapter = session::adapter(plan, fs.clone(), &client, &runtime);
-    let reins = adapter.reins();
     let session = session::start(plan, adapter)?;
-    let device = Device::of(session.as_fd()).map_err(machine("the session's device"))?;
-    // There was none before.
-    let _first = reins.device.set(Arc::new(device));
-    let held = Held { runtime, lock, signals, fs, state, reins };
+    let held = Held { runtime, _lock: lock, signals, fs, state };
     serve::serve(plan, held, session, ready)
-}
-
-/// Goes on with the mount of the program before this one, and returns as `run` does.
-pub fn go_on(plan: &Plan, handover: Handover) -> Result<Vec<Pending>, Error> {
-    let runtime = Runtime::new().map_err(machine("starting threads"))?;
-    let Handover { lock, device, others, asked, offer, tree, fs: carried, .. } = handover;
-    let inherit = |number| inherited(number).map_err(machine("taking over what is open"));
-    let lock = state::Lock::inherited(inherit(lock)?);
-    let client = Client::new(plan.api.clone())?;
-    let parts = runtime.block_on(async {
-        let state = open_state(&plan.state)?;
-        let tree = Tree::resume(client.clone(), state.clone(), tree, plan.wishes.dir_ttl());
-        build(plan, &client, carried.account, state, tree)
-    });
-    let Parts { fs, state } = parts?;
-    let signals = runtime.block_on(async { Signals::new() });
-    let signals = signals.map_err(machine("waiting for signals"))?;
-    signals::block(false).map_err(machine("waiting for signals"))?;
-    let adapter = session::adapter(plan, fs.clone(), &client, &runtime);
-    let reins = adapter.reins();
-    let session = session::resume(plan, adapter, inherit(device)?, offer)?;
-    let device = Arc::new(Device::of(session.as_fd()).map_err(machine("the session's device"))?);
-    runtime.block_on(async { fs.resume(carried, |number| device.lent(number)) })?;
-    // What was not answered is asked again; only then may the device be closed that brought it.
-    device.resend().map_err(machine("asking for what was not answered"))?;
-    others.into_iter().try_for_each(|number| inherit(number).map(drop))?;
-    takeover::bury(asked);
-    // There was none before.
-    let _first = reins.device.set(device);
-    let held = Held { runtime, lock, signals, fs, state, reins };
-    serve::serve(plan, held, session, || {
-        tracing::warn!("took over the mount from the program before")
-    })
 }
 
 /// Goes on with what is in the journal, without a mount, and gives what is left.

@@ -139,11 +139,10 @@ pub enum StrayError {
 
 /// Takes over what a mount left that ended without a word: files that were being written were
 /// interrupted, and staged files that no row names, as after a damaged state file, get one. For who
-/// has the account's lock: a mount that runs has files for which the row is about to come. The rows
-/// `but` are of files that are gone on with.
-pub fn take_over(state: &State, staging: &Path, but: &HashSet<RowId>) -> Result<(), StrayError> {
+/// has the account's lock: a mount that runs has files for which the row is about to come.
+pub fn take_over(state: &State, staging: &Path) -> Result<(), StrayError> {
     for row in state.locals()? {
-        if row.phase == Phase::Open && !row.is_local && !but.contains(&row.id) {
+        if row.phase == Phase::Open && !row.is_local {
             state.interrupted(row.id)?;
         }
     }

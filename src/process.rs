@@ -1,48 +1,6 @@
-//! Processes: who is behind the number that comes with a FUSE request, and what this one got from the
-//! program that ran in it before.
+//! Processes: who is behind the number that comes with a FUSE request.
 
-use std::ffi::CStr;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
-use std::{fs, io};
-
-/// The path that this program was started from, as it was named then: what stands there now may be
-/// another. For who has not changed the working directory yet.
-pub fn program() -> io::Result<PathBuf> {
-    // SAFETY: the call takes a number; what it tells is kept by the kernel for as long as we run.
-    let name = unsafe { libc::getauxval(libc::AT_EXECFN) } as *const libc::c_char;
-    if name.is_null() {
-        return std::env::current_exe();
-    }
-    // SAFETY: the kernel put a string ended by NUL there.
-    let name = unsafe { CStr::from_ptr(name) };
-    std::path::absolute(std::ffi::OsStr::from_bytes(name.to_bytes()))
-}
-
-/// A descriptor that the program before this one left open for it. What this one runs does not get it.
-pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: the calls take numbers and touch no memory.
-    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
-    // SAFETY: as above.
-    if flags < 0 || unsafe { libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: it is open, and was left to us; whoever is told the number asks once.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
-}
-
-/// Has the program that is run in this one's place get these descriptors, or not.
-pub fn bequeath(descriptors: &[RawFd], is_wanted: bool) -> io::Result<()> {
-    let flags = if is_wanted { 0 } else { libc::FD_CLOEXEC };
-    for number in descriptors {
-        // SAFETY: the call takes numbers and touches no memory.
-        if unsafe { libc::fcntl(*number, libc::F_SETFD, flags) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(())
-}
+use std::fs;
 
 /// The thread group (what users call the process) of a thread. `None` where it cannot be told, as
 /// for threads of another PID namespace, which FUSE numbers 0.

@@ -18,11 +18,9 @@ mod proof;
 mod reading;
 mod stream;
 
-use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -30,7 +28,7 @@ use lru::LruCache;
 use tokio::sync::Semaphore;
 
 use crate::api::Client;
-use crate::cache::{BLOCK, BlockCache, Whole};
+use crate::cache::{BLOCK, BlockCache};
 use crate::types::{Entry, FileId};
 pub use asked::Asked;
 use crew::Crew;
@@ -40,9 +38,6 @@ use reading::Reading;
 
 /// Bytes of a pinned file that are asked for at a time.
 const STRIDE: usize = 1 << 20;
-
-/// Bytes of a file that was sent that are taken in at a time: some blocks.
-const SEED: u64 = 1 << 20;
 
 /// Files whose proofs are kept: of those that are closed the kernel may still have pages.
 const MOST_PROOFS: NonZeroUsize = NonZeroUsize::new(8192).expect("not zero");
@@ -147,49 +142,6 @@ impl Reader {
             self.forget(file);
         }
         standing != Standing::Good
-    }
-
-    /// The whole file as it lies in the cache on disk, to be read from there: all of its bytes,
-    /// proven by its md5 where the listing tells one. `None` where something is missing, or is not
-    /// yet checked in this mount; the check then begins in the background, and a later call tells.
-    /// What was handed out is never written to again, though its name may go.
-    pub fn whole(&self, file: &Entry) -> Option<Whole> {
-        self.cache.whole(file)
-    }
-
-    /// The same of a file that the program before this one had from there.
-    pub fn whole_of_before(&self, file: &Entry) -> Option<Whole> {
-        self.cache.whole_of_before(file)
-    }
-
-    /// Whether wrong bytes came of the file since somebody opened it.
-    pub fn is_refuted(&self, file: &FileId) -> bool {
-        self.proofs().peek(file).is_some_and(|proof| proof.check().is_err())
-    }
-
-    /// Takes in the content of a file that was sent from here, so that it need not be fetched. One of
-    /// more than half the cache would throw out what is read of others.
-    pub async fn seed(&self, file: &Entry, content: File) -> io::Result<()> {
-        if file.size() > self.cache.capacity() / 2 {
-            return Ok(());
-        }
-        let content = Arc::new(content);
-        let mut offset = 0;
-        while offset < file.size() {
-            let len = SEED.min(file.size() - offset);
-            let content = content.clone();
-            let read = tokio::task::spawn_blocking(move || {
-                let mut bytes = vec![0; len as usize];
-                content.read_exact_at(&mut bytes, offset).map(|()| Bytes::from(bytes))
-            });
-            let bytes = read.await.map_err(io::Error::other)??;
-            for at in (0..len).step_by(BLOCK as usize) {
-                let block = bytes.slice(at as usize..(at + BLOCK).min(len) as usize);
-                self.cache.put(file, (offset + at) / BLOCK, block).await;
-            }
-            offset += len;
-        }
-        Ok(())
     }
 
     /// Ends the flights of a file that nobody has open any more.

@@ -8,10 +8,8 @@
 //! the base. Both outlive the value, until they are removed.
 
 mod base;
-mod carried;
 mod disk;
 mod hash;
-mod lent;
 mod log;
 
 use std::fs::{File, OpenOptions};
@@ -19,18 +17,15 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rangemap::RangeSet;
 
 use crate::disk::{punch, reserve};
 pub use base::Part;
-pub use carried::Carried;
 use disk::Disk;
 use hash::Prefix;
 pub use hash::Sum;
-use lent::Stamp;
-pub use lent::tells_changes;
 use log::ExtentLog;
 pub use log::is_log;
 
@@ -44,8 +39,7 @@ const CHUNK: usize = 1 << 20;
 #[derive(Debug)]
 pub struct StagedFile {
     file: File,
-    /// What is known of the disk under `file`, and of every duplicate of it.
-    disk: Arc<Disk>,
+    disk: Disk,
     /// `None`: the file has no name, and goes with the value.
     path: Option<PathBuf>,
     /// Tells which bytes lie over the base. There is none without a base or a name.
@@ -73,8 +67,6 @@ struct Extents {
     is_rewritten: bool,
     /// Whether somebody hashes behind the writer.
     is_followed: bool,
-    /// As the file was when it was last looked at, if others write to it.
-    lent: Option<Stamp>,
 }
 
 /// What a read of a staged file comes to.
@@ -122,8 +114,7 @@ impl StagedFile {
         Ok(Self::over(file, None, None, base))
     }
 
-    /// Opens what was staged before as the file `path`. What was filled in is missing again. Programs
-    /// may go on writing to it, if the kernel had it lent when the process ended that staged it.
+    /// Opens what was staged before as the file `path`. What was filled in is missing again.
     pub fn reopen(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         let len = file.metadata()?.len();
@@ -134,9 +125,6 @@ impl StagedFile {
             let mut extents = staged.extents();
             extents.len = len;
             extents.present = told.written;
-        }
-        if !staged.is_alone() {
-            staged.watch()?;
         }
         Ok(staged)
     }
@@ -151,20 +139,16 @@ impl StagedFile {
             hashed: 0,
             is_rewritten: false,
             is_followed: false,
-            lent: None,
         };
-        let (disk, prefix, extents) = (Arc::default(), Mutex::default(), Mutex::new(extents));
+        let (disk, prefix, extents) = (Disk::default(), Mutex::default(), Mutex::new(extents));
         Self { file, disk, path, log, prefix, extents }
     }
 
     /// Has the disk keep what was written so far, over a power failure too: all of the generation that
     /// was told before.
     pub fn sync(&self) -> io::Result<()> {
-        let is_synced = self.come_to_rest()?;
         self.disk.keeps(|| {
-            if !is_synced {
-                self.file.sync_data()?;
-            }
+            self.file.sync_data()?;
             self.log.as_ref().map_or(Ok(()), ExtentLog::sync)
         })
     }
@@ -190,9 +174,7 @@ impl StagedFile {
 
     fn extents(&self) -> MutexGuard<'_, Extents> {
         // Every change of the extents is complete before anything in it can panic.
-        let mut extents = self.extents.lock().unwrap_or_else(PoisonError::into_inner);
-        extents.look(&self.file);
-        extents
+        self.extents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Bytes in the file.
@@ -300,14 +282,10 @@ impl StagedFile {
         self.file.try_clone()
     }
 
-    /// A copy of the content without a name, which later writes do not reach. What the kernel writes
-    /// meanwhile may be in it in part; it is of the generation before that.
+    /// A copy of the content without a name, which later writes do not reach.
     pub fn snapshot(&self, dir: &Path) -> io::Result<Self> {
         let copy = Self::nameless(dir, 0)?;
-        let before = self.generation();
-        self.come_to_rest()?;
         let extents = self.extents();
-        let generation = if extents.lent.is_some() { before } else { extents.generation };
         let mut buffer = vec![0; CHUNK.min(extents.len as usize)];
         let mut offset = 0;
         while offset < extents.len {
@@ -319,10 +297,10 @@ impl StagedFile {
         self.disk.has_kept()?;
         // What the disk would not keep of the copy must not be sent otherwise than it was written.
         copy.file.sync_data()?;
-        let (hashed, is_rewritten, is_followed, lent) = (0, false, false, None);
+        let (hashed, is_rewritten, is_followed) = (0, false, false);
         let rest = extents.clone();
         drop(extents);
-        *copy.extents() = Extents { generation, hashed, is_rewritten, is_followed, lent, ..rest };
+        *copy.extents() = Extents { hashed, is_rewritten, is_followed, ..rest };
         Ok(copy)
     }
 }

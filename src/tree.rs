@@ -3,7 +3,6 @@
 //! A listing row carries everything that `stat` and the link attributes want, so one call for 100
 //! entries answers for all of them until the listing is `ttl` old.
 
-mod carry;
 mod change;
 mod folder;
 mod fresh;
@@ -27,7 +26,7 @@ use crate::names;
 use crate::state::{self, State};
 use crate::types::{Attributes, Entry, FileId, Ino, Md5};
 pub use fresh::Coming;
-use fresh::View;
+use fresh::{BEHIND, View};
 use kept::Kept;
 pub use kept::{Changing, find_folder};
 pub use listing::{CONTROL_NAME, SCRATCH_PREFIX};
@@ -35,7 +34,6 @@ use news::Listener;
 pub use news::News;
 use node::{Kind, Node};
 use row::Row;
-pub use table::Carried;
 use table::Table;
 
 /// Why the tree cannot answer.
@@ -158,7 +156,9 @@ impl Tree {
     /// A tree whose root is the folder `root` of the bed and whose listings hold for `ttl`.
     pub fn new(client: Client, state: Arc<State>, root: FileId, ttl: Duration) -> Arc<Self> {
         let kept = Kept::new(&state, &root);
-        Self::over(client, state, Table::new(root), kept, ttl)
+        let (behind, listener) = (Semaphore::new(BEHIND), Listener::default());
+        let (table, real_root) = (Mutex::new(Table::new(root)), Mutex::new(None));
+        Arc::new(Self { client, state, ttl, table, kept, behind, listener, real_root })
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

@@ -1,14 +1,11 @@
 //! The words every room shares: file IDs, inode numbers, md5 sums, listing rows, links.
 
 mod ledger;
-mod moment;
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::SystemTime;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use ledger::{IMAGE_BED, OfflineLog, PaidShare, TrafficRow};
 
@@ -71,20 +68,8 @@ impl fmt::Display for FileId {
     }
 }
 
-impl Serialize for FileId {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&self.0)
-    }
-}
-
-impl<'a> Deserialize<'a> for FileId {
-    fn deserialize<D: Deserializer<'a>>(from: D) -> Result<Self, D::Error> {
-        Ok(Self::new(<&str>::deserialize(from)?))
-    }
-}
-
 /// An md5 sum; the service calls it `etag`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Md5([u8; 16]);
 
 impl Md5 {
@@ -134,7 +119,7 @@ impl FromStr for Md5 {
 }
 
 /// The public address of a picture.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     /// `downloadURL`: the service's own domain. Bytes are read from here.
     pub download: Box<str>,
@@ -156,7 +141,7 @@ impl Link {
 }
 
 /// A remote file or folder as a listing row tells it (`003`: 获取图片列表).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The ID, never empty.
     pub id: FileId,
@@ -199,7 +184,7 @@ impl Entry {
 }
 
 /// What a row describes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryKind {
     /// A folder.
     Folder,
@@ -208,7 +193,7 @@ pub enum EntryKind {
 }
 
 /// What a row tells of a file beyond its name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
     /// Bytes.
     pub size: u64,
@@ -230,7 +215,7 @@ impl Picture {
 }
 
 /// Text that is never shown: it has no `Display`, and `Debug` prints `***`.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
@@ -253,7 +238,7 @@ impl fmt::Debug for Secret {
 }
 
 /// What the user set on a file or folder, and the service has no place for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
     /// Permission bits.
     pub mode: Option<u32>,
@@ -262,18 +247,15 @@ pub struct Attributes {
     /// Group.
     pub gid: Option<u32>,
     /// Last access.
-    #[serde(with = "moment")]
     pub atime: Option<SystemTime>,
     /// Last change of content.
-    #[serde(with = "moment")]
     pub mtime: Option<SystemTime>,
     /// Last change of the inode.
-    #[serde(with = "moment")]
     pub ctime: Option<SystemTime>,
 }
 
 /// An inode number of the mount. 1 is its root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ino(pub u64);
 
 impl Ino {
@@ -288,7 +270,7 @@ impl fmt::Display for Ino {
 }
 
 /// Bytes and traffic the account has, as `GET /api/v1/user/info` tells them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Account {
     /// Bytes stored.
     pub space_used: u64,

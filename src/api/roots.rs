@@ -9,10 +9,9 @@ use reqwest::Certificate;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{CertificateError, RootCertStore};
-use serde::{Deserialize, Serialize};
 
 /// Certificates that the user trusts, each as its DER.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Roots(Vec<Vec<u8>>);
 
 /// Why a file has no roots.

@@ -121,21 +121,6 @@ impl Bed {
         self.deletes.end(&HashSet::from([object.clone()]));
     }
 
-    /// Where an object lies that goes when nobody has it open any more.
-    pub fn place_of_held(&self, object: &FileId) -> Option<FileId> {
-        let queue = self.deletes.queue();
-        let held = queue.iter().find(|waiting| waiting.is_held && waiting.delete.object == *object);
-        held.map(|held| held.delete.folder.clone())
-    }
-
-    /// Somebody had the object open in the program before this one, and has it still. It lies there.
-    pub fn hold_again(&self, object: &FileId, folder: &FileId) {
-        for waiting in self.deletes.queue().iter_mut() {
-            waiting.is_held |= waiting.delete.object == *object;
-        }
-        self.deletes.relocate(object, folder);
-    }
-
     /// Nobody has the object open any more.
     pub fn release(&self, object: &FileId) {
         for waiting in self.deletes.queue().iter_mut() {

@@ -1,8 +1,7 @@
 //! A data file: the blocks of one remote file, each at its own offset of a sparse file, with a
 //! sidecar that tells which are there.
 //!
-//! A block is written, then its record, and never written again while it is held: so a file that is
-//! whole can be lent out to be read from directly.
+//! A block is written, then its record, and never written again while it is held.
 
 use std::fs::{File, FileTimes, OpenOptions};
 use std::io;
@@ -12,20 +11,16 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use md5::{Digest, Md5 as Hasher};
 use rangemap::RangeSet;
 
 use super::print::{Print, sum_of};
 use super::sidecar::Sidecar;
 use super::{BLOCK, Key};
 use crate::disk;
-use crate::types::{FileId, Md5};
+use crate::types::FileId;
 
 /// What the disk allots at least; only the bound is reckoned with it.
 const PAGE: u64 = 4096;
-
-/// Blocks read at a time where all are.
-const STRIDE: u64 = 64;
 
 /// An open data file and its sidecar.
 #[derive(Debug)]
@@ -41,20 +36,17 @@ struct Held {
     /// Of every block; only of those `present` it means something.
     sums: Vec<u64>,
     present: RangeSet<u64>,
-    /// Those of `present` that were written, or found right, in this mount.
-    checked: RangeSet<u64>,
     /// The print of the blocks that were proven by md5.
     proof: Option<u64>,
     /// All blocks are here, and their print is that of the proof.
     is_proven: bool,
-    is_lent: bool,
 }
 
 impl DataFile {
     /// Begins an empty data file, over one that is there.
     pub(super) fn create(dir: &Path, key: Key, id: &FileId, size: u64) -> io::Result<Self> {
         let path = dir.join(key.data());
-        // Never written over: what has the name may be lent out.
+        // Never written over: who reads what has the name goes on with that.
         super::unless_gone(std::fs::remove_file(&path))?;
         let mut options = OpenOptions::new();
         let file = options.create_new(true).read(true).write(true).mode(0o600).open(path)?;
@@ -90,10 +82,8 @@ impl DataFile {
         let held = Held {
             sums: vec![0; size.div_ceil(BLOCK) as usize],
             present: RangeSet::new(),
-            checked: RangeSet::new(),
             proof: None,
             is_proven: false,
-            is_lent: false,
         };
         Self { file, sidecar, size, held: Mutex::new(held) }
     }
@@ -146,7 +136,7 @@ impl DataFile {
             let mut bytes = Bytes::from(bytes);
             for number in run {
                 let block = bytes.split_to(bytes.len().min(BLOCK as usize));
-                if self.check(number, &block)? {
+                if self.check(number, &block) {
                     blocks[(number - numbers.start) as usize] = Some(block);
                 }
             }
@@ -155,18 +145,15 @@ impl DataFile {
     }
 
     /// Whether the block is that which was written; else it is no longer held.
-    fn check(&self, number: u64, block: &[u8]) -> io::Result<bool> {
+    fn check(&self, number: u64, block: &[u8]) -> bool {
         let found = sum_of(block);
         let mut held = self.held();
-        let run = number..number + 1;
         if held.sums[number as usize] == found {
-            held.checked.insert(run);
-            return Ok(true);
+            return true;
         }
         tracing::warn!("block {number} of a cached file is damaged on disk: it is fetched again");
-        held.drop_run(run);
-        // What is lent out must not be mended under its reader.
-        if held.is_lent { Err(io::ErrorKind::InvalidData.into()) } else { Ok(false) }
+        held.drop_run(number..number + 1);
+        false
     }
 
     /// Writes blocks that are not here yet.
@@ -186,7 +173,6 @@ impl DataFile {
         for (number, sum) in records {
             held.sums[number as usize] = sum;
             held.present.insert(number..number + 1);
-            held.checked.insert(number..number + 1);
         }
         held.settle();
         Ok(())
@@ -205,10 +191,6 @@ impl DataFile {
     /// Frees the blocks from `after` on, round to those before it, until about `bytes` are freed.
     pub(super) fn punch(&self, after: u64, bytes: u64) -> io::Result<()> {
         let mut held = self.held();
-        if held.is_lent {
-            // Its readers would see the holes.
-            return Err(io::ErrorKind::ResourceBusy.into());
-        }
         let (later, earlier) = (after..u64::MAX, 0..after);
         let runs = held.present.overlapping(&later).chain(held.present.overlapping(&earlier));
         let runs: Vec<Range<u64>> = runs.cloned().collect();
@@ -243,53 +225,6 @@ impl DataFile {
     pub(super) fn is_proven(&self) -> bool {
         self.held().is_proven
     }
-
-    /// Whether all blocks are here.
-    pub(super) fn is_whole(&self) -> bool {
-        self.held().is_whole()
-    }
-
-    /// Another handle on the file, if it is whole, checked and proven. From then on it is not
-    /// written to.
-    pub(super) fn lend(&self, listed: Option<Md5>) -> Option<File> {
-        let mut held = self.held();
-        let is_good = held.is_whole() && (listed.is_none() || held.is_proven);
-        if !is_good || held.checked != held.present {
-            return None;
-        }
-        let file = self.file.try_clone().ok();
-        held.is_lent |= file.is_some();
-        file
-    }
-
-    /// Another handle on the file, which another program lent: it is not written to any more.
-    pub(super) fn lend_again(&self) -> Option<File> {
-        let mut held = self.held();
-        held.is_lent = true;
-        self.file.try_clone().ok()
-    }
-
-    /// Checks all blocks, and proves them where that was not done. Reads it all: for a thread of
-    /// its own. False if the file has another md5.
-    pub(super) fn check_all(&self, listed: Option<Md5>) -> io::Result<bool> {
-        let wanted = listed.filter(|_| !self.is_proven());
-        let (mut hasher, mut print) = (Hasher::new(), Print::default());
-        for first in (0..self.blocks()).step_by(STRIDE as usize) {
-            for block in self.read(first..self.blocks().min(first + STRIDE))? {
-                // One that is damaged, or punched meanwhile: nothing can be said.
-                let Some(block) = block else { return Ok(true) };
-                if wanted.is_some() {
-                    hasher.update(&block);
-                    print.add(&block);
-                }
-            }
-        }
-        match wanted {
-            Some(md5) if Md5::new(hasher.finalize().into()) != md5 => Ok(false),
-            Some(_) => self.prove(print.finish()).map(|()| true),
-            None => Ok(true),
-        }
-    }
 }
 
 impl Held {
@@ -312,8 +247,7 @@ impl Held {
     }
 
     fn drop_run(&mut self, run: Range<u64>) {
-        self.present.remove(run.clone());
-        self.checked.remove(run);
+        self.present.remove(run);
         self.is_proven = false;
     }
 }

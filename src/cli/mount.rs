@@ -10,10 +10,9 @@ use crate::api::{Credentials, QpsTable, Roots, Settings, Staleness};
 use crate::background::{self, Side};
 use crate::config::{Choice, Config, Wishes, make_private};
 use crate::log::{self, LogFile, Target};
-use crate::mount::{self, Plan, Upgrade};
+use crate::mount::{self, Plan};
 use crate::mountpoint;
 use crate::pending::Pending;
-use crate::process::program;
 
 /// The log of a mount in the background, in the account's folder.
 const LOG: &str = "bedfs.log";
@@ -52,8 +51,6 @@ pub(super) fn run(args: Args, choice: &Choice) -> Result<ExitCode, Failure> {
     }
     let (levels, named) = (plan.wishes.log_level(), plan.wishes.log_file.as_ref());
     let named = named.map(std::path::absolute).transpose()?;
-    let log = named.clone().or_else(|| (!args.foreground).then(|| plan.state.join(LOG)));
-    plan.upgrade = Some(Upgrade { program: program()?, log });
     if args.foreground {
         log::start(&levels, named.map_or(Target::Stderr, Target::File))?;
         let leftovers = mount::run(&plan, || {})?;
@@ -97,15 +94,7 @@ pub(super) fn plan_in(
     let roots = Roots::read_from(config.ca_file.as_deref())?;
     let staleness = Staleness::new(wishes.service_lag());
     let api = Settings { qps, staleness, ..api.trusting(roots) };
-    Ok(Plan {
-        mountpoint,
-        state: state.to_owned(),
-        cache,
-        api,
-        wishes,
-        is_service: false,
-        upgrade: None,
-    })
+    Ok(Plan { mountpoint, state: state.to_owned(), cache, api, wishes, is_service: false })
 }
 
 /// Tells what is not done.

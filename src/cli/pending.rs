@@ -1,6 +1,5 @@
 //! `bedfs pending`: the uploads and deletes that are not finished, with a mount or without one.
 
-use std::collections::HashSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
@@ -82,7 +81,7 @@ impl Journal {
         if self.staging.is_dir()
             && let Ok(_lock) = Lock::take(&self.plan.state, "bedfs pending")
         {
-            pending::take_over(&self.state, &self.staging, &HashSet::new())?;
+            pending::take_over(&self.state, &self.staging)?;
         }
         Ok(pending::list(&self.state, &self.staging)?)
     }

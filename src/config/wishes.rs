@@ -235,19 +235,6 @@ impl Wishes {
         ]
     }
 
-    /// What is wished, each by its name, in words that `from_words` reads.
-    pub fn words(&self) -> Vec<(String, String)> {
-        let told = self.told().into_iter();
-        told.filter_map(|(name, words)| Some((name.to_owned(), words?))).collect()
-    }
-
-    /// What these words wish. The error tells what is wrong with them.
-    pub fn from_words(words: &[(String, String)]) -> Result<Self, String> {
-        words.iter().try_fold(Self::default(), |all, (name, value)| {
-            Ok(all.or(Self::read(name, value).map_err(|why| format!("{name}: {why}"))?))
-        })
-    }
-
     /// The one wish that a source other than the command line says: read as the option is.
     pub(super) fn read(key: &str, value: &str) -> Result<Self, String> {
         let command = Self::augment_args(clap::Command::new("").no_binary_name(true));

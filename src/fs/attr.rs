@@ -78,8 +78,7 @@ pub struct Maker {
 /// Told while the account's figures are not known: enough for any program that asks first.
 const UNKNOWN_SPACE: u64 = 1 << 50;
 
-/// The bits by which a program runs as another. No file has them: a write would have to clear them,
-/// and not every write comes here.
+/// The bits by which a program runs as another. No file has them: a write would have to clear them.
 pub(super) const SET_ID: u32 = libc::S_ISUID | libc::S_ISGID;
 
 impl Fs {
@@ -88,7 +87,6 @@ impl Fs {
         if control::is_control(ino) {
             return self.control_attr(ino);
         }
-        self.absorb_if_here(ino)?;
         Ok(self.attr_of(&self.tree.info(ino)?))
     }
 
@@ -131,15 +129,11 @@ impl Fs {
             return Err(Error::NotPermitted);
         }
         if let Some(size) = change.size {
-            self.closes_are_told(ino, true).await;
-            self.part(ino, true)?;
             self.truncate(ino, size).await?;
             if let Some(handle) = change.handle {
                 self.mark_written(handle);
             }
         }
-        // What was written before must not count as written after this.
-        self.absorb_if_here(ino)?;
         let now = SystemTime::now();
         self.tree.set_attributes(ino, |set| {
             set.mode = change.mode.map(|mode| mode & 0o7777).or(set.mode);

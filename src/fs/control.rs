@@ -16,10 +16,9 @@ use super::{Error, Fs, Result};
 use crate::config::Control;
 use crate::tree::{CONTROL_NAME, Error as TreeError};
 use crate::types::Ino;
-pub(super) use node::Node;
-use node::Nodes;
+use node::{Node, Nodes};
+pub(super) use snapshot::Snapshot;
 use snapshot::Snapshots;
-pub(super) use snapshot::{CarriedSnapshot, Snapshot};
 
 /// Inodes from here on are of the control folder; the tree counts from 1 and never comes here.
 const FIRST: u64 = 1 << 62;
@@ -44,18 +43,6 @@ pub(super) struct ControlFolder {
 }
 
 impl ControlFolder {
-    /// What was ever named, in its order.
-    pub(super) fn named(&self) -> Vec<Node> {
-        self.nodes.all()
-    }
-
-    /// The same names get the same inodes.
-    pub(super) fn name_again(&self, named: &[Node]) {
-        for node in named {
-            self.nodes.number(node);
-        }
-    }
-
     pub(super) fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
     }

@@ -44,7 +44,6 @@ impl Fs {
         if writable {
             self.writable()?;
         }
-        self.part(ino, writable)?;
         let handle = self.open_file(ino, flags, pid);
         let is_doubtful = self.is_doubtful(ino);
         Ok(Opened { handle, is_stream: false, is_doubtful })
@@ -53,12 +52,9 @@ impl Fs {
     /// Whether pages that the kernel has of a file may be wrong. Told for an open that is answered
     /// with it.
     fn is_doubtful(&self, ino: Ino) -> bool {
-        let is_inherited = self.inherited().remove(&ino);
         let alone = self.locals.get(ino).is_none_or(|local| local.state().opens <= 1);
         let info = self.tree.info(ino).ok();
-        let is_told = info
-            .is_some_and(|info| info.entry().is_some_and(|entry| self.reader.open(entry, alone)));
-        is_inherited || is_told
+        info.is_some_and(|info| info.entry().is_some_and(|entry| self.reader.open(entry, alone)))
     }
 
     fn open_file(&self, ino: Ino, flags: i32, pid: u32) -> u64 {
@@ -69,8 +65,7 @@ impl Fs {
         });
         let opener = process::thread_group(pid);
         let wrote = AtomicBool::new(false);
-        let is_let_go = AtomicBool::new(false);
-        let file = FileHandle { local, writable, flags, opener, wrote, is_let_go };
+        let file = FileHandle { local, writable, opener, wrote };
         self.handles.add_file(file)
     }
 
@@ -86,9 +81,6 @@ impl Fs {
             Some(ino) => ino,
             None => self.make_file(parent, name, maker)?,
         };
-        let writable = flags & libc::O_ACCMODE != libc::O_RDONLY;
-        self.closes_are_told(ino, writable).await;
-        self.part(ino, writable)?;
         let handle = self.open_file(ino, flags, pid);
         // Where the kernel took the file for new it does not ask for the cut in a call of its own.
         let cut = match flags & libc::O_TRUNC {
@@ -311,9 +303,8 @@ impl Fs {
         }
         let is_meant = {
             let state = file.local.state();
-            // Cut without a write, tried again after a failure, or written to by the kernel itself.
-            let is_told_now = state.lent_staged().is_some() && state.has_unpromised();
-            state.writers == 1 || state.failed_as_it_is() || is_told_now
+            // Cut without a write, or tried again after a failure.
+            state.writers == 1 || state.failed_as_it_is()
         };
         if !file.wrote.load(Ordering::Relaxed) && !is_meant {
             return Ok(false);
@@ -349,23 +340,23 @@ impl Fs {
     /// Closes a file. What no close could upload is uploaded now, and its failure told to the log.
     pub async fn release(&self, handle: u64) {
         let Ok(file) = self.handles.file(handle) else { return self.handles.close(handle) };
-        let closed = self.count_close(handle, &file).await;
-        let local = &closed.local;
+        let is_last_writer = {
+            let mut state = file.local.state();
+            let is_last_writer = file.writable && state.writers == 1;
+            state.users += 1;
+            state.opens -= 1;
+            state.writers -= u32::from(file.writable);
+            is_last_writer
+        };
+        self.handles.close(handle);
+        let local = InUse::counted(self, file.local.clone());
         // A close may have been answered early: its upload is waited for, and not repeated.
         drop(turn(&local.turn).await);
-        let is_wanted = closed.is_last_writer && !local.state().failed_as_it_is();
-        if is_wanted && let Err(error) = self.settle(local).await {
+        let is_wanted = is_last_writer && !local.state().failed_as_it_is();
+        if is_wanted && let Err(error) = self.settle(&local).await {
             tracing::error!("{:?} is not uploaded: {error}", self.tree.path(local.ino));
         }
-        self.seed(local).await;
-        self.release_held(local);
-    }
-
-    /// The kernel knows the handle no more: `release` is to follow, if need be by another program.
-    pub fn let_go(&self, handle: u64) {
-        if let Ok(file) = self.handles.file(handle) {
-            file.is_let_go.store(true, Ordering::Relaxed);
-        }
+        self.release_held(&local);
     }
 
     /// Lets the object of a removed file go, if nobody has it open any more.

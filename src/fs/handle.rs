@@ -16,14 +16,10 @@ use crate::types::Ino;
 pub(super) struct FileHandle {
     pub(super) local: Arc<LocalFile>,
     pub(super) writable: bool,
-    /// As of `open(2)`.
-    pub(super) flags: i32,
     /// The thread group that opened it; `None` if it could not be told.
     pub(super) opener: Option<u32>,
     /// Whether bytes came through this handle since its last flush.
     pub(super) wrote: AtomicBool,
-    /// Whether the kernel knows it no more, though what its close comes to is not done.
-    pub(super) is_let_go: AtomicBool,
 }
 
 /// An open folder.
@@ -44,7 +40,7 @@ pub(super) struct Names {
 }
 
 /// What a handle is of.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Handle {
     File(Arc<FileHandle>),
     Folder(Arc<FolderHandle>),
@@ -111,25 +107,5 @@ impl Handles {
     /// Closes the handle.
     pub(super) fn close(&self, number: u64) {
         self.open().remove(&number);
-    }
-
-    /// Whether there are any that the kernel knows no more.
-    pub(super) fn are_let_go(&self) -> bool {
-        self.open().values().any(|handle| match handle {
-            Handle::File(file) => file.is_let_go.load(Ordering::Relaxed),
-            Handle::Folder(_) | Handle::Snapshot(_) => false,
-        })
-    }
-
-    /// All of them, and the last number that was given.
-    pub(super) fn all(&self) -> (Vec<(u64, Handle)>, u64) {
-        let open = self.open().iter().map(|(number, handle)| (*number, handle.clone())).collect();
-        (open, self.last.load(Ordering::Relaxed))
-    }
-
-    /// Those of another program, and the last number that it gave.
-    pub(super) fn resume(&self, open: impl IntoIterator<Item = (u64, Handle)>, last: u64) {
-        self.open().extend(open);
-        self.last.store(last, Ordering::Relaxed);
     }
 }

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use super::lend::Lent;
 use super::{Fs, uploads};
 use crate::staging::StagedFile;
 use crate::state::{Phase, Replacing, RowId};
@@ -18,8 +17,7 @@ pub(super) struct LocalFile {
     pub(super) ino: Ino,
     /// One publish, rename or removal of the file at a time.
     pub(super) turn: Semaphore,
-    /// One promise at a time, or one cut of what was promised and is lent: who is promised bytes must
-    /// not find that the copy of them was begun before.
+    /// One promise at a time, or one cut to nothing: what is being promised is not cut in its place.
     pub(super) promising: Semaphore,
     state: Mutex<State>,
 }
@@ -75,10 +73,6 @@ pub(super) struct State {
     pub(super) error: Option<(u64, Arc<str>)>,
     /// The object goes when nobody has it open: its name went before.
     pub(super) held: Option<FileId>,
-    /// The kernel reads it, or writes it, by itself until its last close.
-    pub(super) lent: Option<Lent>,
-    /// The kernel wrote it by itself, and nothing of that is kept for readers yet.
-    pub(super) is_unread: bool,
 }
 
 impl State {

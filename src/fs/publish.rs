@@ -280,10 +280,6 @@ impl Fs {
         let is_current = state.kept.as_ref().is_some_and(|now| now.row == kept.row);
         let is_done =
             sum.is_some_and(|sum| !is_current || kept.staged.generation() == sum.generation);
-        let done = match is_current && state.is_lent_to_writers() {
-            true => Phase::Open,
-            false => Phase::Done,
-        };
         // What was taken aside ends here too: its bytes are in the new object.
         let aside = state.aside().filter(|_| is_current && sum.is_some());
         let (old, new) = (stored.old.as_deref().or(aside.as_deref()), &stored.new);
@@ -301,7 +297,7 @@ impl Fs {
                 old,
                 new,
                 attributes: &info.attributes,
-                becomes: is_done.then_some(done),
+                is_done,
                 ends: &ends,
                 deletes: &deletes,
             },
@@ -317,8 +313,7 @@ impl Fs {
             state.error = None;
             (state.is_aside, state.is_local) = (false, false);
             if let (true, Some(kept)) = (is_done, &mut state.kept) {
-                kept.phase = done;
-                kept.base.take_if(|_| done == Phase::Open);
+                kept.phase = Phase::Done;
             }
         } else if is_current {
             // It has the base's bytes wherever nothing was written.
@@ -331,7 +326,7 @@ impl Fs {
         state.uploading &= sum.is_none();
         drop(state);
         self.bed.undelete(&new.id);
-        if is_clean && done == Phase::Done {
+        if is_clean {
             self.tree.set_staged(local.ino, false);
         }
         superseded.into_iter().for_each(|kept| self.drop_kept(&kept));

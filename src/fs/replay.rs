@@ -2,7 +2,6 @@
 //! changed; and what failed half way in this one goes on.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::local::LocalFile;
@@ -38,10 +37,7 @@ impl Fs {
     /// Takes up what waited, what commands write into the state file, and what failed half way.
     async fn go_on(self: &Arc<Self>) {
         self.walk_to_waiting(usize::MAX).await;
-        // What lies there for those who had it open before is not junk, and no row tells of it.
-        if !self.is_resumed.load(Ordering::Relaxed) {
-            self.bed.tidy_inherited().await;
-        }
+        self.bed.tidy_inherited().await;
         // What was written while it went on so far is taken up by the first look.
         let mut version = None;
         let (mut pause, mut due) = (AGAIN, AGAIN.as_secs());

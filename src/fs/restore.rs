@@ -68,9 +68,8 @@ impl Restorable {
 }
 
 impl Fs {
-    /// Takes over what the state file holds: before the mount answers. The rows `but` are of files that
-    /// are gone on with.
-    pub(super) fn take_over(&self, but: &HashSet<RowId>) -> Result<()> {
+    /// Takes over what the state file holds: before the mount answers.
+    pub(super) fn take_over(&self) -> Result<()> {
         let root = self.tree.folder_id(Ino::ROOT)?;
         if let Some(kept) = self.state.attributes(&[&root])?.remove(&root) {
             self.tree.set_attributes(Ino::ROOT, |set| *set = kept);
@@ -79,7 +78,6 @@ impl Fs {
         for row in self.state.locals()? {
             match row.phase {
                 Phase::Removed => self.restorable.add_removed(row),
-                _ if but.contains(&row.id) => {}
                 // A rename that was cut off is to end it: that comes first.
                 Phase::Closed | Phase::Failed if ending.contains(&row.id) => {}
                 Phase::Done => self.clear_away(&row),

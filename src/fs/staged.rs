@@ -44,7 +44,6 @@ impl Fs {
     /// service, stays until its successor is promised.
     pub(super) async fn stage_anew(&self, local: &LocalFile) -> Result<Arc<StagedFile>> {
         let _promise = turn(&local.promising).await;
-        let copy = self.copy_owed(local).await?;
         let info = self.tree.info(local.ino)?;
         {
             let mut state = local.state();
@@ -54,23 +53,15 @@ impl Fs {
                 (state.published, state.promised) = (None, None);
             }
             if state.is_owed() {
-                let earlier = match copy {
-                    Some(copy) => self.part_staged(&info, &mut state, copy)?,
-                    None => {
-                        let kept = self.begin(&info, None, state.is_local)?;
-                        state.kept.replace(kept)
-                    }
-                };
-                let staged = state.staged().cloned();
+                let kept = self.begin(&info, None, state.is_local)?;
+                let staged = kept.staged.clone();
+                let earlier = state.kept.replace(kept);
                 // One that another took the place of before: nobody can come back to it.
                 let older = std::mem::replace(&mut state.earlier, earlier);
                 (state.published, state.promised) = (None, None);
                 drop(state);
                 older.into_iter().for_each(|kept| self.drop_kept(&kept));
-                if let Some(staged) = staged {
-                    staged.truncate(0)?;
-                    return Ok(staged);
-                }
+                return Ok(staged);
             }
         }
         let staged = self.stage(local)?;
@@ -157,7 +148,6 @@ impl Fs {
     /// Has the disk keep the file's bytes and its row: from now on they are promised.
     pub(super) async fn promise(&self, local: &Arc<LocalFile>) -> Result<()> {
         let _promise = turn(&local.promising).await;
-        self.absorb(local)?;
         let (kept, earlier) = {
             let state = local.state();
             if !state.has_unpromised() || state.removed {

@@ -8,10 +8,10 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-use super::local::LocalFile;
 use super::{Error, Fs, turn};
 use crate::api;
 use crate::bed;
+use crate::config::Upload;
 use crate::tree;
 use crate::types::Ino;
 use crate::upload;
@@ -26,9 +26,6 @@ const MOST: usize = 256;
 /// How long a file waits after a failure that may pass, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
-
-/// How long a close may take to be counted: between looks, and how many of these.
-const COUNTING: (Duration, u32) = (Duration::from_millis(10), 100);
 
 /// Files that wait for their upload.
 #[derive(Debug)]
@@ -95,7 +92,6 @@ impl Fs {
     async fn upload_patiently(&self, ino: Ino, mut place: Place) {
         let mut pause = FIRST_PAUSE;
         while self.locals.get(ino).is_some() {
-            let pass = turn(&self.unattended).await;
             let local = self.local(ino);
             if local.state().writers > 0 {
                 // It is being written: the last close comes back here.
@@ -104,18 +100,12 @@ impl Fs {
             local.state().place = Some(place);
             let published = self.publish(&local).await;
             local.state().place = None;
-            self.seed(&local).await;
-            let error = match published {
-                Err(error) => error,
-                // Who had it open when a mount before this one crashed goes on writing to it.
-                Ok(()) if self.is_left(&local) => bed::Error::Upload(upload::Error::Changed).into(),
-                Ok(()) => return,
-            };
+            let Err(error) = published else { return };
             if !may_pass(&error) {
                 tracing::error!("{:?} is not uploaded: {error}", self.tree.path(ino));
                 return self.give_up(&local, &error);
             }
-            drop((local, pass));
+            drop(local);
             let path = self.tree.path(ino);
             tracing::warn!("uploading {path:?} again in {} s: {error}", pause.as_secs());
             tokio::time::sleep(pause).await;
@@ -124,16 +114,12 @@ impl Fs {
         }
     }
 
-    /// Whether nobody has the file open, and the bed is to have it and has not.
-    fn is_left(&self, local: &LocalFile) -> bool {
-        let state = local.state();
-        let is_wanted = state.opens == 0 && !state.removed && state.dirty().is_some();
-        is_wanted && !self.stays_here(&state)
-    }
-
-    /// Returns when no upload is under way, and no rename.
+    /// Returns when no upload and no rename is under way that somebody waits for.
     pub async fn uploads_done(&self) {
         drop(turn(&self.renaming).await);
+        if self.options.upload == Upload::Background {
+            return;
+        }
         for local in self.locals.all() {
             drop(turn(&local.turn).await);
         }
@@ -142,15 +128,7 @@ impl Fs {
     /// Before the mount ends: uploads what is closed and not uploaded, and sends the deletes. Open
     /// files are not touched: what is in them was never promised.
     pub async fn drain(&self) {
-        self.closes_are_counted().await;
-        let locals = self.locals.all();
-        // A close that nobody hears any more may take a moment all the same.
-        self.wait_for_closes(|| locals.iter().any(|local| local.state().is_held_by_writers()))
-            .await;
-        for local in &locals {
-            self.lay_down_unheard(local).await;
-        }
-        let uploads = stream::iter(locals).map(|local| self.drain_file(local.ino));
+        let uploads = stream::iter(self.locals.all()).map(|local| self.drain_file(local.ino));
         uploads.buffer_unordered(AT_ONCE).collect::<()>().await;
         if let Err(error) = self.clear_removed(|_| true).await {
             tracing::warn!("clearing away what was removed is left to the next mount: {error}");
@@ -159,29 +137,6 @@ impl Fs {
             tracing::error!("some deletes are not done: {error}");
         }
         self.bed.tidy().await;
-    }
-
-    /// Waits for closes that were told just now. What stays mapped is not waited for.
-    async fn closes_are_counted(&self) {
-        self.wait_for_closes(|| self.handles.are_let_go()).await;
-    }
-
-    /// Waits for what follows a close of this file that was just now, and may not have been told.
-    pub(super) async fn close_ends(&self, ino: Ino) {
-        let is_kept = |local: Arc<LocalFile>| {
-            let state = local.state();
-            !state.is_unread && state.users == 0
-        };
-        self.wait_for_closes(|| !self.locals.get(ino).is_none_or(is_kept)).await;
-    }
-
-    async fn wait_for_closes(&self, are_under_way: impl Fn() -> bool) {
-        for _ in 0..COUNTING.1 {
-            if !are_under_way() {
-                return;
-            }
-            tokio::time::sleep(COUNTING.0).await;
-        }
     }
 
     async fn drain_file(&self, ino: Ino) {

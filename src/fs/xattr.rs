@@ -224,11 +224,7 @@ impl Fs {
                 Some(entry) => self.reader.pin(&entry).map_err(Error::Cache),
                 None => Err(Error::NotSupported),
             },
-            b"evict" => {
-                // What a close just before this keeps for readers is meant too.
-                self.close_ends(ino).await;
-                self.reader.evict(&entry).map_err(Error::Cache)
-            }
+            b"evict" => self.reader.evict(&entry).map_err(Error::Cache),
             _ => Err(Error::Invalid("user.bedfs.cached is set to pin or to evict")),
         }
     }

@@ -16,7 +16,6 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 use super::convert::{Refuse, file_attr, log};
-use super::gate::Pass;
 use super::{Adapter, GENERATION};
 use crate::api::Pulse;
 use crate::fs::{Attr, Fs, Result};
@@ -86,14 +85,12 @@ impl Held {
 /// What is asked, and by which thread.
 pub(super) struct Call {
     what: &'static str,
-    /// `None`: it can be done again, and is cut off where this program is replaced.
-    pass: Option<Pass>,
     caller: u32,
 }
 
 impl Call {
-    pub(super) fn of(what: &'static str, pass: impl Into<Option<Pass>>, req: &Request) -> Self {
-        Self { what, pass: pass.into(), caller: req.pid() }
+    pub(super) fn of(what: &'static str, req: &Request) -> Self {
+        Self { what, caller: req.pid() }
     }
 }
 
@@ -128,10 +125,8 @@ impl Waiting {
         held: fn(&T) -> Held, done: impl FnOnce(R, T) + Send + 'static,
     ) {
         let (fs, patience) = (self.fs.clone(), self.patience.clone());
-        let Call { what, pass, caller } = call;
+        let Call { what, caller } = call;
         self.runtime.spawn(async move {
-            // Until the work is done, which may be after an early reply.
-            let _pass = pass;
             let mut work = pin!(work);
             let errno = tokio::select! {
                 biased;
@@ -150,20 +145,20 @@ impl Waiting {
 impl Adapter {
     /// Answers when the work is done, with what the kernel need not give back.
     pub(super) fn spawn<R: Refuse, T: Send + 'static>(
-        &self, pass: impl Into<Option<Pass>>, what: &'static str, req: &Request, reply: R,
+        &self, what: &'static str, req: &Request, reply: R,
         work: impl Future<Output = Result<T>> + Send + 'static,
         done: impl FnOnce(R, T) + Send + 'static,
     ) {
-        self.waiting.spawn(Call::of(what, pass, req), reply, work, |_| Held::Nothing, done);
+        self.waiting.spawn(Call::of(what, req), reply, work, |_| Held::Nothing, done);
     }
 
     /// Answers when the work is done, with an inode that the kernel counts.
     pub(super) fn spawn_entry(
-        &self, pass: Pass, what: &'static str, req: &Request, reply: ReplyEntry,
+        &self, what: &'static str, req: &Request, reply: ReplyEntry,
         work: impl Future<Output = Result<Attr>> + Send + 'static,
     ) {
         let (ttl, held) = (self.ttl, |attr: &Attr| Held::Inode(attr.ino));
-        self.waiting.spawn(Call::of(what, pass, req), reply, work, held, move |reply, attr| {
+        self.waiting.spawn(Call::of(what, req), reply, work, held, move |reply, attr| {
             reply.entry(&ttl, &file_attr(&attr), GENERATION);
         });
     }

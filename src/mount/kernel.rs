@@ -4,11 +4,9 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use fuser::{INodeNo, Notifier, Session};
-use tokio::sync::Mutex;
 
 use super::apart;
 use crate::fuse::Adapter;
@@ -20,11 +18,8 @@ const ATTRIBUTES: i64 = -1;
 /// `FUSE_DEV_IOC_CLONE` of `linux/fuse.h`: another descriptor of a session, with requests of its own.
 const CLONE: libc::Ioctl = 0x8004_e500_u32 as libc::Ioctl;
 
-/// Has the kernel forget what listings changed. Whoever has `asking` keeps it from that. In a thread
-/// apart: the kernel may wait for an answer of the session before it takes a word.
-pub(super) fn tell_news(
-    session: &Session<Adapter>, news: Receiver<News>, asking: Arc<Mutex<()>>,
-) -> io::Result<()> {
+/// Has the kernel forget what listings changed. In a thread apart: the kernel may wait for an answer of the session before it takes a word.
+pub(super) fn tell_news(session: &Session<Adapter>, news: Receiver<News>) -> io::Result<()> {
     let (notifier, device) = (session.notifier(), session.as_fd().as_raw_fd());
     let (say, said) = std::sync::mpsc::sync_channel(1);
     let tell = move || {
@@ -33,16 +28,15 @@ pub(super) fn tell_news(
         // The mount waits for the word, so the session is there until it is said.
         let _mount_is_there = say.send(begun);
         if has_begun {
-            tell_all(&notifier, &news, &asking);
+            tell_all(&notifier, &news);
         }
     };
     std::thread::Builder::new().name("news".to_owned()).spawn(tell)?;
     said.recv().unwrap_or_else(|gone| Err(io::Error::other(gone)))
 }
 
-fn tell_all(notifier: &Notifier, news: &Receiver<News>, asking: &Mutex<()>) {
+fn tell_all(notifier: &Notifier, news: &Receiver<News>) {
     for News { folder, names, files } in news {
-        let _asking = asking.blocking_lock();
         // What the kernel does not know it cannot forget.
         for name in names {
             let _unknown = notifier.inval_entry(INodeNo(folder.0), OsStr::new(&*name));

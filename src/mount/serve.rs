@@ -1,21 +1,19 @@
 //! The life of a mount: its session runs, signals are heeded, and it comes to an orderly end.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fuser::Session;
 use tokio::runtime::Runtime;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::oneshot;
 
-use super::signals::{Signals, Word};
+use super::signals::Signals;
 use super::supervisor::Supervisor;
-use super::takeover::Takeover;
 use super::{Error, Plan, SESSION_END, apart, kernel, machine};
 use crate::fs::Fs;
-use crate::fuse::{Adapter, Reins};
+use crate::fuse::Adapter;
 use crate::mountpoint;
 use crate::pending::{self, Pending, STAGING, Stage};
 use crate::state::{self, State};
@@ -26,11 +24,10 @@ const DRAIN: Duration = Duration::from_secs(60);
 /// What a mount has in hand while it lives.
 pub(super) struct Held {
     pub(super) runtime: Runtime,
-    pub(super) lock: state::Lock,
+    pub(super) _lock: state::Lock,
     pub(super) signals: Signals,
     pub(super) fs: Arc<Fs>,
     pub(super) state: Arc<State>,
-    pub(super) reins: Reins,
 }
 
 /// Runs the session to its end, and gives what could not be uploaded. `ready` is called once the mount
@@ -38,13 +35,9 @@ pub(super) struct Held {
 pub(super) fn serve(
     plan: &Plan, held: Held, session: Session<Adapter>, ready: impl FnOnce(),
 ) -> Result<Vec<Pending>, Error> {
-    let Held { runtime, lock, mut signals, fs, state, reins: Reins { gate, offer, .. } } = held;
+    let Held { runtime, _lock, mut signals, fs, state } = held;
     let supervisor = Supervisor::new(plan.is_service);
-    let device = session.as_fd().as_raw_fd();
-    // Whoever of this program asks the mount, or tells the kernel, has it meanwhile.
-    let asking = Arc::new(Mutex::new(()));
-    kernel::tell_news(&session, fs.news(), asking.clone())
-        .map_err(machine("telling the kernel of changes"))?;
+    kernel::tell_news(&session, fs.news()).map_err(machine("telling the kernel of changes"))?;
     let mut session_end = start(session)?;
     tracing::info!("mounted on {}", plan.mountpoint.display());
     answer_once(&plan.mountpoint)
@@ -52,28 +45,17 @@ pub(super) fn serve(
     ready();
     supervisor.hear_ready(&plan.mountpoint);
     supervisor
-        .hear_life(plan.mountpoint.clone(), asking.clone())
+        .hear_life(plan.mountpoint.clone())
         .map_err(machine("telling systemd that the mount answers"))?;
     let behind = runtime.spawn(fs.clone().run());
     clear_probes(plan, &fs, &runtime);
-    let (fs_now, lock) = (&fs, &lock);
-    let takeover = Takeover { plan, fs: fs_now, gate, offer, lock, device, asking, supervisor };
     runtime.block_on(async {
-        loop {
-            tokio::select! {
-                _ = &mut session_end => {
-                    supervisor.hear_end();
-                    break;
-                }
-                word = signals.next() => match word {
-                    Word::End(name) => {
-                        supervisor.hear_end();
-                        tracing::info!("{name}: unmounting");
-                        unmount_when_drained(&fs, &plan.mountpoint, session_end).await;
-                        break;
-                    }
-                    Word::Upgrade => takeover.attempt().await,
-                }
+        tokio::select! {
+            _ = &mut session_end => supervisor.hear_end(),
+            name = signals.next() => {
+                supervisor.hear_end();
+                tracing::info!("{name}: unmounting");
+                unmount_when_drained(&fs, &plan.mountpoint, session_end).await;
             }
         }
         drain(&fs).await

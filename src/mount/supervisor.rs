@@ -3,16 +3,14 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use sd_notify::NotifyState;
-use tokio::sync::Mutex;
 
 use super::apart;
 use crate::mountpoint;
 
 /// An attribute that no mount has: asking for it is answered by the mount, without a call.
-pub(super) const QUESTION: &str = "user.bedfs.supervisor";
+const QUESTION: &str = "user.bedfs.supervisor";
 
 /// Who may be listening.
 #[derive(Clone, Copy)]
@@ -33,31 +31,20 @@ impl Supervisor {
         self.tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
     }
 
-    /// Another program is about to take this one's place; `hear_ready` follows, whatever comes of it. The
-    /// mount is not asked meanwhile.
-    pub(super) fn hear_upgrade(&self) {
-        match NotifyState::monotonic_usec_now() {
-            Ok(now) => self.tell(&[NotifyState::Reloading, now, NotifyState::Watchdog]),
-            Err(error) => tracing::warn!("telling systemd: {error}"),
-        }
-    }
-
     /// The mount ends.
     pub(super) fn hear_end(&self) {
         self.tell(&[NotifyState::Stopping, NotifyState::Status("Waiting for uploads")]);
     }
 
     /// Tells, twice in the time of its patience, that the mount still answers. It is asked by the
-    /// kernel's way: a mount that hangs is one whose watchdog barks. Whoever has `asking` keeps it from
-    /// that.
-    pub(super) fn hear_life(&self, mountpoint: PathBuf, asking: Arc<Mutex<()>>) -> io::Result<()> {
+    /// kernel's way: a mount that hangs is one whose watchdog barks.
+    pub(super) fn hear_life(&self, mountpoint: PathBuf) -> io::Result<()> {
         let Some(patience) = sd_notify::watchdog_enabled().filter(|_| self.is_there) else {
             return Ok(());
         };
         let ask = move || -> io::Result<()> {
             loop {
                 std::thread::sleep(patience / 2);
-                let _asking = asking.blocking_lock();
                 if is_answering(&mountpoint) {
                     // Who does not hear it barks.
                     let _heard = sd_notify::notify(&[NotifyState::Watchdog]);

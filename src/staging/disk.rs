@@ -35,16 +35,6 @@ impl Disk {
         }
     }
 
-    /// The number of the error by which bytes were lost; 0: none were.
-    pub(super) fn lost(&self) -> i32 {
-        self.lost.load(Ordering::Relaxed)
-    }
-
-    /// As it was told by `lost`.
-    pub(super) fn that_lost(error: i32) -> Self {
-        Self { lost: error.into(), ..Self::default() }
-    }
-
     /// No byte of before is in the file any more.
     pub(super) fn forget(&self) {
         self.lost.store(0, Ordering::Relaxed);

@@ -51,7 +51,6 @@ impl StagedFile {
             }
             (extents.len, extents.generation)
         };
-        self.come_to_rest()?;
         self.hash_to(&mut prefix, size)?;
         self.disk.has_kept()?;
         Ok(Sum { md5: Md5::new(prefix.hasher.clone().finalize().into()), size, generation })
@@ -111,7 +110,7 @@ impl StagedFile {
 impl Extents {
     /// Whether hashing on now would not be in vain.
     fn can_follow(&self) -> bool {
-        self.base == 0 && self.lent.is_none() && !self.is_rewritten && !self.is_followed
+        self.base == 0 && !self.is_rewritten && !self.is_followed
     }
 }
 

@@ -4,7 +4,6 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::Range;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -105,16 +104,6 @@ impl ExtentLog {
     /// Has the disk keep it.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
-    }
-
-    /// The descriptor that is written to.
-    pub(super) fn descriptor(&self) -> RawFd {
-        self.file.as_raw_fd()
-    }
-
-    /// A log that another program began.
-    pub(super) fn inherited(descriptor: OwnedFd) -> Self {
-        Self { file: descriptor.into() }
     }
 
     /// Takes the log of a staged file from disk, if there is one.

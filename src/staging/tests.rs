@@ -1,18 +1,10 @@
 //! What a staged file does, held against a plain one.
 
-use std::io::Write;
-
 use super::*;
 use md5::{Digest, Md5 as Hasher};
 use proptest::prelude::*;
 
 use crate::types::Md5;
-
-/// Says that a test cannot be run on this machine: past the runner, which keeps to itself what passing
-/// tests print.
-pub(super) fn not_tested(why: &str) {
-    writeln!(io::stderr(), "*** NOT TESTED: {why}").expect("it can be told");
-}
 
 pub(super) fn staged(base: u64) -> (tempfile::TempDir, StagedFile) {
     let dir = tempfile::tempdir().expect("a temporary folder");

@@ -152,8 +152,8 @@ pub struct Published<'a> {
     pub new: &'a Entry,
     /// What the user set.
     pub attributes: &'a Attributes,
-    /// How far the file is then, if nothing else of it is only here.
-    pub becomes: Option<Phase>,
+    /// Whether nothing else of the file is only here.
+    pub is_done: bool,
     /// Rows of files whose place it took.
     pub ends: &'a [RowId],
     /// Objects that go: the old one where somebody has it open, and what was aside.
@@ -261,7 +261,7 @@ impl State {
     /// The service has the bytes that a row keeps.
     pub fn published(&self, row: RowId, published: &Published<'_>) -> Result<()> {
         self.write("recording an upload", |db| {
-            let Published { path, old, new, attributes, becomes, ends, deletes } = published;
+            let Published { path, old, new, attributes, is_done, ends, deletes } = published;
             if let Some(old) = old {
                 moved::record(db, path, old, new)?;
                 // It came by a scratch folder.
@@ -273,12 +273,10 @@ impl State {
             let sql =
                 "UPDATE local SET new = NULL, old = NULL, error = NULL, is_aside = 0, sent = '', base = ?
                        WHERE id = ?";
-            // What goes on being written to is all staged.
-            let base = (*becomes != Some(Phase::Open)).then(|| entry_text(new));
-            db.prepare_cached(sql)?.execute(params![base, row.0])?;
+            db.prepare_cached(sql)?.execute(params![entry_text(new), row.0])?;
             deletes.iter().try_for_each(|delete| deletes::insert(db, delete))?;
             ends.iter().try_for_each(|row| set_done(db, *row))?;
-            becomes.map_or(Ok(()), |phase| set_phase(db, row, phase))
+            if *is_done { set_done(db, row) } else { Ok(()) }
         })
     }
 

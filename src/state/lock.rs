@@ -4,7 +4,6 @@
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -19,7 +18,7 @@ const PROBE_FILE: &str = "probe.lock";
 /// The lock on an account's journal, or on its probing, until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    file: File,
+    _file: File,
 }
 
 /// Who has the lock, in the words with which it took it.
@@ -41,17 +40,6 @@ impl Lock {
     /// Takes the lock on probing, which a mount may be beside.
     pub fn take_for_probe(dir: &Path) -> Result<Self> {
         Self::take_file(&dir.join(PROBE_FILE), "another probe")
-    }
-
-    /// The descriptor that holds it: a program that is run in this one's place has the lock, if it
-    /// gets that.
-    pub fn descriptor(&self) -> RawFd {
-        self.file.as_raw_fd()
-    }
-
-    /// The lock that the program before this one had.
-    pub fn inherited(descriptor: OwnedFd) -> Self {
-        Self { file: descriptor.into() }
     }
 
     fn take_file(path: &Path, holder: &str) -> Result<Self> {
@@ -77,6 +65,6 @@ impl Lock {
             // The lock holds without its words.
             tracing::debug!("{}: {error}", path.display());
         }
-        Ok(Self { file })
+        Ok(Self { _file: file })
     }
 }

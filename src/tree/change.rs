@@ -79,12 +79,6 @@ impl Tree {
         table.orphan(ino);
     }
 
-    /// Gives the name and the object of a file to another inode. The one it had is an orphan, as if
-    /// the name had gone.
-    pub fn renew(&self, ino: Ino) -> Result<(), Error> {
-        self.table().renew(ino)
-    }
-
     /// An object whose place the file has is gone, though a listing may show it for a while.
     pub fn bury(&self, ino: Ino, object: &FileId) {
         let mut table = self.table();

@@ -5,8 +5,6 @@
 //! bytes. A node stays while a folder names it, while the kernel counts look-ups of it, or while
 //! the file system holds it open; an *orphan* is no longer named by any folder.
 
-mod carried;
-
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -19,7 +17,6 @@ use super::folder::Folder;
 use super::node::{Kind, Node};
 use super::row::{Row, Shapes};
 use crate::types::{Entry, EntryKind, FileId, Ino};
-pub use carried::Carried;
 
 /// All inodes by number, and those that the service knows by ID.
 #[derive(Debug)]
@@ -256,21 +253,6 @@ impl Table {
             folder.children.remove(&name);
         }
         self.collect(ino);
-    }
-
-    /// Gives the name and the object of a file to another inode; the one it had becomes an orphan.
-    pub(super) fn renew(&mut self, ino: Ino) -> Result<(), Error> {
-        let node = self.get(ino)?;
-        let (parent, name) = (node.parent().ok_or(Error::NotFound)?, node.name.clone());
-        let attributes = node.rare().and_then(|rare| rare.attributes.clone());
-        let since = node.since();
-        let entry = self.entry(ino).ok_or(Error::NotFound)?;
-        let new = self.add_entry(parent, name, &entry);
-        if attributes.is_some() || since.is_some() {
-            let rare = self.get_mut(new)?.rare_mut();
-            (rare.attributes, rare.since) = (attributes, since);
-        }
-        Ok(())
     }
 
     /// Makes a name free: what has it becomes an orphan.

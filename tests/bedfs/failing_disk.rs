@@ -16,7 +16,6 @@ use crate::harness::{Mount, attempt, fast, noise, not_tested, run};
 use crate::journaled::{
     BACKGROUND, all_done, bed_is, eventually, is_alive, listed, mount_again, stays,
 };
-use crate::passthrough::is_possible;
 use crate::semantics::no_violations;
 
 /// More than the disk keeps, and less than it says it has.
@@ -33,9 +32,6 @@ struct Failing {
 impl Failing {
     /// `None` where this machine cannot do it.
     fn new(args: &[&str]) -> Option<Self> {
-        if !is_possible() {
-            return None;
-        }
         let mount = Mount::with(fast(), args);
         mount.unmount();
         let mut accounts = fs::read_dir(mount.dir.path().join("state/bedfs")).expect("the state");
@@ -79,9 +75,9 @@ impl Drop for Failing {
     }
 }
 
-/// A new file that the kernel writes by itself, or one that it does not.
-fn create(path: &Path, is_lent: bool) -> File {
-    OpenOptions::new().read(!is_lent).write(true).create_new(true).open(path).expect("made")
+/// A new file.
+fn create(path: &Path) -> File {
+    OpenOptions::new().read(true).write(true).create_new(true).open(path).expect("made")
 }
 
 /// Ends the mount, which tries once more to upload what it has.
@@ -92,7 +88,7 @@ fn end(mount: &Mount) {
 }
 
 /// Closes it, and tells what that came to.
-fn close(file: File) -> io::Result<()> {
+pub(crate) fn close(file: File) -> io::Result<()> {
     // SAFETY: the descriptor is this file's alone, and is not used after.
     match unsafe { libc::close(file.into_raw_fd()) } {
         0 => Ok(()),
@@ -102,11 +98,10 @@ fn close(file: File) -> io::Result<()> {
 
 #[test]
 fn bytes_that_the_disk_lost_are_never_acknowledged_nor_published() {
-    for (args, is_lent) in [(&[][..], true), (&[], false), (BACKGROUND, true), (BACKGROUND, false)]
-    {
+    for args in [&[][..], BACKGROUND] {
         let Some(failing) = Failing::new(args) else { return };
         let mount = &failing.mount;
-        let file = create(&mount.at("a.jpg"), is_lent);
+        let file = create(&mount.at("a.jpg"));
         file.write_all_at(&noise(1, TOO_MUCH), 0).expect("nobody knows yet");
         for time in 0..4 {
             assert!(file.sync_all().is_err(), "told by each, so by number {time}");
@@ -124,38 +119,34 @@ fn bytes_that_the_disk_lost_are_never_acknowledged_nor_published() {
 
 #[test]
 fn what_was_promised_before_the_disk_failed_waits_for_the_user() {
-    for is_lent in [true, false] {
-        let Some(failing) = Failing::new(BACKGROUND) else { return };
-        let mount = &failing.mount;
-        mount.emulator.inject(stays("create", FaultKind::Hang));
-        let file = create(&mount.at("a.jpg"), is_lent);
-        file.write_all_at(b"promised", 0).expect("written");
-        file.sync_all().expect("promised");
-        file.write_all_at(&noise(1, TOO_MUCH), 8).expect("nobody knows yet");
-        assert!(file.sync_all().is_err());
-        mount.emulator.clear_faults();
-        assert!(close(file).is_err());
-        end(mount);
-        let sent = mount.emulator.read("a.jpg");
-        assert!(sent.is_none_or(|sent| sent == b"promised"), "nothing that was not written");
-        assert!(listed(mount).contains("a.jpg"), "{}", listed(mount));
-    }
+    let Some(failing) = Failing::new(BACKGROUND) else { return };
+    let mount = &failing.mount;
+    mount.emulator.inject(stays("create", FaultKind::Hang));
+    let file = create(&mount.at("a.jpg"));
+    file.write_all_at(b"promised", 0).expect("written");
+    file.sync_all().expect("promised");
+    file.write_all_at(&noise(1, TOO_MUCH), 8).expect("nobody knows yet");
+    assert!(file.sync_all().is_err());
+    mount.emulator.clear_faults();
+    assert!(close(file).is_err());
+    end(mount);
+    let sent = mount.emulator.read("a.jpg");
+    assert!(sent.is_none_or(|sent| sent == b"promised"), "nothing that was not written");
+    assert!(listed(mount).contains("a.jpg"), "{}", listed(mount));
 }
 
 #[test]
 fn a_file_that_is_cut_to_nothing_after_its_disk_failed_is_written_anew() {
-    for is_lent in [true, false] {
-        let Some(failing) = Failing::new(&[]) else { return };
-        let mount = &failing.mount;
-        let file = create(&mount.at("a.jpg"), is_lent);
-        file.write_all_at(&noise(1, TOO_MUCH), 0).expect("nobody knows yet");
-        assert!(file.sync_all().is_err());
-        file.set_len(0).expect("cut");
-        run("fstrim", [failing.staging.as_os_str()]);
-        file.write_all_at(b"anew", 0).expect("written");
-        file.sync_all().expect("there is room for that");
-        close(file).expect("kept");
-        all_done(mount);
-        bed_is(mount, &[("a.jpg", b"anew")]);
-    }
+    let Some(failing) = Failing::new(&[]) else { return };
+    let mount = &failing.mount;
+    let file = create(&mount.at("a.jpg"));
+    file.write_all_at(&noise(1, TOO_MUCH), 0).expect("nobody knows yet");
+    assert!(file.sync_all().is_err());
+    file.set_len(0).expect("cut");
+    run("fstrim", [failing.staging.as_os_str()]);
+    file.write_all_at(b"anew", 0).expect("written");
+    file.sync_all().expect("there is room for that");
+    close(file).expect("kept");
+    all_done(mount);
+    bed_is(mount, &[("a.jpg", b"anew")]);
 }

@@ -45,9 +45,6 @@
 //! | `options` | every mount option in its three spellings, the configuration file, the environment |
 //! | `outages` | each fault while reading and listing |
 //! | `page` | the page of `bedfs serve`: what it shows, what that costs, who may change the bed by it |
-//! | `passthrough` | the kernel reads cached files by itself, and reads what it would otherwise |
-//! | `passthrough_ways` | new files that the kernel writes by itself are written in every way, and published as they are |
-//! | `passthrough_writes` | the kernel writes new files by itself, and what was promised is kept |
 //! | `patience` | what a terminal is shown while a command waits, and what is no terminal is not |
 //! | `pending` | what is not at the service is listed, exported, tried again and given up |
 //! | `pipeline` | uploads in the background: the steps of many files overlap, within the limits |
@@ -55,6 +52,7 @@
 //! | `programs` | programs for a local disk leave in the mount and the bed what they leave in a folder, at a price |
 //! | `readme` | what the README says to type works as it is written, in either language |
 //! | `relink` | texts follow their pictures byte for byte, and links that lead nowhere are told |
+//! | `restart` | a mount ends or is killed while programs write, and another program goes on with it |
 //! | `samba` | a share of a mount is what a share of a folder is, at a price |
 //! | `saves` | how vim, rsync and others save: the bed sees each version once |
 //! | `semantics` | what a file holds: written anywhere, cut, mapped, appended to, read back |
@@ -68,8 +66,6 @@
 //! | `services` | systemd is told how it goes, its units are right, and a crash leaves no dead mount |
 //! | `settings` | who is stronger, several accounts, what is wrong is told, a login |
 //! | `soak` | everything at once, under faults and kills: nothing is lost, and nothing is left over |
-//! | `takeover` | whatever programs have open goes on when another program takes the mount's place |
-//! | `takeover_work` | the same while work is under way; where it cannot be the mount goes on as it was |
 //! | `threats` | what other users, other programs, dumps and crafted answers get of a mount |
 //! | `tidy` | the floors, the only homes of reqwest, fuser and errno, and where `unsafe` stands |
 //! | `tls` | who vouches for a host, what is said where nobody does, and proxies on the way |
@@ -80,6 +76,7 @@
 //! | `upload` | uploads without a mount: links in order, nothing twice, nothing replaced |
 //! | `upload_names` | uploads without a mount: what pictures are called in the bed |
 //! | `users` | an ordinary user mounts, others see what they may, secrets are for nobody |
+//! | `write_ways` | new files that programs write in every way there is: what they wrote is what is published |
 //!
 //! `harness` mounts the built binary on a real kernel mount, over a real socket; `bench` copies
 //! pictures under faults, `crash` kills mounts at `crash_points`, `crash_verdict` holds what is there
@@ -140,9 +137,6 @@ mod offline_logs;
 mod options;
 mod outages;
 mod page;
-mod passthrough;
-mod passthrough_ways;
-mod passthrough_writes;
 mod patience;
 mod pending;
 mod pipeline;
@@ -150,6 +144,7 @@ mod probe;
 mod programs;
 mod readme;
 mod relink;
+mod restart;
 mod samba;
 mod saves;
 mod semantics;
@@ -164,8 +159,6 @@ mod services;
 mod settings;
 mod soak;
 mod soak_rest;
-mod takeover;
-mod takeover_work;
 mod threats;
 mod tidy;
 mod tls;
@@ -177,3 +170,4 @@ mod upload;
 mod upload_names;
 mod users;
 mod ward;
+mod write_ways;

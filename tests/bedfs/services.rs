@@ -63,26 +63,6 @@ fn systemd_is_told_that_the_mount_answers_lives_and_ends() {
 }
 
 #[test]
-fn systemd_is_told_of_a_takeover_and_goes_on_hearing_from_the_same_process() {
-    if !crate::takeover::is_possible() {
-        return;
-    }
-    let mut service = Service::start(unmounted());
-    service.hears("READY=1");
-    kill(service.process.0.id(), libc::SIGUSR1);
-    service.hears("RELOADING=1");
-    service.hears("READY=1");
-    service.hears("WATCHDOG=1");
-    kill(service.process.0.id(), libc::SIGTERM);
-    service.hears("STOPPING=1");
-    assert!(service.process.0.wait().expect("an end").success());
-    for unit in units() {
-        let text = fs::read_to_string(&unit).expect("a unit");
-        assert!(text.contains("\nExecReload=/bin/kill -USR1 $MAINPID\n"), "{}", unit.display());
-    }
-}
-
-#[test]
 fn a_mount_in_the_background_speaks_to_no_supervisor() {
     let mount = unmounted();
     let path = mount.dir.path().join("notify");

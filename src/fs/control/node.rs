@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
 
 /// What an inode of the control folder is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::fs) enum Node {
     Root,
     Traffic,
@@ -83,11 +82,6 @@ impl Nodes {
 
     pub(super) fn get(&self, number: usize) -> Option<Node> {
         self.known().nodes.get(number).cloned()
-    }
-
-    /// All of them, by number.
-    pub(super) fn all(&self) -> Vec<Node> {
-        self.known().nodes.clone()
     }
 
     /// The number of a node, which gets one if need be.

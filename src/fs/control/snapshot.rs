@@ -3,18 +3,15 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use tempfile::{SpooledData, SpooledTempFile, spooled_tempfile_in};
 
 use super::SLOW;
 use super::node::Node;
-use crate::process::inherited;
 
 /// What is longer is kept in a file without a name, in bytes.
 const IN_MEMORY: usize = 1 << 20;
@@ -46,17 +43,6 @@ impl Snapshot {
         Ok(Self::File { file, size })
     }
 
-    /// The same for the program that takes this one's place.
-    pub(in crate::fs) fn carry(&self, descriptors: &mut Vec<RawFd>) -> CarriedSnapshot {
-        match self {
-            Self::Memory(bytes) => CarriedSnapshot::Memory(bytes.clone()),
-            Self::File { file, .. } => {
-                descriptors.push(file.as_raw_fd());
-                CarriedSnapshot::File(file.as_raw_fd())
-            }
-        }
-    }
-
     pub(super) fn size(&self) -> u64 {
         match self {
             Self::Memory(bytes) => bytes.len() as u64,
@@ -79,23 +65,6 @@ impl Snapshot {
                 file.read_exact_at(&mut bytes, offset)?;
                 Ok(bytes)
             }
-        }
-    }
-}
-
-/// A snapshot on its way to another program.
-#[derive(Debug, Serialize, Deserialize)]
-pub(in crate::fs) enum CarriedSnapshot {
-    Memory(Vec<u8>),
-    File(RawFd),
-}
-
-impl CarriedSnapshot {
-    /// The snapshot.
-    pub(in crate::fs) fn resume(self) -> io::Result<Snapshot> {
-        match self {
-            Self::Memory(bytes) => Ok(Snapshot::Memory(bytes)),
-            Self::File(file) => Snapshot::of(inherited(file)?.into()),
         }
     }
 }

@@ -1,20 +1,34 @@
-//! Lent new files that programs write in every way there is: what they wrote is what is published.
+//! New files that programs write in every way there is: what they wrote is what is published.
 
-use std::fs;
-use std::os::fd::AsRawFd;
+use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
-use crate::harness::{Mount, fast};
-use crate::journaled::{BACKGROUND, all_done, bed_is, eventually};
-use crate::passthrough::is_possible;
-use crate::passthrough_writes::{create, pictures};
+use bedfs_emulator::FaultKind;
+
+use crate::crash_open::is_exported;
+use crate::harness::{Mount, fast, noise};
+use crate::journaled::{
+    BACKGROUND, all_done, bed_is, crash, eventually, in_background, mount_again, stays,
+};
 use crate::semantics::{no_violations, python};
+
+/// A new file with these bytes, synced and still open.
+fn synced(path: &Path, bytes: &[u8]) -> File {
+    let file = File::create_new(path).expect("made");
+    file.write_all_at(bytes, 0).expect("written");
+    file.sync_all().expect("synced");
+    file
+}
+
+/// Objects that the bed has, those in scratch folders too.
+fn pictures(mount: &Mount) -> usize {
+    mount.emulator.tree().iter().filter(|(_, row)| !row.is_folder).count()
+}
 
 #[test]
 fn bytes_written_in_every_way_are_all_there() {
-    if !is_possible() {
-        return;
-    }
     let mount = Mount::new();
     let script = r#"
 import mmap, os, sys
@@ -52,9 +66,6 @@ for path in sys.argv[1:]:
 
 #[test]
 fn what_is_written_to_a_mapping_after_the_last_close_is_published() {
-    if !is_possible() {
-        return;
-    }
     let script = r#"
 import ctypes, mmap, os, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
@@ -95,9 +106,6 @@ ctypes.memmove(at + 4096, b"late", 4)
 
 #[test]
 fn processes_that_write_one_file_together_lose_nothing() {
-    if !is_possible() {
-        return;
-    }
     // The parent closes it first: who is left are a child with its descriptor, one with its own, and
     // one with a mapping of a file that it has closed.
     let script = r#"
@@ -147,20 +155,53 @@ for child in children:
 }
 
 #[test]
-fn what_is_written_directly_by_a_later_choice_is_looked_at_again_at_the_close() {
-    if !is_possible() {
-        return;
-    }
+fn each_fsync_publishes_what_was_written_until_then() {
     let mount = Mount::new();
-    let file = create(&mount.at("a.jpg"));
-    file.write_all_at(b"published", 0).expect("written");
-    file.sync_all().expect("published");
-    let calls = || mount.emulator.requests().len();
-    let before = calls();
-    // SAFETY: the descriptor is open, and no pointer is passed.
-    assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, libc::O_DIRECT) }, 0);
+    let mut file = File::create_new(mount.at("a.jpg")).expect("made");
+    let mut wanted = Vec::new();
+    for round in 1..4 {
+        let more = noise(round, 50_000);
+        file.write_all(&more).expect("written");
+        wanted.extend_from_slice(&more);
+        file.sync_all().expect("synced");
+        assert_eq!(mount.emulator.read("a.jpg").as_ref(), Some(&wanted), "round {round}");
+        let calls = mount.emulator.requests().len();
+        file.sync_all().expect("synced again");
+        assert_eq!(mount.emulator.requests().len(), calls, "nothing changed, nothing is asked");
+    }
+    assert!(fs::read(mount.at("a.jpg")).expect("readable") == wanted);
     drop(file);
-    eventually("it is held against what is there", || calls() > before);
+    eventually("no version is left beside it", || pictures(&mount) == 1);
+    no_violations(&mount);
+}
+
+#[test]
+fn what_is_written_after_its_upload_outlives_a_kill() {
+    let mount = Mount::new();
+    let file = synced(&mount.at("a.jpg"), b"uploaded");
+    assert_eq!(mount.emulator.read("a.jpg").as_deref(), Some(&b"uploaded"[..]));
+    file.write_all_at(b" and more", 8).expect("written");
+    crash(&mount);
+    drop(file);
+    mount_again(&mount, &[]);
+    assert!(is_exported(&mount, b"uploaded and more"));
+    assert_eq!(fs::read(mount.at("a.jpg")).expect("readable"), b"uploaded");
+}
+
+#[test]
+fn what_was_synced_and_then_cut_outlives_a_kill_before_its_successor_is_synced() {
+    let mount = in_background();
+    mount.emulator.inject(stays("create", FaultKind::Hang));
+    let kept = noise(1, 200_000);
+    let file = synced(&mount.at("a.jpg"), &kept);
+    file.set_len(0).expect("cut");
+    file.write_all_at(b"never synced", 0).expect("written anew");
+    assert_eq!(fs::read(mount.at("a.jpg")).expect("read"), b"never synced");
+    crash(&mount);
+    drop(file);
+    mount.emulator.clear_faults();
+    mount_again(&mount, BACKGROUND);
+    assert!(fs::read(mount.at("a.jpg")).is_ok_and(|bytes| bytes == kept));
     all_done(&mount);
-    bed_is(&mount, &[("a.jpg", b"published")]);
+    bed_is(&mount, &[("a.jpg", &kept)]);
 }
