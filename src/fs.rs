@@ -11,6 +11,7 @@ mod errno;
 mod file;
 mod handle;
 mod local;
+mod loops;
 mod publish;
 mod remove;
 mod rename;
@@ -26,7 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
 use crate::account::{self, AccountCache, Ledger};
 use crate::api;
@@ -44,6 +45,7 @@ pub use dir::DirEntry;
 pub use file::Opened;
 use handle::Handles;
 use local::LocalFiles;
+pub use loops::Loop;
 use restore::Restorable;
 use uploads::Uploads;
 
@@ -82,6 +84,8 @@ pub enum Error {
     BadHandle,
     #[error(transparent)]
     Unpublished(Box<Error>),
+    #[error("a bug in bedfs cut it off; the log of the mount tells where")]
+    Bug,
     #[error("larger than a file can be")]
     TooLarge,
     #[error(transparent)]
@@ -157,6 +161,8 @@ pub struct Fs {
     /// Uploads and new folders take one permit, a folder that is rebuilt under another name takes
     /// all: nothing may be put into the old folder while it is poured into the new one.
     structure: Semaphore,
+    /// What a mount before this one was cut off in was brought to its end.
+    replayed: OnceCell<()>,
     /// Held while it is looked for what uploads of removed files made.
     clearing: Semaphore,
     /// Where the disk is waited for.
@@ -189,6 +195,7 @@ impl Fs {
             handles: Handles::default(),
             renaming: Semaphore::new(1),
             structure: Semaphore::new(STRUCTURE as usize),
+            replayed: OnceCell::new(),
             clearing: Semaphore::new(1),
             runtime: Handle::current(),
             born: std::time::SystemTime::now(),
@@ -199,27 +206,6 @@ impl Fs {
     pub fn begin_anew(&self) -> Result<()> {
         pending::take_over(&self.state, &self.options.staging)?;
         self.take_over()
-    }
-
-    /// Runs what goes on behind the callers' backs, for as long as the mount lives.
-    pub async fn run(self: Arc<Self>) {
-        let (deletes, uploads, tree) = (self.bed.clone(), self.clone(), self.tree.clone());
-        let archive = self.clone();
-        tokio::join!(
-            deletes.run_deletes(),
-            uploads.run_uploads(),
-            tree.clone().run_keeping(),
-            tree.run_refreshing(),
-            self.run_replay(),
-            archive.run_archive(),
-        );
-    }
-
-    /// Archives the traffic log before the service forgets it.
-    async fn run_archive(&self) {
-        if self.options.archive_traffic {
-            self.ledger.traffic.run().await;
-        }
     }
 
     /// Has the disk keep what was read, for the next mount.

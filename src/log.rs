@@ -42,6 +42,9 @@ static RUNNING: OnceLock<Mutex<Running>> = OnceLock::new();
 
 /// Starts the log. Once a process.
 pub fn start(levels: &Levels, target: Target) -> io::Result<()> {
+    if let Target::File(_) = target {
+        log_panics();
+    }
     let (filter, handle) = reload::Layer::new(targets(levels));
     let plain = tracing_subscriber::fmt::layer().with_target(false).with_ansi(false);
     let lines = match target {
@@ -60,6 +63,15 @@ pub fn start(levels: &Levels, target: Target) -> io::Result<()> {
     // A second start has panicked above.
     let _first = RUNNING.set(Mutex::new(Running { filter: handle, steps, step: 0 }));
     Ok(())
+}
+
+/// Has the log tell of panics too: standard error, where they go, may be closed.
+fn log_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tracing::error!("a bug in bedfs: {panic}");
+        before(panic);
+    }));
 }
 
 /// Has the log say more: as configured, then all of debug, then all of trace, then as configured.

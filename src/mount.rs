@@ -7,12 +7,14 @@ mod serve;
 mod session;
 mod signals;
 mod supervisor;
+mod watch;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use fuser::Session;
 use tokio::runtime::Runtime;
 
 use crate::account::{AccountCache, Ledger};
@@ -21,6 +23,7 @@ use crate::bed::Bed;
 use crate::cache::BlockCache;
 use crate::config::{self, Wishes};
 use crate::fs::{Fs, Options};
+use crate::fuse::Adapter;
 use crate::mountpoint;
 use crate::names::{self, LocalNames};
 use crate::pending::{self, Pending, STAGING};
@@ -30,6 +33,7 @@ use crate::tree::{self, Tree};
 use crate::types::{Account, FileId};
 use serve::Held;
 use signals::Signals;
+use watch::Broken;
 
 /// How long the service may take to answer at the start.
 const START: Duration = Duration::from_secs(10);
@@ -89,6 +93,17 @@ pub enum Error {
         /// What FUSE said.
         source: io::Error,
     },
+    /// A part of the mount ended that it cannot do without.
+    #[error(
+        "{why}. The mount has ended: mount again to go on. What was not uploaded is in the journal \
+         ({left} files, listed by bedfs pending)"
+    )]
+    Broken {
+        /// What ended, and why.
+        why: Broken,
+        /// Uploads and deletes that are left to the next mount.
+        left: usize,
+    },
     /// The machine refused something else.
     #[error("{what}: {source}")]
     Machine {
@@ -131,6 +146,12 @@ pub struct Plan {
 /// Mounts, calls `ready` once the mount answers, and returns when it has ended, with what could not
 /// be uploaded.
 pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Pending>, Error> {
+    let (held, session) = begin(plan)?;
+    serve::serve(plan, held, session, ready)
+}
+
+/// Mounts.
+fn begin(plan: &Plan) -> Result<(Held, Session<Adapter>), Error> {
     let runtime = Runtime::new().map_err(machine("starting threads"))?;
     let lock = take_lock(plan)?;
     let client = Client::new(plan.api.clone())?;
@@ -139,8 +160,8 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Pending>, Error> {
     let signals = signals.map_err(machine("waiting for signals"))?;
     let adapter = session::adapter(plan, fs.clone(), &client, &runtime);
     let session = session::start(plan, adapter)?;
-    let held = Held { runtime, _lock: lock, signals, fs, state };
-    serve::serve(plan, held, session, ready)
+    let loops = fs.loops();
+    Ok((Held { runtime, _lock: lock, signals, fs, loops, state }, session))
 }
 
 /// Goes on with what is in the journal, without a mount, and gives what is left.
@@ -257,5 +278,66 @@ async fn greet(plan: &Plan) -> Result<Option<Account>, Error> {
             client.list_page(&FileId::root(), None).await?;
             Ok(None)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use bedfs_emulator::{Emulator, Options, Qps};
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::api::{Credentials, QpsTable, Settings};
+    use crate::config::Upload;
+    use crate::fs::Loop;
+    use crate::types::Secret;
+
+    #[test]
+    fn a_mount_whose_loop_goes_on_panicking_ends_with_an_error_and_keeps_what_it_acknowledged() {
+        let options = Options { qps: Qps::Unlimited, ..Options::default() };
+        let credentials = Credentials {
+            client_id: options.client_id.clone(),
+            client_secret: Secret::new(options.client_secret.clone()),
+        };
+        let emulator = Emulator::start(options).expect("the emulator starts");
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let place = |name: &str| {
+            let path = dir.path().join(name);
+            fs::create_dir(&path).expect("a folder");
+            path
+        };
+        let (mountpoint, state, cache) = (place("mnt"), place("state"), place("cache"));
+        let api = Settings::new(emulator.base_url(), credentials, &state);
+        let qps: QpsTable = "unlimited".parse().expect("a table");
+        let plan = Plan {
+            mountpoint: mountpoint.clone(),
+            state,
+            cache,
+            api: Settings { qps, ..api },
+            wishes: Wishes { upload: Some(Upload::Background), ..Wishes::default() },
+            is_service: false,
+        };
+        let (mut held, session) = begin(&plan).expect("mounted");
+        let picture = mountpoint.join("a.png");
+        let is_written = Arc::new(Notify::new());
+        let to_break = is_written.clone();
+        held.loops.push(Loop::new("the panicking one", move || {
+            let to_break = to_break.clone();
+            async move {
+                to_break.notified().await;
+                to_break.notify_one();
+                panic!("a fault of the test")
+            }
+        }));
+        let ended = serve::serve(&plan, held, session, || {
+            fs::write(&picture, b"a picture").expect("acknowledged");
+            is_written.notify_one();
+        });
+        let error = ended.expect_err("the mount is broken").to_string();
+        assert!(error.contains("the panicking one") && error.contains("(0 files"), "{error}");
+        assert!(!picture.exists() && !mountpoint::is_ours(&mountpoint), "it is still mounted");
+        assert_eq!(emulator.read("a.png").as_deref(), Some(&b"a picture"[..]));
     }
 }

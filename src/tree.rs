@@ -45,6 +45,9 @@ pub enum Error {
     /// A folder was wanted.
     #[error("not a folder")]
     NotAFolder,
+    /// Its listing panicked.
+    #[error("a bug in bedfs cut off the listing; the log of the mount tells where")]
+    Bug,
     /// The folder was never listed and cannot be now.
     #[error(transparent)]
     Api(#[from] Arc<api::Error>),

@@ -1,6 +1,7 @@
 //! The traffic log: who was served what by direct links, day by day, archived before the service
 //! forgets it (`000`: "仅限查询近三天的日志数据").
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,7 +109,7 @@ impl TrafficLog {
     }
 
     /// Archives what is due, for as long as the mount lives.
-    pub async fn run(&self) {
+    pub async fn run(&self) -> Infallible {
         tokio::time::sleep(SOON).await;
         loop {
             if let Err(error) = self.archive().await {

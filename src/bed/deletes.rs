@@ -6,6 +6,7 @@
 //! place of late is looked for first.
 
 use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -130,7 +131,7 @@ impl Bed {
     }
 
     /// Sends deletes in batches, for as long as the mount lives.
-    pub async fn run_deletes(&self) {
+    pub async fn run_deletes(&self) -> Infallible {
         let mut pause = FIRST_PAUSE;
         loop {
             if self.deletes.free().is_empty() {

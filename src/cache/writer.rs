@@ -2,6 +2,7 @@
 //! up who reads.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -143,10 +144,21 @@ struct Thread {
 }
 
 impl Thread {
+    /// Works until the handle is dropped. What a panic cuts off is not kept, and the disk rests.
     fn run(&self, queue: &Receiver<Job>) {
-        if let Err(error) = self.shelf.scan() {
-            tracing::warn!("the cache on disk cannot be looked through: {error}");
+        let learn = || {
+            if let Err(error) = self.shelf.scan() {
+                tracing::warn!("the cache on disk cannot be looked through: {error}");
+            }
+        };
+        let bug = |_| self.rest.begin(&io::Error::other("a bug in bedfs"));
+        catch_unwind(AssertUnwindSafe(learn)).unwrap_or_else(bug);
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work(queue))) {
+            bug(panic);
         }
+    }
+
+    fn work(&self, queue: &Receiver<Job>) {
         let mut waiting = None;
         while let Some(job) = waiting.take().or_else(|| queue.recv().ok()) {
             match job {

@@ -43,7 +43,7 @@ impl Error {
             Self::Name(_) => libc::EINVAL,
             Self::Staging(error) | Self::Cache(error) => error.raw_os_error().unwrap_or(libc::EIO),
             Self::State(error) => of_state(error),
-            Self::Strays(_) => libc::EIO,
+            Self::Strays(_) | Self::Bug => libc::EIO,
             Self::Tree(error) => of_tree(error),
             Self::Bed(error) => of_bed(error),
             Self::Read(error) => of_read(error),
@@ -65,6 +65,7 @@ fn of_account(error: &account::Error) -> i32 {
 fn of_tree(error: &tree::Error) -> i32 {
     match error {
         tree::Error::NotFound => libc::ENOENT,
+        tree::Error::Bug => libc::EIO,
         tree::Error::NotAFolder => libc::ENOTDIR,
         tree::Error::Api(error) => of_api(error),
         tree::Error::State(error) => of_state(error),

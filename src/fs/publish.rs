@@ -1,6 +1,9 @@
 //! Publishing: staged bytes become the content of their name at the service.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+
+use futures_util::FutureExt;
 
 use super::local::{Kept, LocalFile};
 use super::uploads::may_pass;
@@ -96,7 +99,8 @@ impl Fs {
                 kept
             };
             let generation = kept.staged.generation();
-            let result = self.publish_once(local, &kept, place, copy).await;
+            let once = AssertUnwindSafe(self.publish_once(local, &kept, place, copy));
+            let result = once.catch_unwind().await.unwrap_or(Err(Error::Bug));
             let is_changed = result.as_ref().is_err_and(is_changed);
             let removed = {
                 let mut state = local.state();

@@ -1,6 +1,7 @@
 //! Replay: what a mount before this one was cut off in is brought to its end, before anything else is
 //! changed; and what failed half way in this one goes on.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,27 +22,32 @@ const LONGEST: Duration = Duration::from_secs(600);
 const LOOK: Duration = Duration::from_secs(1);
 
 impl Fs {
-    /// Goes on with everything that a mount before this one left; then watches the state file for
-    /// what commands write into it.
-    pub async fn run_replay(self: Arc<Self>) {
-        while let Err(error) = self.begin_replay().await {
-            tracing::warn!(
-                "going on with what was cut off, again in {} s: {error}",
-                AGAIN.as_secs()
-            );
-            tokio::time::sleep(AGAIN).await;
-        }
-        tokio::join!(self.run_taking_back(), self.go_on());
+    /// Waits until everything was gone on with that a mount before this one was cut off in.
+    pub(super) async fn replay_begun(&self) {
+        let begin = async {
+            while let Err(error) = self.begin_replay().await {
+                tracing::warn!(
+                    "going on with what was cut off, again in {} s: {error}",
+                    AGAIN.as_secs()
+                );
+                tokio::time::sleep(AGAIN).await;
+            }
+        };
+        self.replayed.get_or_init(|| begin).await;
     }
 
-    /// Takes up what waited, what commands write into the state file, and what failed half way.
-    async fn go_on(self: &Arc<Self>) {
+    /// Goes on with everything that a mount before this one left; then takes up what waited, what
+    /// commands write into the state file, and what failed half way.
+    pub(super) async fn run_replay(self: Arc<Self>) -> Infallible {
+        self.replay_begun().await;
         self.walk_to_waiting(usize::MAX).await;
         self.bed.tidy_inherited().await;
         // What was written while it went on so far is taken up by the first look.
         let mut version = None;
         let (mut pause, mut due) = (AGAIN, AGAIN.as_secs());
-        for round in 1u64.. {
+        let mut round = 0u64;
+        loop {
+            round += 1;
             tokio::time::sleep(LOOK).await;
             let now = self.state.version().ok();
             if now != version {

@@ -2,6 +2,7 @@
 //! that was removed meanwhile goes again.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -115,7 +116,8 @@ impl Fs {
     }
 
     /// Looks for what uploads of removed files made, for as long as the mount lives.
-    pub(super) async fn run_taking_back(&self) {
+    pub(super) async fn run_taking_back(&self) -> Infallible {
+        self.replay_begun().await;
         loop {
             if let Err(error) = self.clear_removed(|_| true).await {
                 tracing::warn!("clearing away what was removed: {error}");

@@ -1,17 +1,21 @@
 //! Uploads in the background: files that were closed get to the service at its pace.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
+use super::local::LocalFile;
 use super::{Error, Fs, turn};
 use crate::api;
 use crate::bed;
 use crate::config::Upload;
+use crate::state::Phase;
 use crate::tree;
 use crate::types::Ino;
 use crate::upload;
@@ -57,6 +61,11 @@ impl Uploads {
         self.changed.notify_one();
     }
 
+    /// The next file, and a place for it. Nothing is lost where this is dropped while it waits.
+    async fn next(&self) -> (Place, Ino) {
+        (self.place().await, self.take().await)
+    }
+
     async fn take(&self) -> Ino {
         loop {
             if let Some(ino) = self.waiting().pop_first() {
@@ -73,19 +82,35 @@ impl Uploads {
 
 impl Fs {
     /// Uploads what waits, for as long as the mount lives.
-    pub async fn run_uploads(self: Arc<Self>) {
+    pub(super) async fn run_uploads(self: Arc<Self>) -> Infallible {
         let mut under_way = JoinSet::new();
+        // What was under way when a panic ended the loop.
+        let left = self.locals.all().into_iter().filter(|local| self.is_left(local));
+        left.for_each(|local| self.uploads.add(local.ino));
         loop {
-            let place = self.uploads.place().await;
-            let (fs, ino) = (self.clone(), self.uploads.take().await);
-            let upload = async move { fs.upload_patiently(ino, place).await };
-            // The callers have their answers: who waits for one goes first.
-            under_way.spawn(api::in_background(upload));
-            while under_way.try_join_next().is_some() {}
-            if under_way.len() >= MOST {
-                under_way.join_next().await;
+            tokio::select! {
+                Some(ended) = under_way.join_next() => {
+                    let ended: Result<(), JoinError> = ended;
+                    // The file is queued again when the loop begins again.
+                    if let Some(panic) = ended.err().and_then(|error| error.try_into_panic().ok()) {
+                        resume_unwind(panic);
+                    }
+                }
+                (place, ino) = self.uploads.next(), if under_way.len() < MOST => {
+                    let fs = self.clone();
+                    let upload = async move { fs.upload_patiently(ino, place).await };
+                    // The callers have their answers: who waits for one goes first.
+                    under_way.spawn(api::in_background(upload));
+                }
             }
         }
+    }
+
+    /// Whether the file was closed and waits for its upload, or is at it.
+    fn is_left(&self, local: &LocalFile) -> bool {
+        let state = local.state();
+        let is_closed = state.kept.as_ref().is_some_and(|kept| kept.phase == Phase::Closed);
+        is_closed && !state.removed && state.dirty().is_some() && !self.stays_here(&state)
     }
 
     /// Tries until the service has the file, refuses it for good, or nobody wants it any more.
@@ -166,6 +191,7 @@ pub(super) fn may_pass(error: &Error) -> bool {
         Error::Bed(error) => error.api().is_some_and(of_api),
         Error::Tree(tree::Error::Api(error)) => of_api(error),
         Error::Api(error) => of_api(error),
+        Error::Bug => true,
         _ => false,
     }
 }

@@ -4,9 +4,11 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Receiver;
 
 use fuser::{INodeNo, Notifier, Session};
+use tokio::sync::oneshot;
 
 use super::apart;
 use crate::fuse::Adapter;
@@ -18,21 +20,29 @@ const ATTRIBUTES: i64 = -1;
 /// `FUSE_DEV_IOC_CLONE` of `linux/fuse.h`: another descriptor of a session, with requests of its own.
 const CLONE: libc::Ioctl = 0x8004_e500_u32 as libc::Ioctl;
 
-/// Has the kernel forget what listings changed. In a thread apart: the kernel may wait for an answer of the session before it takes a word.
-pub(super) fn tell_news(session: &Session<Adapter>, news: Receiver<News>) -> io::Result<()> {
+/// Has the kernel forget what listings changed. In a thread apart: the kernel may wait for an answer of
+/// the session before it takes a word. What comes back tells why the thread panicked, which cannot log
+/// it.
+pub(super) fn tell_news(
+    session: &Session<Adapter>, news: Receiver<News>,
+) -> io::Result<oneshot::Receiver<&'static str>> {
     let (notifier, device) = (session.notifier(), session.as_fd().as_raw_fd());
     let (say, said) = std::sync::mpsc::sync_channel(1);
+    let (panicked, end) = oneshot::channel();
     let tell = move || {
         let begun = if apart::begin() { keep_only(device) } else { Ok(()) };
         let has_begun = begun.is_ok();
         // The mount waits for the word, so the session is there until it is said.
         let _mount_is_there = say.send(begun);
-        if has_begun {
-            tell_all(&notifier, &news);
+        let tell = || tell_all(&notifier, &news);
+        if has_begun && catch_unwind(AssertUnwindSafe(tell)).is_err() {
+            // Nobody hears it after the end of the mount.
+            let _unheard = panicked.send("it panicked");
         }
     };
     std::thread::Builder::new().name("news".to_owned()).spawn(tell)?;
-    said.recv().unwrap_or_else(|gone| Err(io::Error::other(gone)))
+    said.recv().unwrap_or_else(|gone| Err(io::Error::other(gone)))?;
+    Ok(end)
 }
 
 fn tell_all(notifier: &Notifier, news: &Receiver<News>) {

@@ -8,11 +8,13 @@ use std::time::Duration;
 use fuser::Session;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::RecvError;
 
 use super::signals::Signals;
 use super::supervisor::Supervisor;
+use super::watch::{Broken, watch};
 use super::{Error, Plan, SESSION_END, apart, kernel, machine};
-use crate::fs::Fs;
+use crate::fs::{Fs, Loop};
 use crate::fuse::Adapter;
 use crate::mountpoint;
 use crate::pending::{self, Pending, STAGING, Stage};
@@ -21,12 +23,16 @@ use crate::state::{self, State};
 /// How long the end of a mount waits for uploads.
 const DRAIN: Duration = Duration::from_secs(60);
 
+/// How the session ended.
+type SessionEnd = oneshot::Receiver<io::Result<()>>;
+
 /// What a mount has in hand while it lives.
 pub(super) struct Held {
     pub(super) runtime: Runtime,
     pub(super) _lock: state::Lock,
     pub(super) signals: Signals,
     pub(super) fs: Arc<Fs>,
+    pub(super) loops: Vec<Loop>,
     pub(super) state: Arc<State>,
 }
 
@@ -35,9 +41,10 @@ pub(super) struct Held {
 pub(super) fn serve(
     plan: &Plan, held: Held, session: Session<Adapter>, ready: impl FnOnce(),
 ) -> Result<Vec<Pending>, Error> {
-    let Held { runtime, _lock, mut signals, fs, state } = held;
+    let Held { runtime, _lock, mut signals, fs, loops, state } = held;
     let supervisor = Supervisor::new(plan.is_service);
-    kernel::tell_news(&session, fs.news()).map_err(machine("telling the kernel of changes"))?;
+    let news_panic =
+        kernel::tell_news(&session, fs.news()).map_err(machine("telling the kernel of changes"))?;
     let mut session_end = start(session)?;
     tracing::info!("mounted on {}", plan.mountpoint.display());
     answer_once(&plan.mountpoint)
@@ -47,18 +54,35 @@ pub(super) fn serve(
     supervisor
         .hear_life(plan.mountpoint.clone())
         .map_err(machine("telling systemd that the mount answers"))?;
-    let behind = runtime.spawn(fs.clone().run());
+    let mut behind = runtime.spawn(watch(loops));
     clear_probes(plan, &fs, &runtime);
-    runtime.block_on(async {
-        tokio::select! {
-            _ = &mut session_end => supervisor.hear_end(),
-            name = signals.next() => {
-                supervisor.hear_end();
-                tracing::info!("{name}: unmounting");
-                unmount_when_drained(&fs, &plan.mountpoint, session_end).await;
+    let broken = runtime.block_on(async {
+        let news_broken = async {
+            match news_panic.await {
+                Ok(why) => Broken::new("what tells the kernel of changes", why),
+                Err(_) => std::future::pending().await,
             }
+        };
+        let broken = tokio::select! {
+            ended = &mut session_end => session_broken(ended),
+            broken = &mut behind => {
+                Some(broken.unwrap_or_else(|error| Broken::new("the watch of its loops", error)))
+            }
+            broken = news_broken => Some(broken),
+            name = signals.next() => {
+                tracing::info!("{name}: unmounting");
+                None
+            }
+        };
+        if let Some(broken) = &broken {
+            tracing::error!("{broken}: the mount ends");
         }
-        drain(&fs).await
+        supervisor.hear_end();
+        if !session_end.is_terminated() {
+            unmount_when_drained(&fs, &plan.mountpoint, session_end).await;
+        }
+        drain(&fs).await;
+        broken
     });
     behind.abort();
     fs.finish();
@@ -67,21 +91,27 @@ pub(super) fn serve(
     let mut left = pending::list(&state, &plan.state.join(STAGING))?;
     // What was interrupted before this mount is not its to tell.
     left.retain(|pending| pending.stage != Stage::Interrupted);
-    Ok(left)
+    match broken {
+        Some(why) => Err(Error::Broken { why, left: left.len() }),
+        None => Ok(left),
+    }
 }
 
 /// Runs the session in a thread, whose end is told.
-fn start(session: Session<Adapter>) -> Result<oneshot::Receiver<()>, Error> {
+fn start(session: Session<Adapter>) -> Result<SessionEnd, Error> {
     let (finished, session_end) = oneshot::channel();
     let thread = std::thread::Builder::new().name("session".to_owned()).spawn(move || {
-        if let Err(error) = session.run() {
-            tracing::error!("the session ended badly: {error}");
-        }
         // The receiver is gone only when the end was awaited long enough.
-        let _unheard = finished.send(());
+        let _unheard = finished.send(session.run());
     });
     thread.map_err(machine("starting the session"))?;
     Ok(session_end)
+}
+
+/// Why the session ended, if not by an unmount.
+fn session_broken(ended: Result<io::Result<()>, RecvError>) -> Option<Broken> {
+    let ended = ended.unwrap_or_else(|gone| Err(io::Error::other(gone)));
+    ended.err().map(|error| Broken::new("the session with the kernel", error))
 }
 
 /// Clears away what probes left, unless one is at work.
@@ -104,7 +134,7 @@ fn answer_once(mountpoint: &Path) -> io::Result<()> {
 
 /// Waits for uploads in flight, whose callers then get their answer, and unmounts: lazily, if the
 /// mount is still in use then.
-async fn unmount_when_drained(fs: &Fs, mountpoint: &Path, session_end: oneshot::Receiver<()>) {
+async fn unmount_when_drained(fs: &Fs, mountpoint: &Path, session_end: SessionEnd) {
     if tokio::time::timeout(DRAIN, fs.uploads_done()).await.is_err() {
         tracing::warn!("uploads are still under way after {} s", DRAIN.as_secs());
     }

@@ -1,6 +1,7 @@
 //! Freshness: when a folder is listed, and who waits for that.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -225,16 +226,20 @@ impl Tree {
         let (is_wanted, wanted) = watch::channel(aim != Aim::Refresh);
         let tree = self.clone();
         let task = tokio::spawn(async move {
-            let result = match aim {
-                Aim::View if tree.take_view(ino).await => Ok(()),
-                Aim::View | Aim::Truth | Aim::Refresh => tree.fly(ino, sender, wanted).await,
+            let listing = async {
+                match aim {
+                    Aim::View if tree.take_view(ino).await => Ok(()),
+                    Aim::View | Aim::Truth | Aim::Refresh => tree.fly(ino, sender, wanted).await,
+                }
             };
+            let result = AssertUnwindSafe(listing).catch_unwind().await;
+            // A flight that stayed would be the last of this folder.
             if let Ok(folder) = tree.table().folder_mut(ino) {
                 folder.flight = None;
             }
-            result
+            result.unwrap_or(Err(Error::Bug))
         });
-        let end = task.map(|joined| joined.unwrap_or(Err(Error::NotFound))).boxed().shared();
+        let end = task.map(|joined| joined.unwrap_or(Err(Error::Bug))).boxed().shared();
         let flight = Flight { end, names, is_wanted: Arc::new(is_wanted) };
         folder.flight = Some(flight.clone());
         Ok(flight)

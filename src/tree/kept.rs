@@ -7,6 +7,8 @@
 //! then. So whatever a crash cuts off, what is believed afterwards was true.
 
 use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -131,17 +133,28 @@ impl Tree {
     }
 
     /// Writes what changes into the state file, for as long as the mount lives.
-    pub async fn run_keeping(self: Arc<Self>) {
+    pub async fn run_keeping(self: Arc<Self>) -> Infallible {
         loop {
             self.kept.changed.notified().await;
             tokio::time::sleep(QUIET).await;
             let tree = self.clone();
             // It takes a while for a large folder.
             let kept = tokio::task::spawn_blocking(move || tree.keep()).await;
-            if let Err(error) = kept {
-                tracing::error!("keeping listings: {error}");
+            if let Some(panic) = kept.err().and_then(|error| error.try_into_panic().ok()) {
+                self.keep_anew();
+                resume_unwind(panic);
             }
         }
+    }
+
+    /// What the state file has of any folder is not what it should be: all is written anew.
+    fn keep_anew(&self) {
+        let mut table = self.table();
+        table.folders_mut().for_each(|folder| folder.changed = Changed::All);
+        let folders: Vec<Ino> = table.folders().map(|(ino, _)| ino).collect();
+        table.unsaved.extend(folders);
+        drop(table);
+        self.kept.wake();
     }
 
     /// Writes what changed into the state file. What cannot be written is tried again with the next

@@ -1,6 +1,7 @@
 //! Refreshing: folders in use are listed again before their listings are too old, and what the state
 //! file told is checked while nobody looks at anything.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ const IDLE: Duration = Duration::from_secs(60);
 
 impl Tree {
     /// Lists what is to be listed for nobody who waits, for as long as the mount lives.
-    pub async fn run_refreshing(self: Arc<Self>) {
+    pub async fn run_refreshing(self: Arc<Self>) -> Infallible {
         let pause = (self.ttl / 8).clamp(OFTEN, SELDOM);
         let mut looked = Instant::now();
         let mut idle = Instant::now();

@@ -173,6 +173,24 @@ fn unsafe_stands_in_few_files() {
 }
 
 #[test]
+fn every_endless_loop_is_watched() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let watched = code(&src.join("fs/loops.rs"));
+    let mut loops = 0;
+    for (_, path) in files() {
+        let code = code(&path);
+        for part in code.rsplit(") -> Infallible {").skip(1) {
+            let name = part.rsplit("async fn ").next().and_then(|part| part.split('(').next());
+            let name = name.expect("a name");
+            let begins = format!(".{name}().await }})");
+            assert!(watched.contains(&begins), "{}: nobody watches {name}", path.display());
+            loops += 1;
+        }
+    }
+    assert_eq!(watched.matches("a_loop(").count(), loops);
+}
+
+#[test]
 fn every_file_says_what_it_is() {
     for (_, path) in files() {
         let text = fs::read_to_string(&path).expect("a readable source");
