@@ -30,6 +30,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
 
 pub use changes::{ChangeId, FolderChange, Rename};
 pub use deletes::Delete;
@@ -55,10 +57,16 @@ pub const FILE: &str = "state.db";
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The open state file. Its methods take a moment of the local disk and never the network.
+///
+/// What changes it may have to wait until another process has changed it, for seconds; what reads it
+/// never does. So a thread of the session may read, and leaves changes to tasks; and whoever has a lock
+/// that a thread of the session may want takes the right to write ([`State::writing`]) before the lock.
 pub struct State {
     path: PathBuf,
+    /// Before any other lock, and not held across an await.
+    writer: Mutex<Connection>,
     /// Innermost: nothing is locked under it, and it is not held across an await.
-    connection: Mutex<Connection>,
+    reader: Mutex<Connection>,
 }
 
 impl State {
@@ -81,38 +89,88 @@ impl State {
     /// do not hold the lock, since a mount may have the file open.
     pub fn open_sound(dir: &Path) -> Result<Self> {
         let path = dir.join(FILE);
-        let connection = Mutex::new(schema::open(&path)?);
-        Ok(Self { path, connection })
+        let writer = Mutex::new(schema::open(&path)?);
+        let reader = Mutex::new(schema::open_to_read(&path)?);
+        Ok(Self { path, writer, reader })
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
+    /// Waits until nobody else changes the state file, in this process or another.
+    pub fn writing(&self) -> Result<Writing<'_>> {
+        aside(|| {
+            let db = self.writer();
+            // What reads before it writes could find that another process has written meanwhile.
+            db.execute_batch("BEGIN IMMEDIATE")
+                .map_err(|source| Error::new("waiting to write", &self.path, source))?;
+            Ok(Writing { db, path: &self.path })
+        })
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Connection> {
         // A transaction that a panic cut off was rolled back when it was dropped.
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `work` as one transaction. `what` says what is being done, for messages.
     fn write<T>(
         &self, what: &'static str, work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T> {
-        let failed = |source| Error::new(what, &self.path, source);
-        let mut connection = self.connection();
-        let transaction = connection.transaction().map_err(failed)?;
-        let value = work(&transaction).map_err(failed)?;
-        transaction.commit().map_err(failed)?;
-        Ok(value)
+        self.writing()?.write(what, work)
     }
 
-    /// Reads without changing anything.
+    /// Reads, without changing anything, what one transaction left.
     fn read<T>(
         &self, what: &'static str, work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T> {
-        work(&self.connection()).map_err(|source| Error::new(what, &self.path, source))
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = || {
+            let transaction = reader.unchecked_transaction()?;
+            work(&transaction)
+        };
+        read().map_err(|source| Error::new(what, &self.path, source))
     }
 
     /// A number that changes when another process changed the state file.
     pub fn version(&self) -> Result<i64> {
-        self.read("looking for changes", |db| {
-            db.query_row("PRAGMA data_version", [], |row| row.get(0))
-        })
+        // What this process writes is no change to the connection that wrote it.
+        let version =
+            aside(|| self.writer().query_row("PRAGMA data_version", [], |row| row.get(0)));
+        version.map_err(|source| Error::new("looking for changes", &self.path, source))
+    }
+}
+
+/// Does work that may wait for another process: the tasks of a thread that does go on elsewhere.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
+        _ => work(),
+    }
+}
+
+/// The right to write, for one transaction: nobody else writes until it is dropped.
+pub struct Writing<'a> {
+    db: MutexGuard<'a, Connection>,
+    path: &'a Path,
+}
+
+impl Writing<'_> {
+    /// Runs `work` and commits. `what` says what is being done, for messages.
+    fn write<T>(
+        self, what: &'static str, work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        let value = work(&self.db).and_then(|value| {
+            self.db.execute_batch("COMMIT")?;
+            Ok(value)
+        });
+        value.map_err(|source| Error::new(what, self.path, source))
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        if !self.db.is_autocommit()
+            && let Err(error) = self.db.execute_batch("ROLLBACK")
+        {
+            tracing::error!("rolling back in the state file {}: {error}", self.path.display());
+        }
     }
 }

@@ -55,6 +55,7 @@ pub enum Error {
 fn hint(source: &rusqlite::Error) -> &'static str {
     match source.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "; make room on its disk",
+        Some(ErrorCode::DatabaseBusy) => "; another process has been changing it for 30 s",
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             "; is its folder there, and writable?"
         }

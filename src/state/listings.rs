@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::row::id_column;
-use super::{Result, State};
+use super::{Result, State, Writing};
 use crate::types::{Entry, EntryKind, FileId, Link, Md5, Picture};
 
 /// One entry of a folder, and the name that the mount shows for it.
@@ -169,21 +169,6 @@ impl State {
         })
     }
 
-    /// A folder's entries are not believed from now on.
-    pub fn doubt_listing(&self, folder: &FileId) -> Result<()> {
-        self.write("recording a change of a folder", |db| {
-            let sql = "UPDATE folders SET listed = NULL WHERE folder = ?";
-            db.prepare_cached(sql)?.execute([folder.as_str()]).map(drop)
-        })
-    }
-
-    /// No folder's entries are believed from now on.
-    pub fn doubt_listings(&self) -> Result<()> {
-        self.write("recording changes of folders", |db| {
-            db.execute("UPDATE folders SET listed = NULL", []).map(drop)
-        })
-    }
-
     /// Forgets a folder's entries.
     pub fn forget_listing(&self, folder: &FileId) -> Result<()> {
         self.write("keeping a listing", |db| {
@@ -193,9 +178,47 @@ impl State {
         })
     }
 
-    /// Keeps what changed of a folder's entries; with the time of its listing they are believed.
+    /// As [`Writing::keep_listing`], for who has no lock.
     pub fn keep_listing(
         &self, folder: &FileId, changes: &[EntryChange], listed: Option<i64>,
+    ) -> Result<()> {
+        self.writing()?.keep_listing(folder, changes, listed)
+    }
+
+    /// Forgets the entries of folders that no other folder has, but for those of `root`.
+    pub fn forget_lost_listings(&self, root: &FileId) -> Result<()> {
+        self.write("forgetting old listings", |db| {
+            let sql = "DELETE FROM folders WHERE folder NOT IN ('', ?)
+                       AND folder NOT IN (SELECT object FROM entries WHERE size IS NULL)";
+            if db.execute(sql, [root.as_str()])? > 0 {
+                let sql = "DELETE FROM entries WHERE folder NOT IN (SELECT id FROM folders)";
+                db.execute(sql, [])?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Writing<'_> {
+    /// These folders' entries are not believed from now on.
+    pub fn doubt_listings<'a>(self, folders: impl IntoIterator<Item = &'a FileId>) -> Result<()> {
+        self.write("recording a change of a folder", |db| {
+            let mut doubt =
+                db.prepare_cached("UPDATE folders SET listed = NULL WHERE folder = ?")?;
+            folders.into_iter().try_for_each(|folder| doubt.execute([folder.as_str()]).map(drop))
+        })
+    }
+
+    /// No folder's entries are believed from now on.
+    pub fn doubt_all_listings(self) -> Result<()> {
+        self.write("recording changes of folders", |db| {
+            db.execute("UPDATE folders SET listed = NULL", []).map(drop)
+        })
+    }
+
+    /// Keeps what changed of a folder's entries; with the time of its listing they are believed.
+    pub fn keep_listing(
+        self, folder: &FileId, changes: &[EntryChange], listed: Option<i64>,
     ) -> Result<()> {
         self.write("keeping a listing", |db| {
             let number = number(db, folder)?;
@@ -211,19 +234,6 @@ impl State {
             if let Some(listed) = listed {
                 let sql = "UPDATE folders SET listed = ? WHERE id = ?";
                 db.prepare_cached(sql)?.execute([listed, number])?;
-            }
-            Ok(())
-        })
-    }
-
-    /// Forgets the entries of folders that no other folder has, but for those of `root`.
-    pub fn forget_lost_listings(&self, root: &FileId) -> Result<()> {
-        self.write("forgetting old listings", |db| {
-            let sql = "DELETE FROM folders WHERE folder NOT IN ('', ?)
-                       AND folder NOT IN (SELECT object FROM entries WHERE size IS NULL)";
-            if db.execute(sql, [root.as_str()])? > 0 {
-                let sql = "DELETE FROM entries WHERE folder NOT IN (SELECT id FROM folders)";
-                db.execute(sql, [])?;
             }
             Ok(())
         })
@@ -267,7 +277,7 @@ mod tests {
         let gone = (FileId::new("2"), None);
         state.keep_listing(&root, &[gone], None).expect("kept");
         assert_eq!(state.entries_after(&root, "", 9).expect("read"), [one.1.expect("there")]);
-        state.doubt_listing(&root).expect("doubted");
+        state.writing().expect("free").doubt_listings([&root]).expect("doubted");
         assert_eq!(state.listed(&root).expect("read"), None);
     }
 

@@ -9,8 +9,8 @@ use rusqlite::Connection;
 
 use super::{Error, Result};
 
-/// How long another process's transaction is waited for.
-const BUSY: Duration = Duration::from_secs(5);
+/// How long another process's transaction is waited for. Nobody who only looks waits so long.
+pub(super) const BUSY: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether it is over, where SQLite does not wait.
 const POLL: Duration = Duration::from_millis(20);
@@ -197,6 +197,18 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
     Ok(db)
 }
 
+/// Opens the file, which was opened before, for reading. In this mode of the file a reader waits for
+/// no writer.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection> {
+    let open = || {
+        let db = Connection::open(path)?;
+        db.busy_timeout(BUSY)?;
+        db.pragma_update(None, "query_only", true)?;
+        Ok(db)
+    };
+    open().map_err(|source| Error::new("opening", path, source))
+}
+
 /// Changing the mode of a new file wants it alone, and SQLite does not wait for that by itself.
 fn use_write_ahead_log(db: &Connection) -> rusqlite::Result<()> {
     let begin = Instant::now();
@@ -226,12 +238,16 @@ fn check(db: &Connection, path: &Path) -> Result<()> {
 
 fn migrate(db: &mut Connection, path: &Path) -> Result<()> {
     let failed = |source| Error::new("bringing to this version's form", path, source);
+    let form = |db: &Connection| db.query_row("PRAGMA user_version", [], |row| row.get(0));
+    let known = STEPS.len() as i64;
+    // The usual case waits for nobody who writes.
+    if form(db).map_err(failed)? == known {
+        return Ok(());
+    }
     let transaction = db
         .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
         .map_err(|source| Error::new("opening", path, source))?;
-    let found: i64 =
-        transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
-    let known = STEPS.len() as i64;
+    let found: i64 = form(&transaction).map_err(failed)?;
     if found > known {
         return Err(Error::Newer { path: path.to_owned(), found, known });
     }

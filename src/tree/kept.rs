@@ -21,7 +21,7 @@ use super::table::Table;
 use super::{Error, Tree};
 use crate::api::Client;
 use crate::names;
-use crate::state::{self, EntryChange, State};
+use crate::state::{self, EntryChange, State, Writing};
 use crate::types::{Entry, EntryKind, FileId, Ino};
 
 /// How long changes are gathered before they are written.
@@ -33,7 +33,7 @@ const BATCH: usize = 500;
 /// Which kept listings are believed.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    /// Before the tree's table, and before the state file.
+    /// Before the tree's table. Whoever writes under it has the right to write before.
     marks: Mutex<Marks>,
     changed: Notify,
 }
@@ -47,11 +47,10 @@ struct Marks {
 }
 
 impl Marks {
-    fn doubt(&mut self, state: &State, folder: &FileId) -> Result<(), state::Error> {
-        if self.believed.contains(folder) {
-            state.doubt_listing(folder)?;
-            self.believed.remove(folder);
-        }
+    /// Takes the marks of these folders away, here and in the state file, for who has the right to write.
+    fn doubt(&mut self, writing: Writing<'_>, folders: &[FileId]) -> Result<(), state::Error> {
+        writing.doubt_listings(folders.iter().filter(|folder| self.believed.contains(*folder)))?;
+        self.believed.retain(|folder| !folders.contains(folder));
         Ok(())
     }
 }
@@ -116,18 +115,32 @@ impl Tree {
         };
         let folders = folders.into_iter().filter(|folder| !folder.is_local());
         let folders: Vec<FileId> = folders.map(as_asked_for).collect();
-        let mut marks = self.kept.marks();
-        folders.iter().try_for_each(|folder| marks.doubt(&self.state, folder))?;
-        for folder in &folders {
-            *marks.changing.entry(folder.clone()).or_default() += 1;
+        {
+            let mut marks = self.kept.marks();
+            for folder in &folders {
+                *marks.changing.entry(folder.clone()).or_default() += 1;
+            }
         }
-        Ok(Changing { tree: self, folders })
+        // While it counts as being changed no mark comes back.
+        let changing = Changing { tree: self, folders };
+        self.doubt(&changing.folders)?;
+        Ok(changing)
+    }
+
+    /// What is kept of these folders is not believed any more.
+    fn doubt(&self, folders: &[FileId]) -> Result<(), state::Error> {
+        if !folders.iter().any(|folder| self.kept.has(folder)) {
+            return Ok(());
+        }
+        let writing = self.state.writing()?;
+        self.kept.marks().doubt(writing, folders)
     }
 
     /// Nothing that is kept is believed any more.
     pub(super) fn doubt_all(&self) -> Result<(), Error> {
+        let writing = self.state.writing()?;
         let mut marks = self.kept.marks();
-        self.state.doubt_listings()?;
+        writing.doubt_all_listings()?;
         marks.believed.clear();
         Ok(())
     }
@@ -191,7 +204,7 @@ impl Tree {
         };
         let (Some(changed), Some(listed_at)) = (changed, listed_at) else {
             // What is not known has to be asked for by the next mount too.
-            self.kept.marks().doubt(&self.state, &id)?;
+            self.doubt(&[id])?;
             return Ok(true);
         };
         let changes = match changed {
@@ -201,12 +214,13 @@ impl Tree {
                 ids.into_iter().map(|id| change(&table, ino, id)).collect()
             }
             Changed::All => {
-                self.kept.marks().doubt(&self.state, &id)?;
+                self.doubt(std::slice::from_ref(&id))?;
                 self.state.forget_listing(&id)?;
                 self.keep_all(ino, &id)?;
                 Vec::new()
             }
         };
+        let writing = self.state.writing()?;
         let mut marks = self.kept.marks();
         let is_settled = {
             let table = self.table();
@@ -214,7 +228,7 @@ impl Tree {
             folder.changed.is_nothing() && folder.id.as_ref() == Some(&id)
         };
         let is_true = is_settled && !marks.changing.contains_key(&id);
-        self.state.keep_listing(&id, &changes, is_true.then_some(listed_at))?;
+        writing.keep_listing(&id, &changes, is_true.then_some(listed_at))?;
         if is_true {
             marks.believed.insert(id);
         }
