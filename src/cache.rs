@@ -20,6 +20,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use md5::{Digest, Md5 as Hasher};
 
+use crate::disk::Spare;
 use crate::types::{Entry, FileId};
 pub use beside::beside;
 use data::DataFile;
@@ -105,6 +106,11 @@ impl BlockCache {
                 .ok(),
         };
         Self { disk, ..Self::in_memory() }
+    }
+
+    /// What may go from the disk to make room there; `None` where there is no cache on disk.
+    pub fn spare(&self) -> Option<Arc<dyn Spare>> {
+        self.disk.as_ref().map(|disk| disk.shelf.clone() as _)
     }
 
     /// The bound, in bytes: of the disk where there is a cache on disk.

@@ -1,4 +1,8 @@
-//! The disk that a folder lies on: how large it is, how much of it is free, what a file takes of it.
+//! The disk that a folder lies on: how large it is, how much of it is free, what a file takes of it,
+//! and who gives way when it is full.
+
+mod reserve;
+mod room;
 
 use std::ffi::CString;
 use std::fs::File;
@@ -8,6 +12,8 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+
+pub use room::{Room, Spare, is_full};
 
 /// The room on a disk, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -36,19 +42,48 @@ pub fn space(path: &Path) -> io::Result<Space> {
 
 /// Has the disk reserve room for these bytes of a file, whose length stays.
 pub fn reserve(file: &File, bytes: &Range<u64>) -> io::Result<()> {
+    allocate(file, libc::FALLOC_FL_KEEP_SIZE, bytes)
+}
+
+/// The same, and lengthens the file to the end of them.
+fn prepare(file: &File, bytes: &Range<u64>) -> io::Result<()> {
     allocate(file, 0, bytes)
+}
+
+/// Has the disk take back what it reserved of these bytes of a file of `len`, and nothing was written
+/// to: what some disks leave when they fail to reserve all. What cannot be taken back stays.
+pub fn release(file: &File, bytes: &Range<u64>, len: u64) {
+    let mut at = bytes.start;
+    let end = bytes.end.min(len);
+    while let Some(hole) = next_hole(file, at, end) {
+        at = hole.end;
+        let _stays = punch(file, &hole);
+    }
+    // What lies behind the end is taken back by a cut, even one that cuts nothing.
+    let _stays = file.set_len(len);
+}
+
+/// The first part from `at` to `end` that nothing was written to.
+fn next_hole(file: &File, at: u64, end: u64) -> Option<Range<u64>> {
+    let seek = |from: u64, whence| {
+        let from = i64::try_from(from).ok()?;
+        // SAFETY: the call takes numbers, and a descriptor that is open as long as `file` is. No
+        // file of here is read or written where its offset is.
+        u64::try_from(unsafe { libc::lseek(file.as_raw_fd(), from, whence) }).ok()
+    };
+    let hole = seek(at, libc::SEEK_HOLE).filter(|hole| at < end && *hole < end)?;
+    Some(hole..seek(hole, libc::SEEK_DATA).unwrap_or(end).min(end))
 }
 
 /// Has the disk take back the room of these bytes of a file, which then are zeros.
 pub fn punch(file: &File, bytes: &Range<u64>) -> io::Result<()> {
-    allocate(file, libc::FALLOC_FL_PUNCH_HOLE, bytes)
+    allocate(file, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, bytes)
 }
 
 fn allocate(file: &File, how: i32, bytes: &Range<u64>) -> io::Result<()> {
     let too_large = |_| io::Error::from_raw_os_error(libc::EFBIG);
     let offset = i64::try_from(bytes.start).map_err(too_large)?;
     let len = i64::try_from(bytes.end - bytes.start).map_err(too_large)?;
-    let how = how | libc::FALLOC_FL_KEEP_SIZE;
     // SAFETY: the call takes numbers, and a descriptor that is open as long as `file` is.
     match unsafe { libc::fallocate(file.as_raw_fd(), how, offset, len) } {
         0 => Ok(()),

@@ -18,13 +18,15 @@ mod rename;
 mod rename_local;
 mod replay;
 mod restore;
+mod roll_back;
 mod staged;
 mod take_back;
 mod uploads;
 mod xattr;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, Semaphore};
@@ -165,6 +167,8 @@ pub struct Fs {
     replayed: OnceCell<()>,
     /// Held while it is looked for what uploads of removed files made.
     clearing: Semaphore,
+    /// Files that were rolled back, and of which the kernel may have pages of before.
+    rolled_back: Mutex<HashSet<Ino>>,
     /// Where the disk is waited for.
     runtime: Handle,
     /// When the mount began.
@@ -197,6 +201,7 @@ impl Fs {
             structure: Semaphore::new(STRUCTURE as usize),
             replayed: OnceCell::new(),
             clearing: Semaphore::new(1),
+            rolled_back: Mutex::default(),
             runtime: Handle::current(),
             born: std::time::SystemTime::now(),
         }
@@ -206,6 +211,10 @@ impl Fs {
     pub fn begin_anew(&self) -> Result<()> {
         pending::take_over(&self.state, &self.options.staging)?;
         self.take_over()
+    }
+
+    fn rolled_back(&self) -> MutexGuard<'_, HashSet<Ino>> {
+        self.rolled_back.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has the disk keep what was read, for the next mount.

@@ -10,7 +10,7 @@ mod supervisor;
 mod watch;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use crate::api::{self, Client};
 use crate::bed::Bed;
 use crate::cache::BlockCache;
 use crate::config::{self, Wishes};
+use crate::disk::Room;
 use crate::fs::{Fs, Options};
 use crate::fuse::Adapter;
 use crate::mountpoint;
@@ -212,19 +213,20 @@ struct Parts {
 async fn assemble(plan: &Plan, client: &Client) -> Result<Parts, Error> {
     let known = greet(plan).await?;
     config::make_private(&plan.state.join(STAGING))?;
-    let state = open_state(&plan.state)?;
+    let (state, cache) = open_kept(plan)?;
     let tree = root::open_tree(&plan.wishes, client, &state).await?;
-    let parts = build(plan, client, known, state, tree)?;
+    let parts = build(plan, client, known, (state, cache), tree)?;
     parts.fs.begin_anew()?;
     Ok(parts)
 }
 
 /// Builds the file system over what is known.
 fn build(
-    plan: &Plan, client: &Client, known: Option<Account>, state: Arc<State>, tree: Arc<Tree>,
+    plan: &Plan, client: &Client, known: Option<Account>, kept: (Arc<State>, BlockCache),
+    tree: Arc<Tree>,
 ) -> Result<Parts, Error> {
     let (wishes, staging) = (&plan.wishes, plan.state.join(STAGING));
-    let cache = BlockCache::on_disk(&plan.cache, wishes.cache_size());
+    let (state, cache) = kept;
     let reader = Arc::new(Reader::new(client.clone(), cache));
     let bed =
         Bed::new(client.clone(), state.clone(), tree.clone(), reader.clone(), staging.clone())?;
@@ -249,9 +251,15 @@ fn build(
     Ok(Parts { fs: Arc::new(fs), state })
 }
 
-/// Opens the state file; one that is damaged is set aside, which the user is told.
-fn open_state(dir: &Path) -> Result<Arc<State>, Error> {
-    let (state, damaged) = State::open(dir)?;
+/// Opens the state file, and the cache, which makes room for it where the disk is full. A state file
+/// that is damaged is set aside, which the user is told.
+fn open_kept(plan: &Plan) -> Result<(Arc<State>, BlockCache), Error> {
+    let cache = BlockCache::on_disk(&plan.cache, plan.wishes.cache_size());
+    let room = Arc::new(Room::of(&plan.state));
+    if let Some(spare) = cache.spare() {
+        room.add_spare(spare);
+    }
+    let (state, damaged) = State::open(room)?;
     if let Some(aside) = damaged {
         let aside = aside.display();
         tracing::error!("the state file was damaged, and is kept as {aside}");
@@ -260,7 +268,7 @@ fn open_state(dir: &Path) -> Result<Arc<State>, Error> {
              listed by bedfs pending"
         );
     }
-    Ok(Arc::new(state))
+    Ok((Arc::new(state), cache))
 }
 
 /// Checks that the service answers and takes the credentials, and asks for the account's figures.

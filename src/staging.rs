@@ -15,13 +15,13 @@ mod log;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rangemap::RangeSet;
 
-use crate::disk::{punch, reserve};
+use crate::disk::{punch, release, reserve};
 pub use base::Part;
 use disk::Disk;
 use hash::Prefix;
@@ -153,6 +153,16 @@ impl StagedFile {
         })
     }
 
+    /// Whether something that was written had no place on the disk, and is missing in the file.
+    pub fn has_refused(&self) -> bool {
+        self.disk.has_refused()
+    }
+
+    /// The file is taken for what is in it, whatever is missing: who wrote it was told.
+    pub fn accept(&self) {
+        self.disk.takes(0..u64::MAX);
+    }
+
     /// Takes the bytes from disk. Open handles go on reading them.
     pub fn remove(&self) -> io::Result<()> {
         self.path.as_ref().map_or(Ok(()), |path| Self::remove_from(path))
@@ -201,13 +211,24 @@ impl StagedFile {
             .checked_add(data.len() as u64)
             .ok_or_else(|| io::Error::from_raw_os_error(libc::EFBIG))?;
         let mut extents = self.extents();
-        self.file.write_all_at(data, offset)?;
-        self.wrote(&mut extents, offset..end)
+        let (written, result) = write_all(&self.file, data, offset);
+        let begun = offset..offset + written as u64;
+        // What failed half way is in the file as far as it got.
+        let logged =
+            if begun.is_empty() { Ok(()) } else { self.wrote(&mut extents, begun.clone()) };
+        let missed = if logged.is_ok() { begun.end..end } else { offset..end };
+        result.and(logged).inspect_err(|error| self.disk.refuses(missed, error))
     }
 
     /// These bytes were written to the file on disk.
     fn wrote(&self, extents: &mut Extents, range: Range<u64>) -> io::Result<()> {
-        self.log_write(extents, range.clone())?;
+        if let Err(error) = self.log_write(extents, range.clone()) {
+            extents.lose(&range);
+            // Or they would come back when the file is lengthened.
+            let _longer = self.file.set_len(extents.len);
+            return Err(error);
+        }
+        self.disk.takes(range.clone());
         extents.present.insert(range.clone());
         extents.filled.remove(range.clone());
         extents.len = extents.len.max(range.end);
@@ -226,9 +247,15 @@ impl StagedFile {
         self.wrote(&mut extents, range)
     }
 
-    /// Has the disk reserve room for these bytes. The content stays.
+    /// Has the disk reserve room for these bytes, or for none. The content stays.
     pub fn reserve(&self, range: &Range<u64>) -> io::Result<()> {
-        reserve(&self.file, range)
+        let extents = self.extents();
+        reserve(&self.file, range).inspect_err(|_| release(&self.file, range, extents.len))
+    }
+
+    /// Bytes that the disk has allotted to the file.
+    pub fn allotted(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.blocks() * 512)
     }
 
     /// Logs what is new of a write over the base.
@@ -251,6 +278,7 @@ impl StagedFile {
         }
         // Shrinking first drops whatever lies above, so that what grows again is zeros.
         self.file.set_len(len)?;
+        self.disk.takes(len..u64::MAX);
         if let Some(log) = self.log.as_ref().filter(|_| len < extents.base) {
             log.cut(len)?;
         }
@@ -305,6 +333,20 @@ impl StagedFile {
     }
 }
 
+/// Writes as much as there is room for: how much that was, and why it was not all.
+fn write_all(file: &File, data: &[u8], offset: u64) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while written < data.len() {
+        match file.write_at(&data[written..], offset + written as u64) {
+            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+            Ok(more) => written += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, Ok(()))
+}
+
 /// What of a label can stand in the name of a file.
 fn plain(label: &str) -> String {
     let mut room = LABEL;
@@ -321,6 +363,18 @@ impl Extents {
     fn changed_from(&mut self, offset: u64) {
         self.generation += 1;
         self.is_rewritten |= offset < self.hashed;
+    }
+
+    /// These bytes were written over, and no log tells of it: those of the base among them are missing
+    /// again.
+    fn lose(&mut self, range: &Range<u64>) {
+        let filled: Vec<Range<u64>> = self.filled.overlapping(range).cloned().collect();
+        for part in filled {
+            let part = part.start.max(range.start)..part.end.min(range.end);
+            self.present.remove(part.clone());
+            self.filled.remove(part.clone());
+            self.is_rewritten |= part.start < self.hashed;
+        }
     }
 
     fn missing(&self, within: Range<u64>) -> Option<Range<u64>> {

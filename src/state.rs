@@ -27,7 +27,7 @@ mod sent;
 mod traffic;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -47,6 +47,8 @@ pub use scratch::{Retired, ScratchRow};
 pub use sent::Sent;
 pub use traffic::{DayAsked, DaySum, FileSum};
 
+use crate::disk::Room;
+
 /// In seconds: no listing of the service shows what was longer ago (S5 of the service model).
 const OLDEST_LISTING: i64 = 3600;
 
@@ -63,6 +65,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// that a thread of the session may want takes the right to write ([`State::writing`]) before the lock.
 pub struct State {
     path: PathBuf,
+    /// On its disk.
+    room: Arc<Room>,
     /// Before any other lock, and not held across an await.
     writer: Mutex<Connection>,
     /// Innermost: nothing is locked under it, and it is not held across an await.
@@ -70,16 +74,16 @@ pub struct State {
 }
 
 impl State {
-    /// Opens the state file in `dir`, made or brought to this version's form if need be.
+    /// Opens the state file in the folder of `room`, made or brought to this version's form if need be.
     ///
     /// A file that is damaged is set aside under another name, and a new one begun: the second value
     /// tells where it is.
-    pub fn open(dir: &Path) -> Result<(Self, Option<PathBuf>)> {
-        match Self::open_sound(dir) {
+    pub fn open(room: Arc<Room>) -> Result<(Self, Option<PathBuf>)> {
+        match Self::open_in(room.clone()) {
             Ok(state) => Ok((state, None)),
             Err(error) if error.is_damaged() => {
-                let aside = schema::set_aside(&dir.join(FILE))?;
-                Ok((Self::open_sound(dir)?, Some(aside)))
+                let aside = schema::set_aside(&room.dir().join(FILE))?;
+                Ok((Self::open_in(room)?, Some(aside)))
             }
             Err(error) => Err(error),
         }
@@ -88,20 +92,28 @@ impl State {
     /// The same, but for a file that is damaged: that is an error, and stays as it is. For those who
     /// do not hold the lock, since a mount may have the file open.
     pub fn open_sound(dir: &Path) -> Result<Self> {
-        let path = dir.join(FILE);
-        let writer = Mutex::new(schema::open(&path)?);
-        let reader = Mutex::new(schema::open_to_read(&path)?);
-        Ok(Self { path, writer, reader })
+        Self::open_in(Arc::new(Room::of(dir)))
+    }
+
+    fn open_in(room: Arc<Room>) -> Result<Self> {
+        let path = room.dir().join(FILE);
+        let is_short = |error: &Error| error.is_short_of_room(&room);
+        let open = || Ok((schema::open(&path, room.reserved())?, schema::open_to_read(&path)?));
+        let (writer, reader) = room.insist(is_short, open)?;
+        Ok(Self { path, room, writer: Mutex::new(writer), reader: Mutex::new(reader) })
+    }
+
+    /// The room on the disk of the state file.
+    pub fn room(&self) -> &Arc<Room> {
+        &self.room
     }
 
     /// Waits until nobody else changes the state file, in this process or another.
     pub fn writing(&self) -> Result<Writing<'_>> {
         aside(|| {
-            let db = self.writer();
-            // What reads before it writes could find that another process has written meanwhile.
-            db.execute_batch("BEGIN IMMEDIATE")
-                .map_err(|source| Error::new("waiting to write", &self.path, source))?;
-            Ok(Writing { db, path: &self.path })
+            let writing = Writing { db: self.writer(), path: &self.path, room: &self.room };
+            writing.insist(|| writing.begin())?;
+            Ok(writing)
         })
     }
 
@@ -110,11 +122,19 @@ impl State {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `work` as one transaction. `what` says what is being done, for messages.
+    /// Runs `work` as one transaction, also where the disk is full. `what` says what is being done, for
+    /// messages.
     fn write<T>(
-        &self, what: &'static str, work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+        &self, what: &'static str, work: impl Fn(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T> {
         self.writing()?.write(what, work)
+    }
+
+    /// The same for what can be learned anew, and is not worth the last room on the disk.
+    fn keep<T>(
+        &self, what: &'static str, work: impl Fn(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        self.writing()?.keep(what, work)
     }
 
     /// Reads, without changing anything, what one transaction left.
@@ -150,27 +170,70 @@ fn aside<T>(work: impl FnOnce() -> T) -> T {
 pub struct Writing<'a> {
     db: MutexGuard<'a, Connection>,
     path: &'a Path,
+    room: &'a Room,
 }
 
 impl Writing<'_> {
-    /// Runs `work` and commits. `what` says what is being done, for messages.
+    /// Begins the transaction, unless it is begun.
+    fn begin(&self) -> Result<()> {
+        if !self.db.is_autocommit() {
+            return Ok(());
+        }
+        // What reads before it writes could find that another process has written meanwhile.
+        let begun = self.db.execute_batch("BEGIN IMMEDIATE");
+        begun.map_err(|source| Error::new("waiting to write", self.path, source))
+    }
+
+    /// Does what a full disk must not stop.
+    fn insist<T>(&self, work: impl FnMut() -> Result<T>) -> Result<T> {
+        self.room.insist(|error: &Error| error.is_short_of_room(self.room), work)
+    }
+
+    /// Runs `work` and commits, also where the disk is full. `what` says what is being done, for
+    /// messages.
     fn write<T>(
+        self, what: &'static str, work: impl Fn(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        let written = self.insist(|| {
+            self.begin()?;
+            self.commit(what, &work)
+        });
+        self.room.restore();
+        written
+    }
+
+    /// The same for what can be learned anew, and is not worth the last room on the disk.
+    fn keep<T>(
         self, what: &'static str, work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        self.room.hold().map_err(|error| Error::io(what, self.path, error))?;
+        self.commit(what, work)
+    }
+
+    fn commit<T>(
+        &self, what: &'static str, work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T> {
         let value = work(&self.db).and_then(|value| {
             self.db.execute_batch("COMMIT")?;
             Ok(value)
         });
-        value.map_err(|source| Error::new(what, self.path, source))
+        value.map_err(|source| {
+            self.roll_back();
+            Error::new(what, self.path, source)
+        })
     }
-}
 
-impl Drop for Writing<'_> {
-    fn drop(&mut self) {
+    fn roll_back(&self) {
         if !self.db.is_autocommit()
             && let Err(error) = self.db.execute_batch("ROLLBACK")
         {
             tracing::error!("rolling back in the state file {}: {error}", self.path.display());
         }
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.roll_back();
     }
 }

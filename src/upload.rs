@@ -23,6 +23,9 @@ const SLICE_TRIES: usize = 5;
 /// How often a lost `create` or `complete` is asked for again, after looking.
 const REPEATS: usize = 3;
 
+/// How often it is looked whether what is being sent is still wanted.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// "若返回的completed为false，请1秒后再次调用" (`003`): never sooner.
 const POLL: Duration = Duration::from_millis(1050);
 
@@ -88,7 +91,7 @@ pub struct Job<'a> {
     pub sum: Sum,
     /// The bytes.
     pub bytes: &'a (dyn Fn() -> std::io::Result<File> + Send + Sync),
-    /// Whether the bytes are still those that were summed.
+    /// Whether the bytes are still those that were summed, and wanted.
     pub unchanged: &'a (dyn Fn() -> bool + Send + Sync),
     /// Told the upload's ID when all bytes are sent, before the service is to complete it.
     pub sent: &'a (dyn Fn(&str) + Send + Sync),
@@ -99,9 +102,12 @@ pub async fn upload(client: &Client, job: &Job<'_>) -> Result<FileId, Error> {
     match create(client, job).await? {
         Begun::Done(id) => Ok(id),
         Begun::Send { preupload, slice_size } => {
-            send(client, job, &preupload, slice_size).await?;
-            if !(job.unchanged)() {
+            tokio::select! {
+                sent = send(client, job, &preupload, slice_size) => sent?,
                 // Never completed, so never an object.
+                () = changes(job) => return Err(Error::Changed),
+            }
+            if !(job.unchanged)() {
                 return Err(Error::Changed);
             }
             (job.sent)(&preupload);
@@ -193,6 +199,14 @@ async fn send(
         .buffer_unordered(SLICES_AT_ONCE)
         .try_collect::<()>()
         .await
+}
+
+/// Ends when nobody wants the bytes any more: sending them on would hold their room, and the place of
+/// others.
+async fn changes(job: &Job<'_>) {
+    while (job.unchanged)() {
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// Sends the slice that begins at `index * slice_size`, with a new address for each try: an

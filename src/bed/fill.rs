@@ -7,11 +7,13 @@
 //! cost traffic that is paid for nothing else: then only the lengths are checked, and what the
 //! reader finds.
 
+use std::io;
 use std::sync::Arc;
 
 use md5::{Digest, Md5 as Hasher};
 
 use super::{Bed, Error};
+use crate::disk::is_full;
 use crate::read;
 use crate::staging::{Part, Staged, StagedFile};
 use crate::types::{Entry, Md5};
@@ -52,7 +54,7 @@ impl Bed {
             let limit = missing.end;
             let fetch = self.reader.read_until(base, missing.start, len, limit);
             let bytes = fetched(staged, fetch.await)?;
-            staged.fill(missing.start, &bytes)?;
+            self.keep(staged, missing.start, &bytes)?;
         }
         Ok(())
     }
@@ -70,7 +72,7 @@ impl Bed {
                 Part::Missing(len) => {
                     let fetch = self.reader.read_unproven(base, offset, len);
                     let bytes = fetched(staged, fetch.await)?;
-                    staged.fill(offset, &bytes)?;
+                    self.keep(staged, offset, &bytes)?;
                     bytes
                 }
                 Part::Gone(len) => {
@@ -88,21 +90,37 @@ impl Bed {
         Ok(())
     }
 
-    /// Bytes of a staged file, the missing ones brought from its base first.
+    /// Fills in bytes that were fetched.
+    fn keep(&self, staged: &StagedFile, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.state.room().ask(bytes.len() as u64, || staged.fill(offset, bytes))
+    }
+
+    /// Bytes of a staged file, the missing ones brought from its base; they are kept if the disk has
+    /// room for them.
     pub async fn read_staged(
         &self, staged: &StagedFile, base: Option<&Arc<Entry>>, offset: u64, len: usize,
     ) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
         loop {
-            match (staged.read_at(offset, len)?, base) {
-                (Staged::Bytes(bytes), _) => return Ok(bytes),
-                (Staged::Missing(part), Some(base)) => {
-                    let len = (part.end - part.start) as usize;
-                    let fetch = self.reader.read(base, part.start, len);
-                    let bytes = fetched(staged, fetch.await)?;
-                    staged.fill(part.start, &bytes)?;
+            let at = offset + bytes.len() as u64;
+            let missing = match staged.read_at(at, len - bytes.len())? {
+                Staged::Missing(part) => part,
+                Staged::Bytes(rest) => {
+                    bytes.extend(rest);
+                    return Ok(bytes);
                 }
-                (Staged::Missing(_), None) => {
-                    return Err(std::io::Error::from(std::io::ErrorKind::NotFound).into());
+            };
+            if let Staged::Bytes(before) = staged.read_at(at, (missing.start - at) as usize)? {
+                bytes.extend(before);
+            }
+            if offset + bytes.len() as u64 == missing.start {
+                let base = base.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+                let len = (missing.end - missing.start) as usize;
+                let fetch = self.reader.read(base, missing.start, len);
+                let part = fetched(staged, fetch.await)?;
+                match self.keep(staged, missing.start, &part) {
+                    Err(error) if !is_full(&error) => return Err(error.into()),
+                    Ok(()) | Err(_) => bytes.extend(part),
                 }
             }
         }
@@ -113,9 +131,7 @@ impl Bed {
 /// before go too.
 fn fetched(staged: &StagedFile, read: Result<Vec<u8>, read::Error>) -> Result<Vec<u8>, Error> {
     match read {
-        Ok(bytes) if bytes.is_empty() => {
-            Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into())
-        }
+        Ok(bytes) if bytes.is_empty() => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
         Ok(bytes) => Ok(bytes),
         Err(error) => {
             if error.is_of_wrong_bytes() {

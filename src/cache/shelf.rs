@@ -15,7 +15,7 @@ use lru::LruCache;
 use super::data::DataFile;
 use super::{Key, unless_gone};
 use crate::config;
-use crate::disk;
+use crate::disk::{self, Spare};
 use crate::types::FileId;
 
 /// Data files that are open, each with two descriptors; more only while they are in use.
@@ -200,9 +200,12 @@ impl Shelf {
         file
     }
 
-    /// Told after a data file grew or shrank.
+    /// Told after a data file grew or shrank. One that had to go meanwhile does not count.
     pub(super) fn account(&self, key: Key, file: &DataFile) {
-        self.state().account(key, file.allotted(), || self.is_pinned(key));
+        let mut state = self.state();
+        if state.open.peek(&key).is_some_and(|open| std::ptr::eq(&**open, file)) {
+            state.account(key, file.allotted(), || self.is_pinned(key));
+        }
     }
 
     /// Makes room for `bytes` more of the file `key`, in the file itself if all else is gone.
@@ -213,19 +216,7 @@ impl Shelf {
             return;
         }
         let aim = (allowed - allowed / FREED).saturating_sub(bytes);
-        let mut goers: Vec<(SystemTime, Key)> = state
-            .kept
-            .iter()
-            .filter(|(other, kept)| **other != key && !kept.is_pinned)
-            .map(|(key, kept)| (kept.used, *key))
-            .collect();
-        goers.sort_unstable();
-        for (_, goer) in goers {
-            if state.bytes <= aim {
-                return;
-            }
-            self.remove_from(&mut state, goer);
-        }
+        self.shrink_to(&mut state, aim, Some(key));
         if state.bytes + bytes > allowed && !self.is_pinned(key) {
             // A quarter at a time, since what a sidecar tells of blocks that went is not taken back.
             let excess = (state.bytes - aim.min(state.bytes)).max(allowed / 4);
@@ -234,6 +225,24 @@ impl Shelf {
                 self.remove_from(&mut state, key);
             }
             state.account(key, file.allotted(), || false);
+        }
+    }
+
+    /// Removes files until no more than `aim` bytes are held: the least recently used first, and those
+    /// that are pinned never, nor `but`.
+    fn shrink_to(&self, state: &mut State, aim: u64, but: Option<Key>) {
+        let mut goers: Vec<(SystemTime, Key)> = state
+            .kept
+            .iter()
+            .filter(|(key, kept)| Some(**key) != but && !kept.is_pinned)
+            .map(|(key, kept)| (kept.used, *key))
+            .collect();
+        goers.sort_unstable();
+        for (_, goer) in goers {
+            if state.bytes <= aim {
+                return;
+            }
+            self.remove_from(state, goer);
         }
     }
 
@@ -323,6 +332,29 @@ impl Shelf {
     /// Whether the file is being forgotten.
     pub(super) fn is_forgetting(&self, key: Key) -> bool {
         self.state().forgetting.contains_key(&key)
+    }
+}
+
+impl Spare for Shelf {
+    fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn bytes(&self) -> u64 {
+        self.state().kept.values().filter(|kept| !kept.is_pinned).map(|kept| kept.bytes).sum()
+    }
+
+    fn give_way(&self, bytes: u64) -> bool {
+        let is_scanned = self.state().is_scanned;
+        if !is_scanned && let Err(error) = self.scan() {
+            tracing::warn!("the cache on disk cannot be looked through: {error}");
+        }
+        let mut state = self.state();
+        let before = state.kept.len();
+        // At once what others will want next, since each time all are sorted.
+        let aim = state.bytes.saturating_sub(bytes.max(state.bytes / FREED));
+        self.shrink_to(&mut state, aim, None);
+        state.kept.len() < before
     }
 }
 

@@ -1,14 +1,16 @@
 //! `bedfs pending`: the uploads and deletes that are not finished, with a mount or without one.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 
 use super::{Failure, mount, one_line, start_log};
 use crate::config::{Choice, Config, Wishes};
+use crate::disk::Room;
 use crate::mount::Plan;
 use crate::pending::{self, Pending, STAGING, Stage};
 use crate::staging::StagedFile;
@@ -69,7 +71,7 @@ pub(super) fn open(dir: &Path) -> Result<State, Failure> {
     let Ok(_lock) = Lock::take(dir, "bedfs pending") else {
         return Ok(State::open_sound(dir)?);
     };
-    let (state, damaged) = State::open(dir)?;
+    let (state, damaged) = State::open(Arc::new(Room::of(dir)))?;
     if let Some(aside) = damaged {
         eprintln!("bedfs: warning: the state file was damaged, and is kept as {}", aside.display());
     }
@@ -179,6 +181,10 @@ impl Journal {
         };
         for pending in chosen {
             let Some(row) = pending.row else { continue };
+            if let Some(staged) = &pending.staged {
+                // On a full disk this makes the room for recording it.
+                empty(staged).map_err(|error| format!("{}: {error}", staged.display()))?;
+            }
             self.state.unwanted(row)?;
             if let Some(staged) = &pending.staged {
                 StagedFile::remove_from(staged)
@@ -187,6 +193,14 @@ impl Journal {
             self.state.forget(row)?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Cuts a file to nothing, if it is there.
+fn empty(path: &Path) -> io::Result<()> {
+    match fs::OpenOptions::new().write(true).truncate(true).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

@@ -1,8 +1,11 @@
 //! Preallocation: room for what will be written, and holes in what was.
 
+use std::io;
 use std::ops::Range;
 
 use super::{Error, Fs, Result};
+use crate::disk::is_full;
+use crate::staging::StagedFile;
 
 /// Zeros take the place of bytes, inside the file.
 const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
@@ -22,17 +25,29 @@ impl Fs {
         }
         let staged = self.stage(&file.local)?;
         match mode {
-            0 | libc::FALLOC_FL_KEEP_SIZE => staged.reserve(&range)?,
-            PUNCH | ZERO | ZERO_INSIDE => staged.zero(range.clone())?,
+            0 | libc::FALLOC_FL_KEEP_SIZE => self.reserve(&staged, &range)?,
+            PUNCH | ZERO | ZERO_INSIDE => {
+                self.state.room().insist(is_full, || staged.zero(range.clone()))?;
+            }
             _ => return Err(Error::NotSupported),
         }
         if mode & libc::FALLOC_FL_KEEP_SIZE == 0 && staged.size() < range.end {
-            staged.truncate(range.end)?;
+            self.cut(&staged, range.end)?;
         }
         self.mark_written(handle);
         // Again, since an upload may have ended between the two.
         self.tree.set_staged(file.local.ino, true);
         self.touch(file.local.ino);
         Ok(())
+    }
+
+    /// What cannot be had is not tried: nothing gives way for it.
+    fn reserve(&self, staged: &StagedFile, range: &Range<u64>) -> Result<()> {
+        let room = self.state.room();
+        let bytes = (range.end - range.start).saturating_sub(staged.allotted()?);
+        if !room.may_hold(bytes) {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC).into());
+        }
+        Ok(room.ask(bytes, || staged.reserve(range))?)
     }
 }

@@ -185,7 +185,7 @@ impl Fs {
         let local = self.local(ino);
         match size {
             0 => drop(self.stage_anew(&local).await?),
-            _ => self.stage(&local)?.truncate(size)?,
+            _ => self.cut(&*self.stage(&local)?, size)?,
         }
         self.touch(ino);
         let unwatched = local.state().writers == 0;

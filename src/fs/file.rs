@@ -1,6 +1,7 @@
 //! Files: opened, created, read, written, closed.
 
 use std::ffi::OsStr;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -54,7 +55,10 @@ impl Fs {
     fn is_doubtful(&self, ino: Ino) -> bool {
         let alone = self.locals.get(ino).is_none_or(|local| local.state().opens <= 1);
         let info = self.tree.info(ino).ok();
-        info.is_some_and(|info| info.entry().is_some_and(|entry| self.reader.open(entry, alone)))
+        let is_rolled_back = self.rolled_back().remove(&ino);
+        let is_told = info
+            .is_some_and(|info| info.entry().is_some_and(|entry| self.reader.open(entry, alone)));
+        is_told || is_rolled_back
     }
 
     fn open_file(&self, ino: Ino, flags: i32, pid: u32) -> u64 {
@@ -64,8 +68,8 @@ impl Fs {
             state.writers += u32::from(writable);
         });
         let opener = process::thread_group(pid);
-        let wrote = AtomicBool::new(false);
-        let file = FileHandle { local, writable, opener, wrote };
+        let (wrote, is_rolled_back) = (AtomicBool::new(false), AtomicBool::new(false));
+        let file = FileHandle { local, writable, opener, wrote, is_rolled_back };
         self.handles.add_file(file)
     }
 
@@ -120,6 +124,8 @@ impl Fs {
     }
 
     fn make_file(&self, parent: Ino, name: &str, maker: Maker) -> Result<Ino> {
+        // It needs little, but is the beginning of something that needs more.
+        self.state.room().hold()?;
         let ino = self.tree.add_file(parent, name)?;
         // Dropped without staged bytes, the file goes again.
         let local = self.local(ino);
@@ -265,10 +271,14 @@ impl Fs {
         if !file.writable {
             return Err(Error::BadHandle);
         }
+        if file.is_rolled_back.load(Ordering::Relaxed) {
+            // What would follow here is gone.
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC).into());
+        }
         let staged = self.stage(&file.local)?;
-        staged.write_at(offset, data)?;
-        self.follow(staged);
         file.wrote.store(true, Ordering::Relaxed);
+        self.state.room().ask(data.len() as u64, || staged.write_at(offset, data))?;
+        self.follow(staged);
         // Again, since an upload may have ended between the two.
         self.tree.set_staged(file.local.ino, true);
         self.touch(file.local.ino);
@@ -326,7 +336,11 @@ impl Fs {
     pub async fn flush(&self, handle: u64) -> Result<()> {
         let file = self.handles.file(handle)?;
         file.wrote.store(false, Ordering::Relaxed);
-        self.settle(&file.local).await
+        let settled = self.settle(&file.local).await;
+        if settled.is_err() && self.roll_back(&file.local, 1).await? {
+            file.is_rolled_back.store(true, Ordering::Relaxed);
+        }
+        settled
     }
 
     /// As `flush`, whoever asks, and by a handle of any kind.
@@ -353,7 +367,11 @@ impl Fs {
         // A close may have been answered early: its upload is waited for, and not repeated.
         drop(turn(&local.turn).await);
         let is_wanted = is_last_writer && !local.state().failed_as_it_is();
-        if is_wanted && let Err(error) = self.settle(&local).await {
+        let settled = async {
+            self.roll_back(&local, 0).await?;
+            self.settle(&local).await
+        };
+        if is_wanted && let Err(error) = settled.await {
             tracing::error!("{:?} is not uploaded: {error}", self.tree.path(local.ino));
         }
         self.release_held(&local);

@@ -20,6 +20,8 @@ pub(super) struct FileHandle {
     pub(super) opener: Option<u32>,
     /// Whether bytes came through this handle since its last flush.
     pub(super) wrote: AtomicBool,
+    /// Whether what was written through it is not there any more, for want of room.
+    pub(super) is_rolled_back: AtomicBool,
 }
 
 /// An open folder.

@@ -158,7 +158,14 @@ impl Fs {
         self.bed.flush_deletes(&target.folder, Some(&target.name)).await?;
         let old: Vec<&FileId> = target.old.iter().map(|old| &old.id).collect();
         self.spare_twin(parent, &target.name, &old, (sum.md5, sum.size)).await?;
-        let unchanged = || source.generation() == sum.generation && !local.state().removed;
+        let unchanged = || {
+            let is_wanted = {
+                let state = local.state();
+                // A version after it may have been promised meanwhile.
+                !state.removed && state.rows().contains(&kept.row)
+            };
+            is_wanted && source.generation() == sum.generation
+        };
         let may_be_there = self.record_sent(local, kept.row, sum)?;
         let earlier = &*self.state.completing(kept.row, sum.md5, sum.size)?;
         // One that lies in a scratch folder is junk after a crash, and needs no asking after.
@@ -353,7 +360,9 @@ impl Fs {
 
     async fn snapshot(&self, staged: &Arc<StagedFile>) -> Result<Arc<StagedFile>> {
         let (staged, dir) = (staged.clone(), self.options.staging.clone());
-        let copied = tokio::task::spawn_blocking(move || staged.snapshot(&dir)).await;
+        let room = self.state.room().clone();
+        let copy = move || room.ask(staged.size(), || staged.snapshot(&dir));
+        let copied = tokio::task::spawn_blocking(copy).await;
         Ok(Arc::new(copied.map_err(std::io::Error::other)??))
     }
 

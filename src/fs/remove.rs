@@ -9,6 +9,22 @@ use crate::types::{Entry, FileId, Ino};
 use std::ffi::OsStr;
 use std::time::Instant;
 
+/// The staged bytes of a file that was removed go at once, unless somebody has it open. Rows may stay,
+/// for what uploads made of it; one that is under way ends, since nobody wants it.
+fn free_bytes(local: &LocalFile) {
+    let state = local.state();
+    if state.opens > 0 {
+        return;
+    }
+    for kept in state.kept.iter().chain(&state.earlier) {
+        // An upload may have the file open.
+        let freed = kept.staged.truncate(0).and_then(|()| kept.staged.remove());
+        if let Err(error) = freed {
+            tracing::warn!("staged bytes stay on disk for now: {error}");
+        }
+    }
+}
+
 impl Fs {
     /// Removes a file. Its name is free when this returns; the object goes with the next batch of
     /// deletes, or when nobody has it open any more.
@@ -51,6 +67,7 @@ impl Fs {
         if removed.is_err() {
             local.state().removed = false;
         } else {
+            free_bytes(&local);
             self.touch(parent);
             self.touch_inode(info.ino);
         }

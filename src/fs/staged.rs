@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::local::{Kept, LocalFile, State};
 use super::{Fs, Result, turn};
+use crate::disk::is_full;
 use crate::staging::StagedFile;
 use crate::state::{Acknowledged, LocalRow, Phase, RowId};
 use crate::tree::Info;
@@ -25,6 +26,9 @@ impl Fs {
                 staged.detach()?;
                 kept.phase = Phase::Open;
                 kept.base = None;
+            } else if kept.phase == Phase::Closed && staged.size() == 0 {
+                // Nothing in it was promised.
+                kept.phase = Phase::Open;
             }
             return Ok(staged);
         }
@@ -65,9 +69,14 @@ impl Fs {
             }
         }
         let staged = self.stage(local)?;
-        staged.truncate(0)?;
+        self.cut(&staged, 0)?;
         self.tree.set_staged(local.ino, true);
         Ok(staged)
+    }
+
+    /// Cuts the file, or lengthens it with zeros: also where the disk is full.
+    pub(super) fn cut(&self, staged: &StagedFile, len: u64) -> Result<()> {
+        Ok(self.state.room().insist(is_full, || staged.truncate(len))?)
     }
 
     /// New staged bytes over a base, and their row.
@@ -89,7 +98,8 @@ impl Fs {
     /// Makes the staged bytes that a row is of, over a base, and the row.
     fn keep(&self, row: LocalRow, base: Option<&Arc<Entry>>) -> Result<Kept> {
         let size = base.map_or(0, |base| base.size());
-        let staged = StagedFile::create(&self.options.staging, &row.path(), size)?;
+        let create = || StagedFile::create(&self.options.staging, &row.path(), size);
+        let staged = self.state.room().insist(is_full, create)?;
         self.record(row, Arc::new(staged), base)
     }
 

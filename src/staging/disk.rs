@@ -1,12 +1,16 @@
-//! The disk under a staged file, which may fail to keep what was written.
+//! The disk under a staged file, which may fail to keep what was written, or have no room for it.
 //!
 //! The kernel tells of that once: it takes the pages for clean then, gives wrong bytes for them after
 //! it has dropped them, and the next sync succeeds. So a failure is remembered here, and whoever is to
-//! answer for the bytes is told of it, until the file is cut to nothing.
+//! answer for the bytes is told of it, until the file is cut to nothing. So is who wrote what the disk
+//! refused to take, until that is written or cut off: half of a picture is none.
 
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rangemap::RangeSet;
 
 /// What a disk did with the bytes of one open file.
 #[derive(Debug, Default)]
@@ -15,6 +19,15 @@ pub(super) struct Disk {
     syncing: Mutex<()>,
     /// The number of the error by which bytes were lost; 0: none were.
     lost: AtomicI32,
+    refused: Mutex<Refused>,
+}
+
+/// What was to be written and is not in the file.
+#[derive(Debug, Default)]
+struct Refused {
+    bytes: RangeSet<u64>,
+    /// The number of the error that was told last.
+    error: i32,
 }
 
 impl Disk {
@@ -27,17 +40,42 @@ impl Disk {
         })
     }
 
-    /// The error is that of the sync that failed.
+    /// The error is that of the sync, or the write, that failed.
     pub(super) fn has_kept(&self) -> io::Result<()> {
-        match self.lost.load(Ordering::Relaxed) {
-            0 => Ok(()),
-            lost => Err(io::Error::from_raw_os_error(lost)),
-        }
+        let refused = self.refused();
+        let failed = match self.lost.load(Ordering::Relaxed) {
+            0 if refused.bytes.is_empty() => return Ok(()),
+            0 => refused.error,
+            lost => lost,
+        };
+        Err(io::Error::from_raw_os_error(failed))
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Refused> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// These bytes could not be written.
+    pub(super) fn refuses(&self, bytes: Range<u64>, error: &io::Error) {
+        let mut refused = self.refused();
+        refused.bytes.insert(bytes);
+        refused.error = error.raw_os_error().unwrap_or(libc::EIO);
+    }
+
+    /// These bytes were written, or are not to be.
+    pub(super) fn takes(&self, bytes: Range<u64>) {
+        self.refused().bytes.remove(bytes);
+    }
+
+    /// Whether there is something that it refused to take.
+    pub(super) fn has_refused(&self) -> bool {
+        !self.refused().bytes.is_empty()
     }
 
     /// No byte of before is in the file any more.
     pub(super) fn forget(&self) {
         self.lost.store(0, Ordering::Relaxed);
+        self.refused().bytes.clear();
     }
 }
 
@@ -56,5 +94,17 @@ mod tests {
         assert_eq!(errno(disk.has_kept()), Some(libc::ENOSPC));
         disk.forget();
         assert_eq!(errno(disk.keeps(|| Ok(()))), None);
+    }
+
+    #[test]
+    fn what_was_refused_is_told_until_all_of_it_is_written() {
+        let disk = Disk::default();
+        disk.refuses(10..20, &io::Error::from_raw_os_error(libc::ENOSPC));
+        disk.refuses(20..30, &io::Error::from_raw_os_error(libc::EDQUOT));
+        disk.takes(0..25);
+        let told = disk.keeps(|| Ok(())).err().and_then(|error| error.raw_os_error());
+        assert_eq!(told, Some(libc::EDQUOT));
+        disk.takes(25..u64::MAX);
+        assert!(disk.keeps(|| Ok(())).is_ok());
     }
 }

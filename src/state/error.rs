@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use rusqlite::ErrorCode;
 
+use crate::disk::{self, Room};
+
 /// Why the state file could not be read or written.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
@@ -82,6 +84,15 @@ impl Error {
     /// Whether the file is no state file, or one with broken content.
     pub fn is_damaged(&self) -> bool {
         matches!(self.code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
+    }
+
+    /// Whether there was no room on the disk. SQLite does not always tell.
+    pub(super) fn is_short_of_room(&self, room: &Room) -> bool {
+        match self.code() {
+            Some(ErrorCode::DiskFull) => true,
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => room.is_used_up(),
+            _ => matches!(self, Self::Io { source, .. } if disk::is_full(source)),
+        }
     }
 
     /// What the disk was up to, as the system would say it.

@@ -171,7 +171,7 @@ impl State {
 
     /// Forgets a folder's entries.
     pub fn forget_listing(&self, folder: &FileId) -> Result<()> {
-        self.write("keeping a listing", |db| {
+        self.keep("keeping a listing", |db| {
             let number = number(db, folder)?;
             db.execute("UPDATE folders SET listed = NULL WHERE id = ?", [number])?;
             db.execute("DELETE FROM entries WHERE folder = ?", [number]).map(drop)
@@ -187,7 +187,7 @@ impl State {
 
     /// Forgets the entries of folders that no other folder has, but for those of `root`.
     pub fn forget_lost_listings(&self, root: &FileId) -> Result<()> {
-        self.write("forgetting old listings", |db| {
+        self.keep("forgetting old listings", |db| {
             let sql = "DELETE FROM folders WHERE folder NOT IN ('', ?)
                        AND folder NOT IN (SELECT object FROM entries WHERE size IS NULL)";
             if db.execute(sql, [root.as_str()])? > 0 {
@@ -201,11 +201,16 @@ impl State {
 
 impl Writing<'_> {
     /// These folders' entries are not believed from now on.
-    pub fn doubt_listings<'a>(self, folders: impl IntoIterator<Item = &'a FileId>) -> Result<()> {
+    pub fn doubt_listings<'a>(
+        self, folders: impl IntoIterator<Item = &'a FileId> + Clone,
+    ) -> Result<()> {
         self.write("recording a change of a folder", |db| {
             let mut doubt =
                 db.prepare_cached("UPDATE folders SET listed = NULL WHERE folder = ?")?;
-            folders.into_iter().try_for_each(|folder| doubt.execute([folder.as_str()]).map(drop))
+            folders
+                .clone()
+                .into_iter()
+                .try_for_each(|folder| doubt.execute([folder.as_str()]).map(drop))
         })
     }
 
@@ -220,7 +225,7 @@ impl Writing<'_> {
     pub fn keep_listing(
         self, folder: &FileId, changes: &[EntryChange], listed: Option<i64>,
     ) -> Result<()> {
-        self.write("keeping a listing", |db| {
+        self.keep("keeping a listing", |db| {
             let number = number(db, folder)?;
             for (object, entry) in changes {
                 match entry {

@@ -53,7 +53,7 @@ impl State {
     /// Keeps what was listed.
     pub fn keep_offline_logs(&self, logs: &[OfflineLog]) -> Result<()> {
         let sql = "INSERT OR REPLACE INTO offline_logs (id, hour, name, size) VALUES (?, ?, ?, ?)";
-        self.write("keeping the list of offline logs", |db| {
+        self.keep("keeping the list of offline logs", |db| {
             let mut insert = db.prepare_cached(sql)?;
             for log in logs {
                 insert.execute(params![log.id, log.hour, log.name, log.size as i64])?;

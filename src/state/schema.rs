@@ -180,8 +180,14 @@ const STEPS: &[&str] = &[
 ",
 ];
 
-/// Opens the file and checks it.
-pub(super) fn open(path: &Path) -> Result<Connection> {
+/// Of the room that is reserved on the disk, what the log of changes may take: 1/4.
+const LOG_SHARE: u64 = 4;
+
+/// Bytes of a page of the file.
+const PAGE: u64 = 4096;
+
+/// Opens the file and checks it. `reserved` is what is reserved for it on the disk, in bytes.
+pub(super) fn open(path: &Path, reserved: u64) -> Result<Connection> {
     let failed = |source| Error::new("opening", path, source);
     // SQLite gives what it puts beside the file the mode of the file.
     let private = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
@@ -191,6 +197,7 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
     // Readers see the last commit while a writer works; a commit is on disk when it returns.
     use_write_ahead_log(&db).map_err(failed)?;
     db.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    bound_log(&db, reserved / LOG_SHARE).map_err(failed)?;
     check(&db, path)?;
     migrate(&mut db, path)?;
     db.execute_batch(super::traffic::INCOMING).map_err(failed)?;
@@ -223,6 +230,13 @@ fn use_write_ahead_log(db: &Connection) -> rusqlite::Result<()> {
             done => return done,
         }
     }
+}
+
+/// Has changes brought from the log into the file before it has more bytes than these, as far as
+/// transactions are smaller: what is recorded on a full disk finds its room in the log.
+fn bound_log(db: &Connection, bytes: u64) -> rusqlite::Result<()> {
+    db.pragma_update(None, "wal_autocheckpoint", (bytes / PAGE).max(1) as i64)?;
+    db.pragma_update(None, "journal_size_limit", bytes as i64)
 }
 
 fn check(db: &Connection, path: &Path) -> Result<()> {

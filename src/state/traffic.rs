@@ -96,7 +96,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<TrafficRow> {
 impl State {
     /// Forgets the rows of an answer that did not come to its end: another one begins.
     pub fn begin_traffic(&self) -> Result<()> {
-        self.write("asking for the traffic log", |db| {
+        self.keep("asking for the traffic log", |db| {
             db.execute("DELETE FROM incoming", []).map(drop)
         })
     }
@@ -106,7 +106,7 @@ impl State {
         let sql = "INSERT OR IGNORE INTO incoming
                    (unique_id, file_id, file_name, file_size, file_path, url, source, traffic)
                    VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-        self.write("keeping rows of the traffic log", |db| {
+        self.keep("keeping rows of the traffic log", |db| {
             let mut insert = db.prepare_cached(sql)?;
             for row in rows {
                 insert.execute(params![
@@ -132,7 +132,7 @@ impl State {
         &self, day: Date, now: i64, is_over: bool, is_whole: bool,
     ) -> Result<()> {
         let day = day.to_string();
-        self.write("keeping rows of the traffic log", |db| {
+        self.keep("keeping rows of the traffic log", |db| {
             let sum = |sql, params: &[&dyn rusqlite::ToSql]| {
                 db.prepare_cached(sql)?.query_row(params, |row| count(row, "bytes"))
             };
@@ -155,7 +155,7 @@ impl State {
     pub fn keep_hour(&self, sum: &DaySum) -> Result<()> {
         let sql = "INSERT OR REPLACE INTO traffic_hours (day, hour, bed, drive, rows)
                    VALUES (?, ?, ?, ?, ?)";
-        self.write("keeping an hour of the traffic log", |db| {
+        self.keep("keeping an hour of the traffic log", |db| {
             let numbers = (sum.bed as i64, sum.drive as i64, sum.rows as i64);
             let (bed, drive, rows) = numbers;
             db.execute(sql, params![sum.day.to_string(), sum.hour, bed, drive, rows]).map(drop)
@@ -164,7 +164,7 @@ impl State {
 
     /// Notes that a day was asked for, at `now` in seconds since the epoch, and not told.
     pub fn day_is_not_told(&self, day: Date, now: i64) -> Result<()> {
-        self.write("noting a day of the traffic log", |db| {
+        self.keep("noting a day of the traffic log", |db| {
             note_day(db, &day.to_string(), now, false)
         })
     }
@@ -172,7 +172,7 @@ impl State {
     /// Notes that a day was asked for by the hour.
     pub fn asked_for_hours(&self, day: Date, now: i64) -> Result<()> {
         let sql = "UPDATE traffic_days SET hours_asked = ? WHERE day = ?";
-        self.write("noting a day of the traffic log", |db| {
+        self.keep("noting a day of the traffic log", |db| {
             db.execute(sql, params![now, day.to_string()]).map(drop)
         })
     }

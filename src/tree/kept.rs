@@ -323,7 +323,10 @@ pub async fn find_folder(
     let shown = names::assign(rows, |_| false).into_iter();
     let changes: Vec<EntryChange> =
         shown.map(|(shown, row)| (row.id.clone(), Some((shown, row)))).collect();
-    state.forget_listing(parent)?;
-    state.keep_listing(parent, &changes, Some(jiff::Timestamp::now().as_second()))?;
+    let now = jiff::Timestamp::now().as_second();
+    let kept = state.forget_listing(parent);
+    if let Err(error) = kept.and_then(|()| state.keep_listing(parent, &changes, Some(now))) {
+        tracing::warn!("a listing is not kept: {error}");
+    }
     Ok(found)
 }

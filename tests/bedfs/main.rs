@@ -65,6 +65,7 @@
 //! | `serve` | what PicGo's clients ask of the server, and what it does not do for others |
 //! | `services` | systemd is told how it goes, its units are right, and a crash leaves no dead mount |
 //! | `settings` | who is stronger, several accounts, what is wrong is told, a login |
+//! | `small_disk` | a small local disk: what is read gives way, and what makes room or ends something always works |
 //! | `soak` | everything at once, under faults and kills: nothing is lost, and nothing is left over |
 //! | `threats` | what other users, other programs, dumps and crafted answers get of a mount |
 //! | `tidy` | the floors, the only homes of reqwest, fuser and errno, and where `unsafe` stands |
@@ -157,6 +158,7 @@ mod semantics_rare;
 mod serve;
 mod services;
 mod settings;
+mod small_disk;
 mod soak;
 mod soak_rest;
 mod threats;
