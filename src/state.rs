@@ -25,6 +25,7 @@ mod schema;
 mod scratch;
 mod sent;
 mod traffic;
+mod writing;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -46,6 +47,7 @@ pub use posted::Posted;
 pub use scratch::{Retired, ScratchRow};
 pub use sent::Sent;
 pub use traffic::{DayAsked, DaySum, FileSum};
+pub use writing::Writing;
 
 /// In seconds: no listing of the service shows what was longer ago (S5 of the service model).
 const OLDEST_LISTING: i64 = 3600;
@@ -101,7 +103,7 @@ impl State {
             // What reads before it writes could find that another process has written meanwhile.
             db.execute_batch("BEGIN IMMEDIATE")
                 .map_err(|source| Error::new("waiting to write", &self.path, source))?;
-            Ok(Writing { db, path: &self.path })
+            Ok(Writing::new(db, &self.path))
         })
     }
 
@@ -143,34 +145,5 @@ fn aside<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
         _ => work(),
-    }
-}
-
-/// The right to write, for one transaction: nobody else writes until it is dropped.
-pub struct Writing<'a> {
-    db: MutexGuard<'a, Connection>,
-    path: &'a Path,
-}
-
-impl Writing<'_> {
-    /// Runs `work` and commits. `what` says what is being done, for messages.
-    fn write<T>(
-        self, what: &'static str, work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T> {
-        let value = work(&self.db).and_then(|value| {
-            self.db.execute_batch("COMMIT")?;
-            Ok(value)
-        });
-        value.map_err(|source| Error::new(what, self.path, source))
-    }
-}
-
-impl Drop for Writing<'_> {
-    fn drop(&mut self) {
-        if !self.db.is_autocommit()
-            && let Err(error) = self.db.execute_batch("ROLLBACK")
-        {
-            tracing::error!("rolling back in the state file {}: {error}", self.path.display());
-        }
     }
 }
