@@ -107,8 +107,11 @@ mod tests {
         let names: Vec<_> = named(&all).into_iter().map(Leftover::path).collect();
         assert_eq!(names.len(), NAMES);
         assert_eq!(names[..3], ["a/b/11.jpg", "c/11.jpg", "0.jpg"]);
-        let all: Vec<One> =
-            (0..9).flat_map(|folder| some(["a/", "b/", "c/", "d/", "e/", "f/", "g/", "h/", "i/"][folder], 2)).collect();
+        let all: Vec<One> = (0..9)
+            .flat_map(|folder| {
+                some(["a/", "b/", "c/", "d/", "e/", "f/", "g/", "h/", "i/"][folder], 2)
+            })
+            .collect();
         assert_eq!(folders(&all).last().map(String::as_str), Some("      8 in 4 more folders"));
     }
 }

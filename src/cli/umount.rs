@@ -69,7 +69,9 @@ impl Left {
 
     fn why(&self) -> &str {
         match &*self.state {
-            "elsewhere" => "it lies outside of the mounted folder, and waits for a mount of the bed",
+            "elsewhere" => {
+                "it lies outside of the mounted folder, and waits for a mount of the bed"
+            }
             state => self.error.as_deref().unwrap_or(state),
         }
     }
@@ -278,7 +280,7 @@ impl Ending {
             Self::Account(dir, _) => State::open_sound(dir).ok().map(|state| (state, dir)),
             Self::Process(_) => None,
         };
-        let mut look = |left: &mut Vec<Left>| {
+        let look = |left: &mut Vec<Left>| {
             if let Some((state, dir)) = &state {
                 *left = Left::of_journal(state, dir);
             }

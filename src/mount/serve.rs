@@ -167,9 +167,7 @@ async fn drain(fs: &Fs, dir: &Path) {
 
 /// Waits for the end of something, for so long at most, and only while nobody else waits for the account
 /// in this folder: who does goes on with the journal. Why it was given up, if it was.
-async fn until<T>(
-    dir: &Path, limit: Duration, work: impl Future<Output = T>,
-) -> Option<String> {
+async fn until<T>(dir: &Path, limit: Duration, work: impl Future<Output = T>) -> Option<String> {
     let awaited = async {
         while !state::Lock::is_awaited(dir) {
             sleep(LOOK).await;

@@ -7,12 +7,9 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 
-use super::row::{
-    ATTRIBUTES, attribute_values, attributes, entry_column, entry_text, id_column, now,
-    put_attributes,
-};
+use super::row::{attribute_values, attributes, entry_column, entry_text, id_column, now};
 use super::sent::{self, Sent};
-use super::{Delete, Result, State, deletes, moved, scratch};
+use super::{Delete, Result, State, deletes};
 use crate::types::{Attributes, Entry, FileId};
 
 /// The number of a local row.

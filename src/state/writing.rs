@@ -6,7 +6,7 @@ use std::sync::MutexGuard;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
-use super::local::{LocalRow, Phase, Published, RowId, set_done, set_phase};
+use super::local::{LocalRow, Published, RowId, set_done};
 use super::row::{ATTRIBUTES, attribute_values, entry_text, now, put_attributes};
 use super::{Error, Result, deletes, moved, scratch};
 

@@ -55,7 +55,8 @@ fn who_looks_at_the_mount_waits_for_no_other_process_and_who_writes_gets_through
     drop(last);
     let mut writers = Vec::new();
     for number in 0..WRITERS {
-        let (there, new) = (mount.at(format!("there/{number}.jpg")), mount.at(format!("new/{number}.jpg")));
+        let (there, new) =
+            (mount.at(format!("there/{number}.jpg")), mount.at(format!("new/{number}.jpg")));
         writers.push(thread::spawn(move || write_over(&there)));
         writers.push(thread::spawn(move || fs::write(&new, b"new").expect("written")));
     }
@@ -83,8 +84,10 @@ fn who_looks_at_the_mount_waits_for_no_other_process_and_who_writes_gets_through
     eventually("all is there, and nothing else", || {
         let gone = mount.emulator.read("going/going.jpg").is_none();
         gone && (0..WRITERS).all(|number| {
-            let is = |path: String, bytes: &[u8]| mount.emulator.read(&path).as_deref() == Some(bytes);
-            is(format!("new/{number}.jpg"), b"new") && is(format!("there/{number}.jpg"), b"over and there")
+            let is =
+                |path: String, bytes: &[u8]| mount.emulator.read(&path).as_deref() == Some(bytes);
+            is(format!("new/{number}.jpg"), b"new")
+                && is(format!("there/{number}.jpg"), b"over and there")
         })
     });
     all_done(&mount);
