@@ -286,11 +286,11 @@ impl Ending {
             }
         };
         let mut shown = Shown::new();
-        let deadline = deadline.max(Instant::now() + END);
+        let idle = deadline.max(Instant::now() + END);
         while self.is_at_work() {
             look(left);
             let next = left.iter().find(|one| one.is_on_its_way());
-            if Instant::now() > deadline {
+            if Instant::now() > next.map_or(idle, |_| deadline) {
                 return false;
             }
             if let Some(next) = next {

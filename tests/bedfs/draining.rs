@@ -97,7 +97,7 @@ fn umount(mount: &Mount, timeout: &str) -> (bool, String) {
 #[test]
 fn a_mount_that_goes_on_uploading_gives_way_to_the_next_and_says_what_is_left_in_few_lines() {
     let mount = in_background();
-    mount.emulator.mkdir("album");
+    fs::create_dir(mount.at("album")).expect("made");
     mount.emulator.inject(stays("create", FaultKind::Hang));
     let names: Vec<_> = (0..30).map(|number| format!("album/{number}.jpg")).collect();
     for name in names.iter().map(String::as_str).chain(["top.jpg"]) {
