@@ -51,7 +51,7 @@ impl Spelling {
                 None => step(b'%', 3, false),
             },
             (Self::Nested, Some(byte)) => step(byte, 3, false),
-            (Self::Nested, None) if is_unreserved(first) => step(first, 1, false),
+            (Self::Nested, None) if is_left(first) => step(first, 1, false),
             (Self::Nested, None) => None,
             (_, Some(byte)) => step(byte, 3, true),
             (Self::Json, None) if text.starts_with(br"\/") => step(b'/', 2, false),
@@ -60,8 +60,10 @@ impl Spelling {
     }
 }
 
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+/// Whether a link inside another address may have this as it is: what RFC 3986 leaves, and what careless
+/// programs leave too.
+fn is_left(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$'()*+,;:=@".contains(&byte)
 }
 
 /// The byte that the two hexadecimal digits at `at` write.

@@ -151,8 +151,10 @@ async fn thumb(
     let entry = entry.ok_or((StatusCode::NOT_FOUND, "no picture that was shown".to_owned()))?;
     let made = app.page.thumbs.get(&entry).await.map_err(|error| {
         let status = match &error {
-            thumbs::Error::Api(_) | thumbs::Error::Slow => StatusCode::BAD_GATEWAY,
-            _ => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            thumbs::Error::Undecodable(_) | thumbs::Error::Known | thumbs::Error::TooLarge => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
+            _ => StatusCode::BAD_GATEWAY,
         };
         (status, error.to_string())
     })?;

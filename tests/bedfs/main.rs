@@ -29,6 +29,7 @@
 //! | `faults` | each fault at each endpoint of a copy, once and for ever: nothing is lost, nothing is there twice |
 //! | `faults_programs` | faults under whole programs: what passes is not noticed, what stays costs no version |
 //! | `fstab` | `mount` and `umount` by lines of `/etc/fstab`, by root and by users, over a dead mount |
+//! | `instead` | what a CDN sends in place of a picture: reads fail and say why, and nothing of it is kept |
 //! | `interruption` | who is killed while it waits is gone, a silent service is given up, what moves is not cut |
 //! | `journal` | who has the journal, and what outlives a kill, damage and missing files |
 //! | `limits` | room or traffic that is used up, rejected pictures, a service that is away: what stays and what is told |
@@ -121,6 +122,7 @@ mod forward;
 mod front;
 mod fstab;
 mod harness;
+mod instead;
 mod interruption;
 mod journal;
 mod journaled;
