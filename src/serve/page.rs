@@ -92,7 +92,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/page/{key}/", routing::get(show))
         .route("/page/{key}/page.css", routing::get(asset::style))
         .route("/page/{key}/page.js", routing::get(asset::script))
-        .route("/page/{key}/thumb/{id}", routing::get(thumb))
+        .route("/page/{key}/thumb/{*id}", routing::get(thumb))
         .route("/page/{key}/fetched", routing::get(fetched))
         .route("/page/{key}/upload", routing::post(upload))
         .layer(DefaultBodyLimit::max(picgo::MOST_BODY))

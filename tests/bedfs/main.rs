@@ -64,6 +64,7 @@
 //! | `semantics_open` | open files: duplicates, children, names that go or change hands |
 //! | `semantics_rare` | exchanges, files without a name, the time of birth, holes, copies by the kernel |
 //! | `serve` | what PicGo's clients ask of the server, and what it does not do for others |
+//! | `serve_names` | names in forms and paths however they are spelled, and which pages may upload |
 //! | `services` | systemd is told how it goes, its units are right, and a crash leaves no dead mount |
 //! | `settings` | who is stronger, several accounts, what is wrong is told, a login |
 //! | `small_disk` | a small local disk: what is read gives way, and what makes room or ends something always works |
@@ -158,6 +159,7 @@ mod semantics_names;
 mod semantics_open;
 mod semantics_rare;
 mod serve;
+mod serve_names;
 mod services;
 mod settings;
 mod small_disk;
