@@ -58,8 +58,12 @@ impl Chains {
             let known = known.iter().find(|(account, _)| is_of(account, &address.account));
             known.map(|(_, object)| object)
         };
-        let behind = || self.accounts.iter().find_map(|account| told(&address.behind(account)?));
         let is_ours = address.account.as_ref().is_none_or(|it| self.accounts.contains(it));
+        let has_number = is_ours && address.account.is_some();
+        let behind = || {
+            let mut accounts = self.accounts.iter().filter(|_| !has_number);
+            accounts.find_map(|account| told(&address.behind(account)?))
+        };
         let by_id = || {
             let (object, _) = self.successors.get_key_value(address.id()?)?;
             Some(object).filter(|object| is_ours && !self.links.contains_key(*object))

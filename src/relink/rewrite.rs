@@ -45,22 +45,24 @@ pub fn rewrite(text: &[u8], scanner: &Scanner, chains: &Chains) -> Rewritten {
     rewritten
 }
 
-/// A link as the one that was found is spelled.
-fn spelled(link: &str, found: &Found) -> String {
+/// A link as the one that was found is spelled, which is `old` in the text.
+fn spelled(link: &str, found: &Found, old: &[u8]) -> String {
     let scheme = link.find("//").filter(|_| !found.has_scheme).unwrap_or(0);
-    found.spelling.spell(&link[scheme..])
+    found.spelling.spell_as(&link[scheme..], old)
 }
 
 /// Writes a link for the one that was found and ends at `end`, and gives what of the text is done.
 fn put(new: &mut Vec<u8>, link: &str, found: &Found, text: &[u8], end: usize) -> usize {
-    let signed = link.split_once('?');
-    let query = signed.and_then(|_| Query::behind(text, end, found.spelling));
-    let (Some((bare, signature)), Some(query)) = (signed, query) else {
-        new.extend_from_slice(spelled(link, found).as_bytes());
+    let (bare, signature) = link.split_once('?').unzip();
+    let bare = bare.unwrap_or(link);
+    new.extend_from_slice(spelled(bare, found, &text[found.start..end]).as_bytes());
+    let spell = |text: &str| found.spelling.spell(text).into_bytes();
+    let Some(signature) = signature else { return end };
+    let Some(query) = Query::behind(text, end, found.spelling) else {
+        new.extend(spell("?"));
+        new.extend(spell(signature));
         return end;
     };
-    new.extend_from_slice(spelled(bare, found).as_bytes());
-    let spell = |text| found.spelling.spell(text).into_bytes();
     if let Some(old) = query.signature {
         new.extend_from_slice(&text[end..old.start]);
         new.extend(spell(signature));

@@ -54,6 +54,9 @@ impl Address {
     pub fn behind(&self, account: &str) -> Option<Self> {
         let mark = format!("/{account}/");
         let at = self.name.windows(mark.len()).position(|part| part == mark.as_bytes())?;
+        // Else they are of the text around two links.
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+@=$/".contains(byte);
+        self.name[..at].iter().all(is_plain).then_some(())?;
         let name = self.name[at + mark.len()..].to_vec();
         (!name.is_empty()).then(|| Self { account: Some(account.to_owned()), name })
     }
@@ -122,6 +125,8 @@ mod tests {
         let behind = bare.behind("42").expect("it is there");
         assert_eq!((behind.account.as_deref(), behind.id()), (Some("42"), Some("a.b")));
         assert_eq!(bare.behind("2"), None);
+        let two = Address::of("https://h.cn/a.jpg,https://h.cn/42/b.jpg").expect("a path");
+        assert_eq!(two.behind("42"), None);
         for link in ["", "h.cn/7", "https://h.cn", "https:///7", "https://h.cn/", "https://h.cn/7/"]
         {
             assert_eq!(read(link), None, "{link}");

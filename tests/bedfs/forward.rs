@@ -104,11 +104,13 @@ async fn forward(mut client: TcpStream, seen: Arc<Mutex<Seen>>) -> std::io::Resu
 async fn socks(
     mut client: TcpStream, mut begun: Vec<u8>, seen: Arc<Mutex<Seen>>,
 ) -> std::io::Result<()> {
-    let mut at_least = async |client: &mut TcpStream, begun: &mut Vec<u8>, count: usize| {
+    let at_least = async |client: &mut TcpStream, begun: &mut Vec<u8>, count: usize| {
         while begun.len() < count {
-            client.read_buf(begun).await?;
+            if client.read_buf(begun).await? == 0 {
+                return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
+            }
         }
-        std::io::Result::Ok(())
+        Ok(())
     };
     at_least(&mut client, &mut begun, 2).await?;
     let methods = 2 + usize::from(begun[1]);
