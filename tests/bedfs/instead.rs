@@ -47,6 +47,7 @@ fn who_is_banned_leaves_the_host_alone() {
         });
         let kept = mount.local("kept", b"kept");
         fs::copy(kept, mount.at("kept.jpg")).expect("uploaded");
+        assert_eq!(fs::read(mount.at("kept.jpg")).expect("read"), b"kept");
         mount.emulator.forget_requests();
         let banned = FaultKind::Instead(Instead::Banned(status));
         mount.emulator.inject(Fault::new("cdn", banned).always());
