@@ -70,7 +70,7 @@ pub fn service_host(host: &str) -> Option<Option<&str>> {
         let (head, tail) = (host.get(..at)?, host.get(at..)?);
         (tail.strip_prefix('.')?.eq_ignore_ascii_case(domain)).then_some(head)
     };
-    let label = SERVICE.iter().find_map(|domain| is_below(domain))?.split('.').next()?;
+    let label = SERVICE.iter().find_map(is_below)?.split('.').next()?;
     let is_common = label.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("vip"));
     match number(label.as_bytes()) {
         Some(account) => Some(Some(account)),
