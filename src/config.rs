@@ -11,6 +11,7 @@ mod keep;
 mod layer;
 mod levels;
 mod nearest;
+mod origin;
 mod private;
 mod wishes;
 
@@ -28,6 +29,7 @@ pub use keep::{Credentials, keep};
 use layer::Layer;
 pub use layer::unknown_variables;
 pub use levels::{Levels, ROOMS};
+pub use origin::Origin;
 pub use private::make_private;
 pub use wishes::{Control, Size, Upload, Wishes};
 
@@ -121,6 +123,8 @@ pub struct Config {
     pub client_secret: Secret,
     /// What clients of `bedfs serve` have to know; `None`: nothing.
     pub serve_secret: Option<Secret>,
+    /// Pages that may upload by `bedfs serve` too.
+    pub allow_origin: Vec<Origin>,
     /// What the environment and the file say of the mount.
     pub wishes: Wishes,
 }
@@ -147,6 +151,7 @@ impl Config {
             client_id: client_id?,
             client_secret: client_secret?,
             serve_secret: sources.serve_secret(),
+            allow_origin: sources.first(|layer| layer.allow_origin.clone()).unwrap_or_default(),
             wishes: sources.wishes(),
         })
     }
@@ -315,6 +320,7 @@ mod tests {
             client_id: id.to_owned(),
             client_secret: Secret::new("x"),
             serve_secret: None,
+            allow_origin: Vec::new(),
             wishes: Wishes::default(),
         };
         let name = config("me", "http://127.0.0.1:9").account_name();

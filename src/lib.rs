@@ -15,7 +15,7 @@
 //! | 3 | [`bed`]: changes of the bed that lose nothing; [`post`], [`probe`], [`checkup`] |
 //! | 2 | [`tree`], [`read`], [`upload`], [`account`], [`pending`], [`walk`], [`relink`], [`gallery`], [`thumbs`] |
 //! | 1 | [`api`], [`staging`], [`state`], [`cache`], [`names`] |
-//! | 0 | [`types`], [`config`], [`disk`], [`kind`], [`link`], [`log`], [`memory`], [`process`], [`mountpoint`] |
+//! | 0 | [`types`], [`config`], [`disk`], [`kind`], [`link`], [`log`], [`memory`], [`paths`], [`process`], [`mountpoint`] |
 //!
 //! # Three walks
 //!
@@ -52,6 +52,7 @@ pub mod memory;
 pub mod mount;
 pub mod mountpoint;
 pub mod names;
+pub mod paths;
 pub mod pending;
 pub mod post;
 pub mod probe;

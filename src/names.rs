@@ -75,6 +75,11 @@ pub fn check(name: &OsStr) -> Result<&str, NameError> {
     }
 }
 
+/// The name with `_` for each character that the service refuses.
+pub fn mended(name: &str) -> String {
+    name.replace(|c| c == '\0' || FORBIDDEN.contains(&c), "_")
+}
+
 /// The name that the mount shows for an object of this name, unless another has it; `None` where it
 /// is marked in any case.
 pub fn plain(name: &str) -> Option<Cow<'_, str>> {

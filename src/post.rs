@@ -64,6 +64,8 @@ pub struct Sent {
     pub is_new: bool,
     /// The name that was wanted, if another picture has it.
     pub wanted: Option<String>,
+    /// Whether its own name has characters that the service refuses: it has `_` for them in the bed.
+    pub is_mended: bool,
 }
 
 /// What became of one picture; `None` until that is known.
@@ -154,7 +156,8 @@ impl Inner {
             if let Some(twin) = rows.iter().find(is_twin).filter(|_| upload.takes_twin) {
                 let entry = self.with_link(twin.clone()).await?;
                 let path = join(&upload.folder_path, &entry.name);
-                return Ok(Sent { entry, path, is_new: false, wanted: None });
+                let is_mended = source.is_mended;
+                return Ok(Sent { entry, path, is_new: false, wanted: None, is_mended });
             }
             if !rows.iter().any(|row| *row.name == *upload.name) {
                 return Err(refused.into());
@@ -168,7 +171,7 @@ impl Inner {
         let entry = self.linked(&id).await?;
         let wanted = (*entry.name != *upload.wanted).then(|| upload.wanted.clone());
         let path = join(&upload.folder_path, &entry.name);
-        Ok(Sent { entry, path, is_new: true, wanted })
+        Ok(Sent { entry, path, is_new: true, wanted, is_mended: upload.source.is_mended })
     }
 
     fn remember(&self, id: &FileId, upload: &Upload) -> Result<(), state::Error> {

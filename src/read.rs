@@ -144,6 +144,11 @@ impl Reader {
         standing != Standing::Good
     }
 
+    /// Why the file could not be read the last time, if it could not.
+    pub fn failure(&self, file: &FileId) -> Option<Error> {
+        self.proofs().peek(file)?.failure()
+    }
+
     /// Ends the flights of a file that nobody has open any more.
     pub fn close(&self, file: &FileId) {
         self.crew.stop(file);

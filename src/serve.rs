@@ -2,11 +2,12 @@
 //!
 //! It reads files by the paths that it is told, so whoever may talk to it may publish what its user
 //! can read. `guard` keeps away all but programs of this machine, and takes only requests that a
-//! browser would not send for a foreign page; what is not a picture by its content is not taken.
+//! browser would not send for a foreign page, unless its user said that it may; what is not a picture by its content is not taken.
 //! `picgo` has the routes of programs, `page` those of the page.
 
 mod answer;
 mod delete;
+mod form;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod guard;
@@ -28,6 +29,7 @@ use lru::LruCache;
 use tokio::net::TcpListener;
 
 use crate::api::Client;
+use crate::config::Origin;
 use crate::post::{Order, Post};
 use crate::state::State;
 use crate::types::{FileId, Secret};
@@ -56,6 +58,12 @@ pub enum Error {
         "{0} can be reached from outside: only addresses such as {LISTEN} or [::1]:36677 are served"
     )]
     NotLoopback(SocketAddr),
+    /// Any page of these origins could upload what it likes.
+    #[error(
+        "--allow-origin lets pages upload, so a secret is wanted that they have to know: set \
+         BEDFS_SERVE_SECRET, or serve-secret in the configuration file"
+    )]
+    NoSecret,
     /// Another program listens there.
     #[error(
         "{0} is in use, perhaps by PicGo or by another bedfs serve: end that, or give another \
@@ -76,6 +84,8 @@ pub struct Setup {
     pub listen: SocketAddr,
     /// What clients have to know; `None`: any program of this machine is served.
     pub secret: Option<Secret>,
+    /// Pages that may upload too; only with a secret.
+    pub origins: Vec<Origin>,
     /// Where pictures go to.
     pub order: Order,
     /// By whom.
@@ -109,7 +119,7 @@ pub struct App {
 
 impl App {
     fn new(setup: Setup, port: u16) -> io::Result<Self> {
-        let Setup { secret, order, client, state, dir, cache, fresh, .. } = setup;
+        let Setup { secret, origins, order, client, state, dir, cache, fresh, .. } = setup;
         let order = Order { only_pictures_up_to: Some(MOST_BYTES), ..order };
         Ok(Self {
             page: Page::new(&client, state.clone(), &cache, fresh)?,
@@ -117,7 +127,7 @@ impl App {
             client,
             state,
             order,
-            door: Door::new(port, secret),
+            door: Door::new(port, secret, origins),
             dir,
             turns: Turns::new(),
             uploaded: Mutex::new(LruCache::new(REMEMBERED)),
@@ -147,6 +157,9 @@ pub fn router(app: &Arc<App>) -> Router {
 pub async fn run(
     setup: Setup, ready: impl FnOnce(SocketAddr), end: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
+    if !setup.origins.is_empty() && setup.secret.is_none() {
+        return Err(Error::NoSecret);
+    }
     let listener = listen(setup.listen).await?;
     let address = listener.local_addr().map_err(Error::Serve)?;
     let app = Arc::new(App::new(setup, address.port()).map_err(Error::Serve)?);

@@ -6,13 +6,16 @@
 
 use std::fs;
 use std::io::{self, Cursor, Write};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use std::time::{Duration, SystemTime};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use image::codecs::jpeg::JpegEncoder;
-use image::{DynamicImage, ImageFormat, ImageReader, Limits};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use lru::LruCache;
 use md5::{Digest, Md5 as Hasher};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -38,6 +41,13 @@ const AT_ONCE: usize = 2;
 /// How long one may take to come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often an original that is not the picture is fetched in a row, and how long it is left alone
+/// then: each is paid traffic.
+const MOST_WRONG: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(600);
+/// Pictures of which that is remembered.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+
 /// Why there is no thumbnail.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant says in its message what it is")]
@@ -48,8 +58,10 @@ pub enum Error {
     NoLink,
     #[error(transparent)]
     Api(#[from] api::Error),
-    #[error("the link serves other bytes than the listing has the md5 of")]
+    #[error("the link serves other bytes than the listing has the size and md5 of")]
     WrongBytes,
+    #[error("the link served other bytes several times: it is tried again in some minutes")]
+    StillWrong,
     #[error("the picture did not come within a minute")]
     Slow,
     #[error("no thumbnail could be made of the picture when it was fetched")]
@@ -75,6 +87,8 @@ pub struct Thumbs {
     /// Where mounts keep blocks.
     blocks: PathBuf,
     turn: Semaphore,
+    /// How often other bytes came in a row, and when the last time.
+    wrong: Mutex<LruCache<FileId, (u32, Instant)>>,
     pictures: AtomicU64,
     bytes: AtomicU64,
 }
@@ -87,6 +101,7 @@ impl Thumbs {
             dir: cache.join("thumbs"),
             blocks: cache.to_owned(),
             turn: Semaphore::new(AT_ONCE),
+            wrong: Mutex::new(LruCache::new(REMEMBERED)),
             pictures: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         }
@@ -112,14 +127,30 @@ impl Thumbs {
         if let Some(kept) = kept(&place) {
             return kept;
         }
+        if self.is_left_alone(&entry.id) {
+            return Err(Error::StillWrong);
+        }
         let made = self.make(entry).await;
+        let is_proven = entry.picture().is_some_and(|picture| picture.md5.is_some());
         match &made {
             Ok(bytes) => self.keep(&place, bytes),
             // An empty file says that there is none. Other failures may pass.
-            Err(Error::Undecodable(_) | Error::WrongBytes) => self.keep(&place, b""),
+            Err(Error::Undecodable(_)) if is_proven => self.keep(&place, b""),
+            Err(Error::Undecodable(_) | Error::WrongBytes) => self.note_wrong(&entry.id),
             Err(_) => {}
         }
         made
+    }
+
+    fn is_left_alone(&self, id: &FileId) -> bool {
+        let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        wrong.peek(id).is_some_and(|(times, at)| *times >= MOST_WRONG && at.elapsed() < PAUSE)
+    }
+
+    fn note_wrong(&self, id: &FileId) {
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = wrong.get(id).map_or(0, |(times, _)| *times);
+        wrong.put(id.clone(), (times + 1, Instant::now()));
     }
 
     async fn make(&self, entry: &Entry) -> Result<Vec<u8>, Error> {
@@ -139,6 +170,9 @@ impl Thumbs {
         let link = link.ok_or(Error::NoLink)?;
         self.pictures.fetch_add(1, Ordering::Relaxed);
         let mut download = self.client.download(&link.download, None).await?;
+        if download.total.is_some_and(|total| total != entry.size()) {
+            return Err(download.explain().await.map_or(Error::WrongBytes, Error::Api));
+        }
         let mut original = Vec::new();
         while let Some(chunk) = download.chunk().await? {
             self.bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
@@ -210,10 +244,16 @@ pub(crate) fn shrink(original: &[u8]) -> Result<Vec<u8>, Error> {
     let mut reader = reader.map_err(|error| failed(&error))?;
     let mut limits = Limits::default();
     limits.max_alloc = Some(MEMORY);
-    reader.limits(limits);
-    let whole = reader.decode().map_err(|error| failed(&error))?;
+    reader.limits(limits.clone());
+    let mut decoder = reader.into_decoder().map_err(|error| failed(&error))?;
+    limits.reserve(decoder.total_bytes()).map_err(|error| failed(&error))?;
+    decoder.set_limits(limits).map_err(|error| failed(&error))?;
+    // What cannot be read of it is no reason to show nothing.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let whole = DynamicImage::from_decoder(decoder).map_err(|error| failed(&error))?;
     let is_small = whole.width() <= SIDE && whole.height() <= SIDE;
-    let small = if is_small { whole } else { whole.thumbnail(SIDE, SIDE) };
+    let mut small = if is_small { whole } else { whole.thumbnail(SIDE, SIDE) };
+    small.apply_orientation(orientation);
     let mut bytes = Vec::new();
     let written = match small.color().has_alpha() {
         true => {
@@ -229,7 +269,81 @@ pub(crate) fn shrink(original: &[u8]) -> Result<Vec<u8>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use image::codecs::png::PngEncoder;
+    use image::codecs::tiff::TiffEncoder;
+    use image::codecs::webp::WebPEncoder;
+    use image::{ExtendedColorType, ImageEncoder};
+
     use super::*;
+
+    /// EXIF that tells of an orientation alone.
+    fn exif(orientation: u8) -> Vec<u8> {
+        let mut exif = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
+        exif.extend([orientation, 0, 0, 0, 0, 0, 0]);
+        exif
+    }
+
+    /// A picture of 600 to 300, red on the left and blue on the right, that is to be turned.
+    fn turned(format: ImageFormat, orientation: u8) -> Vec<u8> {
+        let colour = |x| if x < 300 { image::Rgb([255, 0, 0]) } else { image::Rgb([0, 0, 255]) };
+        let picture = image::RgbImage::from_fn(600, 300, |x, _| colour(x));
+        let mut bytes = Cursor::new(Vec::new());
+        fn write(encoder: impl ImageEncoder, picture: &image::RgbImage) {
+            let written = encoder.write_image(picture.as_raw(), 600, 300, ExtendedColorType::Rgb8);
+            written.expect("encoded");
+        }
+        match format {
+            ImageFormat::Png => {
+                let mut encoder = PngEncoder::new(&mut bytes);
+                encoder.set_exif_metadata(exif(orientation)).expect("taken");
+                write(encoder, &picture);
+            }
+            ImageFormat::WebP => {
+                let mut encoder = WebPEncoder::new_lossless(&mut bytes);
+                encoder.set_exif_metadata(exif(orientation)).expect("taken");
+                write(encoder, &picture);
+            }
+            ImageFormat::Jpeg => {
+                let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 100);
+                encoder.set_exif_metadata(exif(orientation)).expect("taken");
+                write(encoder, &picture);
+            }
+            _ => write(TiffEncoder::new(&mut bytes), &picture),
+        }
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn a_picture_is_turned_as_it_says() {
+        for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
+            // 6: what is left of the bytes is above in the picture.
+            let small = shrink(&turned(format, 6)).expect("made");
+            let small = image::load_from_memory(&small).expect("a picture").into_rgb8();
+            assert_eq!((small.width(), small.height()), (SIDE / 2, SIDE), "{format:?}");
+            let (above, below) = (small.get_pixel(100, 20), small.get_pixel(100, 380));
+            assert!(above[0] > 200 && below[2] > 200, "{format:?}: {above:?} {below:?}");
+        }
+        let mut tiff = turned(ImageFormat::Tiff, 1);
+        assert_eq!(with_orientation(&mut tiff, 6), 1);
+        let small = image::load_from_memory(&shrink(&tiff).expect("made")).expect("a picture");
+        assert_eq!((small.width(), small.height()), (SIDE / 2, SIDE));
+        let odd = shrink(&turned(ImageFormat::Png, 77)).expect("made");
+        let odd = image::load_from_memory(&odd).expect("a picture");
+        assert_eq!((odd.width(), odd.height()), (SIDE, SIDE / 2), "no orientation");
+    }
+
+    /// Makes the tag of a TIFF that nobody needs (`ResolutionUnit`) one of its orientation, and gives how
+    /// many there were.
+    fn with_orientation(tiff: &mut [u8], orientation: u16) -> usize {
+        let unit = [0x28, 0x01, 3, 0, 1, 0, 0, 0];
+        let places: Vec<usize> =
+            (0..tiff.len() - 12).filter(|at| tiff[*at..*at + 8] == unit).collect();
+        for at in &places {
+            tiff[*at..*at + 2].copy_from_slice(&0x0112_u16.to_le_bytes());
+            tiff[*at + 8..*at + 10].copy_from_slice(&orientation.to_le_bytes());
+        }
+        places.len()
+    }
 
     fn png(side: u32, alpha: u8) -> Vec<u8> {
         let picture = image::RgbaImage::from_pixel(side, side / 2, image::Rgba([9, 8, 7, alpha]));

@@ -1,5 +1,6 @@
 //! The words every room shares: file IDs, inode numbers, md5 sums, listing rows, links.
 
+mod address;
 mod ledger;
 
 use std::fmt;
@@ -7,6 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+pub use address::{Address, host, service_host};
 pub use ledger::{IMAGE_BED, OfflineLog, PaidShare, TrafficRow};
 
 /// What the IDs of folders begin with that exist only here.

@@ -10,6 +10,7 @@ use crate::answers::{Answers, RangeAnswer, Redirect, Validator};
 use crate::clock;
 use crate::connection::Door;
 use crate::digest;
+use crate::fault::Instead;
 use crate::head::Head;
 use crate::ledger::TrafficRow;
 use crate::link;
@@ -21,6 +22,9 @@ use crate::server::Server;
 
 /// Where logs of hours are.
 pub(crate) const LOGS: &str = "/offline-logs/";
+
+/// Where hot-links are redirected to.
+pub(crate) const VIDEO: &str = "/hot-link.mp4";
 
 /// The `fileSource` of the image bed.
 const IMAGE_BED: u8 = 2;
@@ -77,6 +81,27 @@ fn logged(server: &Server, options: &Options, node: &Node, file: &FileData) -> A
         source: IMAGE_BED,
         bytes: Arc::default(),
     })
+}
+
+/// What is sent in place of the bytes of a link.
+pub(crate) fn instead(instead: Instead) -> Reply {
+    match instead {
+        Instead::Region(status) => {
+            let body = r#"{"code":1010,"message":"当前地区无法访问","data":null}"#;
+            Reply::text(status, "application/json", body)
+        }
+        Instead::Banned(status) => {
+            let body = r#"{"code":"403","message":"request too many","ip":"203.0.113.9"}"#;
+            Reply::text(status, "application/json; charset=utf-8", body)
+        }
+        Instead::Video => Reply::empty(302).header("Location", VIDEO),
+        Instead::Page => Reply::html(200),
+    }
+}
+
+/// The short video that hot-links are redirected to.
+pub(crate) fn video() -> Reply {
+    Reply::text(200, "video/mp4", &b"\0\0\0\x18ftypmp42 do not hot-link"[..])
 }
 
 /// A log of an hour, by the address that the service gave for it.

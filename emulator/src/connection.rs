@@ -47,6 +47,7 @@ enum Route {
     Storage,
     Link,
     Log,
+    Video,
     Control,
     Nowhere,
 }
@@ -103,6 +104,7 @@ fn route<'a>(door: Door, head: &'a Head, options: &Options) -> (Route, &'a str) 
         _ if door == Door::Other => (Route::Nowhere, path),
         Some(endpoint) => (Route::Api(endpoint), endpoint.name),
         None if path.starts_with(storage::PREFIX) => (Route::Storage, "put"),
+        None if path == cdn::VIDEO => (Route::Video, "video"),
         None if path.starts_with(cdn::LOGS) => (Route::Log, "offline-log"),
         None if path == control::PATH && options.control => (Route::Control, path),
         None => (Route::Nowhere, path),
@@ -136,6 +138,7 @@ impl Work<'_> {
             Route::Storage => storage::put(server, head, entry, wire).await,
             Route::Link => Ok(cdn::answer(server, options, head, door)),
             Route::Log => Ok(cdn::offline_log(server, head)),
+            Route::Video => Ok(cdn::video()),
             Route::Control => Ok(control::stats(server)),
             Route::Nowhere => Ok(Reply::html(404)),
         }

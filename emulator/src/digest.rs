@@ -31,9 +31,10 @@ pub(crate) fn is_md5(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// A file ID like the documents' samples: 32 characters that differ and 20 that do not.
+/// A file ID: 32 characters that differ and 20 that do not, as in the documents' samples, with what is
+/// known of others: they may end in `=`, and hold whatever a path may.
 pub(crate) fn file_id() -> String {
-    format!("y{}DIYPAIDOBIY0DcxvDwFO", random(LOWER, 31))
+    format!("y{}+{}/{}DIYPAIDOBIY0DcxvDwF=", random(LOWER, 13), random(LOWER, 8), random(LOWER, 8))
 }
 
 /// A preupload ID: long, and with the characters that a careless client would mangle.

@@ -118,6 +118,21 @@ pub enum FaultKind {
     Stall(u64),
     /// Direct links, storage and offline logs: HTTP 403.
     Expired,
+    /// Direct links: something else than the bytes.
+    Instead(Instead),
+}
+
+/// What a CDN sends in place of the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instead {
+    /// That HTTP status, and JSON with code 1010: the reader is in another region.
+    Region(u16),
+    /// That HTTP status, and JSON with the code "403" and the reader's address.
+    Banned(u16),
+    /// A redirect to a short video.
+    Video,
+    /// HTTP 200 and a page of HTML.
+    Page,
 }
 
 impl FaultKind {
@@ -125,7 +140,7 @@ impl FaultKind {
     fn fits(&self, endpoint: &str) -> bool {
         let link = matches!(endpoint, "cdn" | "cdn2");
         match self {
-            FaultKind::Corrupt | FaultKind::Stall(_) => link,
+            FaultKind::Corrupt | FaultKind::Stall(_) | FaultKind::Instead(_) => link,
             FaultKind::Expired => link || matches!(endpoint, "put" | "offline-log"),
             _ => true,
         }

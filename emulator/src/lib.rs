@@ -63,7 +63,7 @@ pub use crate::answers::{
     RangeAnswer, Redirect, ReuseFileId, SameBytes, SelfUrl, UniqueId, Validator,
 };
 pub use crate::emulator::Emulator;
-pub use crate::fault::{Fault, FaultKind};
+pub use crate::fault::{Fault, FaultKind, Instead};
 pub use crate::ledger::{Share, TrafficEntry};
 pub use crate::options::{Options, Qps};
 pub use crate::record::Request;

@@ -93,5 +93,6 @@ fn path(node: &Node) -> String {
 pub(crate) fn parse(path: &str) -> Option<(String, String)> {
     let name = path.strip_prefix(&format!("/{UID}/"))?;
     let (id, extension) = name.split_once('.').unwrap_or((name, ""));
-    Some((id.to_owned(), percent_decode_str(extension).decode_utf8().ok()?.into_owned()))
+    let decoded = |part| Some(percent_decode_str(part).decode_utf8().ok()?.into_owned());
+    Some((decoded(id)?, decoded(extension)?))
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::cdn;
 use crate::fault::FaultKind;
 use crate::reply::{End, Reply};
 
@@ -31,6 +32,7 @@ impl Play {
             FaultKind::EmptyObject => Reply::text(200, "application/json", "{}"),
             FaultKind::MissingData => Reply::envelope(0, "ok", &Value::Null, false),
             FaultKind::Expired => Reply::xml(403, "AccessDenied"),
+            FaultKind::Instead(instead) => cdn::instead(*instead),
             _ => return None,
         };
         Some(Play::Answer(Box::new(reply)))

@@ -12,7 +12,8 @@ use reqwest::{Client, Response, StatusCode, Url};
 use tokio::time::timeout;
 
 use super::error::Error;
-use super::host::{Host, Hosts, Wait};
+use super::host::{Alone, Host, Hosts, Wait};
+use super::instead::{self, Instead};
 use super::pulse::Pulse;
 use super::scrub;
 
@@ -89,21 +90,26 @@ impl Download {
             Some((first, last)) => format!("read bytes {first}-{last} of {}", scrub::place(&url)),
             None => format!("read {}", scrub::place(&url)),
         };
+        let own = instead::extension(url.path());
         for _ in 0..=MOST_REDIRECTS {
             let host = way.hosts.of(&url);
             let response = way.get(&host, &url, range, &what).await?;
             way.pulse.beat();
             match target(&response, &url, &what)? {
                 Some(next) => url = next,
-                None => return Self::of(response, what, host, &way),
+                None => return Self::of(response, what, host, &way, &own).await,
             }
         }
         let cause = format!("more than {MOST_REDIRECTS} redirects");
         Err(Error::Garbled { what, cause })
     }
 
-    fn of(response: Response, what: String, host: Arc<Host>, way: &Way<'_>) -> Result<Self, Error> {
+    /// The body of an answer about a file whose link ends with `own`.
+    async fn of(
+        response: Response, what: String, host: Arc<Host>, way: &Way<'_>, own: &str,
+    ) -> Result<Self, Error> {
         let status = response.status();
+        let stall = host.patience(Wait::More, way.longest);
         let garbled = |cause: &str| Error::Garbled { what: what.clone(), cause: cause.to_owned() };
         let encoding = response.headers().get(CONTENT_ENCODING);
         let is_fine =
@@ -111,10 +117,20 @@ impl Download {
         if encoding.is_some_and(|encoding| !is_fine(encoding.as_bytes())) {
             return Err(garbled("the bytes come encoded, which was not asked for"));
         }
-        let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
-        let is_page = kind.starts_with(b"text/html") || kind.starts_with(b"application/json");
-        if status.is_success() && is_page {
-            return Err(garbled("a page of text comes in place of the picture"));
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let came_from = instead::extension(response.url().path());
+        let instead = instead::placeholder(kind.unwrap_or_default(), own, &came_from);
+        if !status.is_success() || instead == Some(Instead::Page) {
+            let refused = refused(status, what.clone(), response.url());
+            return Err(match (said(response, &what, stall, &host).await, instead) {
+                // A link that is refused is worth another one, whatever is said of it.
+                (Some(error), _) if !(error.is_refused() && refused.is_expired()) => error,
+                (_, Some(instead)) if status.is_success() => Error::Instead { what, instead },
+                _ => refused,
+            });
+        }
+        if let Some(instead) = instead {
+            return Err(Error::Instead { what, instead });
         }
         let length = response.content_length();
         let (first, total) = match status {
@@ -134,10 +150,19 @@ impl Download {
             version: Version::of(response.headers()),
             response,
             what,
-            stall: host.patience(Wait::More, way.longest),
+            stall,
             host,
             pulse: way.pulse.clone(),
         })
+    }
+
+    /// What a body says that is too short to be the file; `None` if it says nothing.
+    pub async fn explain(self) -> Option<Error> {
+        let Self { response, what, host, stall, length, .. } = self;
+        match length.is_some_and(|length| length <= instead::LONGEST) {
+            true => said(response, &what, stall, &host).await,
+            false => None,
+        }
     }
 
     /// The next bytes; `None` when all have come. A body shorter than announced is an error.
@@ -166,8 +191,14 @@ impl Way<'_> {
         &self, host: &Host, url: &Url, range: Option<(u64, u64)>, what: &str,
     ) -> Result<Response, Error> {
         let unavailable = |cause| Error::Unavailable { what: what.to_owned(), cause };
-        host.admit().map_err(|failures| {
-            unavailable(format!("its host failed {failures} times, and is left alone for a moment"))
+        host.admit().map_err(|alone| match alone {
+            Alone::Failed(failures) => unavailable(format!(
+                "its host failed {failures} times, and is left alone for a moment"
+            )),
+            Alone::Banned(address, left) => Error::Instead {
+                what: what.to_owned(),
+                instead: Instead::StillBanned(address, left),
+            },
         })?;
         let mut request = self.http.get(url.clone());
         if let Some((first, last)) = range {
@@ -186,6 +217,23 @@ impl Way<'_> {
         }
         answer
     }
+}
+
+/// What a short body says that came in place of the bytes. A host that has banned this reader is left
+/// alone from now on.
+async fn said(mut response: Response, what: &str, stall: Duration, host: &Host) -> Option<Error> {
+    let mut body = Vec::new();
+    while let Ok(Ok(Some(chunk))) = timeout(stall, response.chunk()).await {
+        body.extend_from_slice(&chunk);
+        if body.len() as u64 > instead::LONGEST {
+            return None;
+        }
+    }
+    let error = instead::said(&body, what);
+    if let Some(Error::Instead { instead: Instead::Banned(address), .. }) = &error {
+        host.banned(address);
+    }
+    error
 }
 
 fn stalled(what: &str, stall: Duration) -> Error {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::instead::Instead;
+
 /// An error envelope of the service (`003`: 接口响应参数), safe to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -104,6 +106,14 @@ pub enum Error {
         /// What was seen last.
         cause: String,
     },
+    /// A direct link serves something else than bytes of the file.
+    #[error("{what}: {instead}")]
+    Instead {
+        /// What was being done.
+        what: String,
+        /// What comes in place of the bytes.
+        instead: Instead,
+    },
     /// The time ran out.
     #[error("{what}: no answer in time, given up after {seconds:.0} s ({cause})", seconds = waited.as_secs_f32())]
     TimedOut {
@@ -173,6 +183,11 @@ impl Error {
         }
     }
 
+    /// Whether the CDN keeps its bytes from this reader, whatever the link.
+    pub fn is_kept_back(&self) -> bool {
+        matches!(self, Self::Instead { instead, .. } if instead.is_refusal())
+    }
+
     /// Whether the same request may succeed later, as far as can be told.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -180,6 +195,7 @@ impl Error {
             | Self::Unavailable { .. }
             | Self::TimedOut { .. }
             | Self::Garbled { .. } => true,
+            Self::Instead { instead, .. } => *instead == Instead::Page,
             Self::Status { status, .. } => *status >= 500 || matches!(status, 408 | 425 | 429),
             _ => false,
         }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::download::content_range;
 use super::envelope::{Answer, Asking};
 use super::failure::{Failure, FailureKind};
+use super::instead;
 use super::ledger::{LinkAnswer, OfflineAnswer, SharesAnswer, TrafficAnswer};
 use super::list::Page;
 use super::progress::{Completed, Created, Part};
@@ -29,6 +30,10 @@ pub fn answer(bytes: &[u8]) {
     let status = StatusCode::from_u16(status).expect("from 100 to 599");
     let answer = Answer { status, retry_after: None, date: None::<Timestamp>, body: body.to_vec() };
     let asking = Asking { what: "it", host: "http://host", secrets: &[SECRET] };
+    if let Some(error) = instead::said(body, "it") {
+        let told = error.to_string();
+        assert!(!told.contains(char::is_control), "{told}");
+    }
     match answer.judge(&asking) {
         Ok(data) => read_all(&data),
         Err(failure) => {

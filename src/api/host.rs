@@ -27,6 +27,10 @@ const MOST_FAILURES: u32 = 12;
 const REST: Duration = Duration::from_secs(2);
 const LONGEST_REST: Duration = Duration::from_secs(30);
 
+/// The same of a host that has banned this machine.
+const BAN: Duration = Duration::from_secs(60);
+const LONGEST_BAN: Duration = Duration::from_secs(1800);
+
 /// All hosts, by name and port.
 #[derive(Debug, Default)]
 pub(super) struct Hosts(Mutex<HashMap<String, Arc<Host>>>);
@@ -45,10 +49,21 @@ struct State {
 }
 
 /// A host is left alone.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Rest {
     until: Instant,
     length: Duration,
+    /// The address that it has banned, if that is why.
+    ban: Option<String>,
+}
+
+/// Why a host is left alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Alone {
+    /// It failed so often in a row.
+    Failed(u32),
+    /// It has banned this address, and is asked again when so much time has passed.
+    Banned(String, Duration),
 }
 
 /// The last waits that ended well.
@@ -88,15 +103,19 @@ impl Host {
         (usual * 2_u32.pow(failures)).min(most)
     }
 
-    /// Whether the host may be asked; an error is how often it failed in a row. After a rest one who
-    /// asks tries it out, and the others go on leaving it alone.
-    pub(super) fn admit(&self) -> Result<(), u32> {
+    /// Whether the host may be asked. After a rest one who asks tries it out, and the others go on
+    /// leaving it alone.
+    pub(super) fn admit(&self) -> Result<(), Alone> {
         let mut state = self.state();
         let (now, failures) = (Instant::now(), state.failures);
         match &mut state.rest {
-            Some(rest) if now < rest.until => Err(failures),
+            Some(rest) if now < rest.until => Err(match &rest.ban {
+                Some(address) => Alone::Banned(address.clone(), rest.until - now),
+                None => Alone::Failed(failures),
+            }),
             Some(rest) => {
-                rest.length = (rest.length * 2).min(LONGEST_REST);
+                let longest = if rest.ban.is_some() { LONGEST_BAN } else { LONGEST_REST };
+                rest.length = (rest.length * 2).min(longest);
                 rest.until = now + rest.length;
                 Ok(())
             }
@@ -118,7 +137,17 @@ impl Host {
         let mut state = self.state();
         state.failures = state.failures.saturating_add(1);
         if state.failures >= MOST_FAILURES && state.rest.is_none() {
-            state.rest = Some(Rest { until: Instant::now() + REST, length: REST });
+            state.rest = Some(Rest { until: Instant::now() + REST, length: REST, ban: None });
+        }
+    }
+
+    /// Told that the host refuses this machine's address. Of a ban that goes on the rest was made longer
+    /// when it was tried out.
+    pub(super) fn banned(&self, address: &str) {
+        let mut state = self.state();
+        if state.rest.as_ref().is_none_or(|rest| rest.ban.is_none()) {
+            let until = Instant::now() + BAN;
+            state.rest = Some(Rest { until, length: BAN, ban: Some(address.to_owned()) });
         }
     }
 }
@@ -175,11 +204,31 @@ mod tests {
         (1..MOST_FAILURES).for_each(|_| host.failed());
         assert_eq!(host.admit(), Ok(()));
         host.failed();
-        assert_eq!(host.admit(), Err(MOST_FAILURES));
-        host.state().rest = Some(Rest { until: Instant::now(), length: REST });
+        assert_eq!(host.admit(), Err(Alone::Failed(MOST_FAILURES)));
+        host.state().rest = Some(Rest { until: Instant::now(), length: REST, ban: None });
         assert_eq!(host.admit(), Ok(()), "one may try");
         assert!(host.admit().is_err(), "and no other");
         host.answered(Wait::More, Duration::ZERO);
         assert_eq!(host.admit(), Ok(()));
+    }
+
+    #[test]
+    fn a_host_that_bans_is_left_alone_longer_each_time() {
+        let host = Host::default();
+        let left = || match host.admit() {
+            Err(Alone::Banned(address, left)) if address == "203.0.113.9" => left,
+            other => panic!("{other:?}"),
+        };
+        let is_over = || host.state().rest.as_mut().expect("a rest").until = Instant::now();
+        host.banned("203.0.113.9");
+        assert!(left() <= BAN);
+        is_over();
+        assert_eq!(host.admit(), Ok(()), "one may try");
+        host.banned("203.0.113.9");
+        assert!(left() > BAN);
+        is_over();
+        assert_eq!(host.admit(), Ok(()));
+        host.answered(Wait::More, Duration::ZERO);
+        assert_eq!(host.admit(), Ok(()), "it serves again");
     }
 }

@@ -12,8 +12,8 @@ use super::account::Account;
 use super::patience::Patience;
 use super::{Failure, one_line, start_log};
 use crate::config::{Choice, Config};
-use crate::relink::{Chains, Lookup, SERVICE_HOST, Scanner, TextFile, Verdict, host, rewrite};
-use crate::types::{FileId, Picture};
+use crate::relink::{Chains, Lookup, Scanner, TextFile, Verdict, rewrite};
+use crate::types::{FileId, Picture, host};
 
 /// How long the shortest difference of two texts is looked for; after that any will do.
 const DIFF: Duration = Duration::from_secs(5);
@@ -71,7 +71,6 @@ impl<'a> Relink<'a> {
             links = told(account).await?;
         }
         let mut hosts: Vec<&str> = links.iter().filter_map(|link| host(link)).collect();
-        hosts.push(SERVICE_HOST);
         hosts.sort_unstable();
         hosts.dedup();
         let scanner = Scanner::new(hosts);

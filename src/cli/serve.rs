@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::account::Account;
 use super::{Failure, upload};
-use crate::config::{Choice, Config};
+use crate::config::{Choice, Config, Origin};
 use crate::log;
 use crate::serve::{self, LISTEN, Setup};
 
@@ -17,6 +17,10 @@ pub(super) struct Args {
     /// Where to listen, on this machine only; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = LISTEN)]
     listen: SocketAddr,
+    /// Pages of this origin may upload too, as app://obsidian.md or http://localhost:8080; may be given
+    /// several times. Only with a secret (BEDFS_SERVE_SECRET) [default: none].
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<Origin>,
     #[command(flatten)]
     place: upload::Place,
 }
@@ -25,11 +29,16 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, choice: &Choice) -> Result<ExitCode, Failure> {
     let config = Config::load(choice)?;
     log::start(&config.wishes.log_level(), log::Target::Stderr)?;
+    let origins = match args.allow_origin.is_empty() {
+        true => config.allow_origin.clone(),
+        false => args.allow_origin,
+    };
     let account = Account::open(&config)?;
     let plan = &account.plan;
     let setup = Setup {
         listen: args.listen,
         secret: config.serve_secret,
+        origins,
         order: args.place.order(),
         client: account.client.clone(),
         state: account.state.clone(),

@@ -12,6 +12,8 @@ use super::account::Account;
 use super::{Failure, one_line, start_log};
 use crate::config::{Choice, Config};
 use crate::link::{Format, Linked};
+use crate::names;
+use crate::paths;
 use crate::post::{Error, Item, Order, Pattern, Post, Sent};
 
 /// What `bedfs upload` takes.
@@ -54,7 +56,8 @@ pub(super) fn run(args: Args, choice: &Choice) -> Result<ExitCode, Failure> {
     start_log(LevelFilter::WARN)?;
     let account = Account::open(&Config::load(choice)?)?;
     let plan = &account.plan;
-    let names: Vec<String> = args.files.iter().map(|file| file.display().to_string()).collect();
+    let names = args.files.iter().map(|file| (file.display().to_string(), paths::local(file)));
+    let names: Vec<(String, PathBuf)> = names.collect();
     let items = items(args.files, &plan.state)?;
     let (client, state) = (account.client.clone(), account.state.clone());
     let post = Post::new(client, state, plan.state.clone(), plan.wishes.dir_ttl());
@@ -70,7 +73,7 @@ fn items(files: Vec<PathBuf>, dir: &Path) -> Result<Vec<Item>, Failure> {
     }
     let item = |file: PathBuf| match is_stdin(&file) {
         true => Ok(Item::Bytes { name: None, file: spool(dir)? }),
-        false => Ok(Item::Path(file)),
+        false => Ok(Item::Path(paths::local(&file))),
     };
     files.into_iter().map(item).collect()
 }
@@ -90,7 +93,8 @@ fn spool(dir: &Path) -> Result<File, Failure> {
 /// Prints links on stdout and all else on stderr.
 struct Printer {
     format: Format,
-    names: std::vec::IntoIter<String>,
+    /// What names each picture, and the path that is meant.
+    names: std::vec::IntoIter<(String, PathBuf)>,
     bar: ProgressBar,
     has_failed: bool,
     /// What became of stdout.
@@ -98,7 +102,7 @@ struct Printer {
 }
 
 impl Printer {
-    fn new(format: Format, names: Vec<String>) -> Self {
+    fn new(format: Format, names: Vec<(String, PathBuf)>) -> Self {
         let bar = match io::stderr().is_terminal() {
             true => ProgressBar::new(names.len() as u64),
             false => ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()),
@@ -111,9 +115,10 @@ impl Printer {
     }
 
     fn tell(&mut self, sent: Result<Sent, Error>) {
-        let name = one_line(&self.names.next().unwrap_or_default());
+        let (name, path) = self.names.next().unwrap_or_default();
+        let name = one_line(&name);
         match sent {
-            Ok(sent) => self.print(&name, &sent),
+            Ok(sent) => self.print(&name, &path, &sent),
             Err(error) => {
                 self.has_failed = true;
                 self.say(&format!("{name}: {}", one_line(&error.to_string())));
@@ -122,12 +127,16 @@ impl Printer {
         self.bar.inc(1);
     }
 
-    fn print(&mut self, name: &str, sent: &Sent) {
+    fn print(&mut self, name: &str, path: &Path, sent: &Sent) {
+        if sent.is_mended {
+            let got = one_line(&sent.path);
+            self.say(&format!("{name}: the service refuses such a name; it is uploaded as {got}"));
+        }
         if sent.wanted.is_some() {
             let got = one_line(&sent.path);
             self.say(&format!("{name}: another picture has this name; it is uploaded as {got}"));
         }
-        let own = Path::new(name).file_name().and_then(|own| own.to_str());
+        let own = paths::file_name(path).map(names::mended);
         if !sent.is_new && own.is_some_and(|own| own != "-" && *own != *sent.entry.name) {
             let path = one_line(&sent.path);
             self.say(&format!(

@@ -83,7 +83,7 @@ fn default(key: &str) -> (String, String) {
     let value = match key {
         "endpoint" => ENDPOINT.to_owned(),
         "client-id" | "client-secret" => "(missing)".to_owned(),
-        "ca-file" | "serve-secret" => "none".to_owned(),
+        "ca-file" | "serve-secret" | "allow-origin" => "none".to_owned(),
         _ => {
             keys().into_iter().find(|known| known.name == key).map_or(String::new(), |k| k.default)
         }

@@ -162,7 +162,7 @@ fn value_text(key: &str, item: &Item) -> Result<String, String> {
         }
         Item::Value(Value::Integer(number)) => Ok(number.value().to_string()),
         Item::Value(Value::Boolean(truth)) => Ok(truth.value().to_string()),
-        Item::Value(Value::Array(texts)) if key == "local-names" => {
+        Item::Value(Value::Array(texts)) if ["local-names", "allow-origin"].contains(&key) => {
             let texts: Option<Vec<&str>> = texts.iter().map(Value::as_str).collect();
             texts.map(|texts| texts.join(",")).ok_or("a list of texts is wanted".to_owned())
         }

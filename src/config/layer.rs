@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use super::choice::Choice;
 use super::environment::Taken;
 use super::nearest::did_you_mean;
+use super::origin::Origin;
 use super::wishes::{Wishes, keys};
 use super::{Error, variable};
 use crate::types::Secret;
 
 /// The keys that are not of the mount.
-const OF_THE_SERVICE: [&str; 5] =
-    ["endpoint", "ca-file", "client-id", "client-secret", "serve-secret"];
+const OF_THE_SERVICE: [&str; 6] =
+    ["endpoint", "ca-file", "client-id", "client-secret", "serve-secret", "allow-origin"];
 
 /// Variables that choose what is read, and are no keys.
 const CHOOSING: [&str; 2] = ["BEDFS_CONFIG", "BEDFS_PROFILE"];
@@ -26,6 +27,7 @@ pub(super) struct Layer {
     pub(super) client_id: Option<String>,
     pub(super) client_secret: Option<Secret>,
     pub(super) serve_secret: Option<Secret>,
+    pub(super) allow_origin: Option<Vec<Origin>>,
     pub(super) wishes: Wishes,
     /// Where each key stands, in words.
     places: BTreeMap<String, String>,
@@ -68,6 +70,7 @@ impl Layer {
             "client-id" => self.client_id = Some(value),
             "client-secret" => self.client_secret = Some(Secret::new(value)),
             "serve-secret" => self.serve_secret = Some(Secret::new(value)),
+            "allow-origin" => self.allow_origin = Some(Origin::list(&value)?),
             _ => {
                 let wish = Wishes::read(key, &value)?;
                 self.wishes = std::mem::take(&mut self.wishes).or(wish);
@@ -86,6 +89,7 @@ impl Layer {
             ("client-id", self.client_id.clone()),
             ("client-secret", hidden(&self.client_secret)),
             ("serve-secret", hidden(&self.serve_secret)),
+            ("allow-origin", self.allow_origin.as_deref().map(listed)),
         ];
         let all = service.into_iter().chain(self.wishes.told());
         all.filter_map(|(key, value)| Some((key, value?))).collect()
@@ -99,6 +103,10 @@ impl Layer {
     pub(super) fn has_secret(&self) -> bool {
         self.client_secret.is_some() || self.serve_secret.is_some()
     }
+}
+
+fn listed(origins: &[Origin]) -> String {
+    origins.iter().map(Origin::as_str).collect::<Vec<_>>().join(",")
 }
 
 /// Every key of the file.

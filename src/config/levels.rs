@@ -28,6 +28,7 @@ pub const ROOMS: &[&str] = &[
     "mount",
     "mountpoint",
     "names",
+    "paths",
     "pending",
     "post",
     "probe",

@@ -117,7 +117,7 @@ fn of_read(error: &read::Error) -> i32 {
 }
 
 fn of_api(error: &api::Error) -> i32 {
-    if error.is_unauthorized() || error.is_expired() {
+    if error.is_unauthorized() || error.is_expired() || error.is_kept_back() {
         libc::EACCES
     } else if error.is_not_found() {
         libc::ENOENT

@@ -141,9 +141,10 @@ impl Fs {
         if name == "state" {
             return self.state_name(info).map(text).ok_or(Error::NoAttribute);
         }
-        let local = self.locals.get(info.ino).ok_or(Error::NoAttribute)?;
-        let state = local.state();
-        state.error.as_ref().map(|(_, error)| text(error)).ok_or(Error::NoAttribute)
+        let local = self.locals.get(info.ino);
+        let unsent = local.and_then(|local| Some(text(&local.state().error.as_ref()?.1)));
+        let unread = || info.entry().and_then(|entry| self.reader.failure(&entry.id)).map(text);
+        unsent.or_else(unread).ok_or(Error::NoAttribute)
     }
 
     /// Over the files directly in the folder.
@@ -188,7 +189,7 @@ impl Fs {
         if ino == Ino::ROOT {
             names.extend(OF_ACCOUNT);
         }
-        if self.locals.get(ino).is_some_and(|local| local.state().error.is_some()) {
+        if !info.is_folder() {
             names.push("error");
         }
         // What can be told at once and has no value is left out.

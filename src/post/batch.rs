@@ -165,7 +165,7 @@ impl Batch {
 
 fn there(folder_path: &str, entry: Entry) -> Plan {
     let path = join(folder_path, &entry.name);
-    Plan::Known(Ok(Sent { entry, path, is_new: false, wanted: None }))
+    Plan::Known(Ok(Sent { entry, path, is_new: false, wanted: None, is_mended: false }))
 }
 
 /// The pictures, as they are summed.

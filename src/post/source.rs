@@ -12,6 +12,7 @@ use tokio::task::spawn_blocking;
 use super::pattern::Facts;
 use super::{Error, Pattern};
 use crate::kind::Kind;
+use crate::names;
 use crate::staging::Sum;
 use crate::types::Md5;
 
@@ -42,6 +43,8 @@ pub(super) struct Source {
     kind: Option<Kind>,
     /// `None`: nobody said what it is called.
     name: Option<String>,
+    /// Whether it is called otherwise, by characters that the service refuses.
+    pub(super) is_mended: bool,
 }
 
 impl Source {
@@ -80,7 +83,9 @@ impl Source {
         if sum.size != metadata.len() {
             return Err(Error::Upload(crate::upload::Error::Changed));
         }
-        Ok(Self { file, sum, stamp, kind, name })
+        let mended = name.as_deref().map(names::mended);
+        let is_mended = mended != name;
+        Ok(Self { file, sum, stamp, kind, name: mended, is_mended })
     }
 
     /// Another handle on the bytes.

@@ -147,6 +147,7 @@ impl Pilot {
         if let Err(error) = self.bring().await {
             let error = self.rejected().unwrap_or(error);
             tracing::warn!("{error}");
+            self.reading.proof.fail(error.clone());
             self.progress.send_modify(|progress| progress.failed = Some(error));
         }
         let Self { crew, reading, progress, .. } = self;
@@ -303,10 +304,11 @@ impl Pilot {
             None => None,
         };
         match served {
-            Some(served) if served != listed => {
+            Some(served) if served != listed => match download.explain().await {
+                Some(error) => Err(self.ended(error)),
                 // Perhaps a placeholder for what was rejected since: the service is asked.
-                Err(Ended::Expired(self.reading.mismatch(served)))
-            }
+                None => Err(Ended::Expired(self.reading.mismatch(served))),
+            },
             _ if !download.status_is_partial => self.begin_at_start(download),
             // From where it was asked for; else the blocks would be shifted.
             _ if download.first != first => {

@@ -46,6 +46,8 @@ struct State {
     is_proven: bool,
     /// Why nothing is handed out until all have closed the file.
     refuted: Option<Error>,
+    /// Why the last flight brought nothing.
+    failure: Option<Error>,
     /// Of the content that was fetched last.
     version: Version,
 }
@@ -109,6 +111,17 @@ impl Proof {
         self.state().begin_sum();
     }
 
+    /// Told why a flight gave up.
+    pub(super) fn fail(&self, error: Error) {
+        self.state().failure = Some(error);
+    }
+
+    /// Why the file could not be read the last time.
+    pub(super) fn failure(&self) -> Option<Error> {
+        let state = self.state();
+        state.refuted.clone().or_else(|| state.failure.clone())
+    }
+
     /// The error of a file of which wrong bytes came.
     pub(super) fn check(&self) -> Result<(), Error> {
         self.state().refuted.clone().map_or(Ok(()), Err)
@@ -124,6 +137,7 @@ impl Proof {
     /// number that was handed out.
     pub(super) fn land(&self, number: u64) {
         let mut state = self.state();
+        state.failure = None;
         if state.strays.remove(&number) {
             state.is_doubtful = true;
         }

@@ -1,16 +1,18 @@
 //! Chains: which object took the place of which, followed to the newest.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use super::scan;
 use crate::state::Moved;
-use crate::types::FileId;
+use crate::types::{Address, FileId};
 
 /// What every link that ended comes to, by the records of moved links.
 #[derive(Debug, Default)]
 pub struct Chains {
-    /// By the path of a link: the object that it led to.
-    objects: HashMap<Vec<u8>, FileId>,
+    /// By the name that a link ends with: the objects that such links led to, each with the account
+    /// that its link tells.
+    objects: HashMap<Vec<u8>, Vec<(Option<String>, FileId)>>,
+    /// The numbers of the accounts whose links these are.
+    accounts: BTreeSet<String>,
     /// The link of each object that has been told.
     links: HashMap<FileId, String>,
     /// What took an object's place, and at which record, the latest last.
@@ -37,10 +39,36 @@ impl Chains {
 
     /// The link of an object is known.
     pub fn learn(&mut self, object: &FileId, link: &str) {
-        if let Some(path) = scan::path(link) {
-            self.objects.insert(path, object.clone());
-            self.links.insert(object.clone(), link.to_owned());
-        }
+        let Some(Address { account, name }) = Address::of(link) else { return };
+        self.accounts.extend(account.clone());
+        let known = self.objects.entry(name).or_default();
+        known.retain(|(known, _)| *known != account);
+        known.push((account, object.clone()));
+        self.links.insert(object.clone(), link.to_owned());
+    }
+
+    /// The object that links to this address lead to, on whatever host of the account: by a link that
+    /// was told, else by the ID in it where none was.
+    fn object(&self, address: &Address) -> Option<&FileId> {
+        let is_of = |one: &Option<String>, other: &Option<String>| {
+            one == other || one.is_none() || other.is_none()
+        };
+        let told = |address: &Address| {
+            let known = self.objects.get(&address.name)?;
+            let known = known.iter().find(|(account, _)| is_of(account, &address.account));
+            known.map(|(_, object)| object)
+        };
+        let is_ours = address.account.as_ref().is_none_or(|it| self.accounts.contains(it));
+        let has_number = is_ours && address.account.is_some();
+        let behind = || {
+            let mut accounts = self.accounts.iter().filter(|_| !has_number);
+            accounts.find_map(|account| told(&address.behind(account)?))
+        };
+        let by_id = || {
+            let (object, _) = self.successors.get_key_value(address.id()?)?;
+            Some(object).filter(|object| is_ours && !self.links.contains_key(*object))
+        };
+        told(address).or_else(behind).or_else(by_id)
     }
 
     /// The link of an object, if it was told.
@@ -53,10 +81,10 @@ impl Chains {
         self.links.values().map(String::as_str)
     }
 
-    /// What took the place of the picture that had this path in its link; `None` if nothing did, or
+    /// What took the place of the picture that links to this address led to; `None` if nothing did, or
     /// it came back.
-    pub fn newest(&self, path: &[u8]) -> Option<&FileId> {
-        let first = self.objects.get(path)?;
+    pub fn newest(&self, address: &Address) -> Option<&FileId> {
+        let first = self.object(address)?;
         let mut newest = first;
         // Each step is to a later record, so a circle ends with the newest.
         let mut at = None;
@@ -94,13 +122,14 @@ mod tests {
 
     fn newest(records: &[&str], from: &str) -> Option<String> {
         let chains = chains(records);
-        chains.newest(format!("/{from}").as_bytes()).map(ToString::to_string)
+        let address = Address::of(&format!("http://h/{from}")).expect("an address");
+        chains.newest(&address).map(ToString::to_string)
     }
 
     #[test]
     fn a_chain_is_followed_to_its_end() {
         let records = ["A>B", "X>Y", "B>c", "c>D"];
-        for from in ["A", "B"] {
+        for from in ["A", "B", "c"] {
             assert_eq!(newest(&records, from).as_deref(), Some("D"), "{from}");
         }
         assert_eq!(newest(&records, "D"), None);

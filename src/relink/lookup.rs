@@ -3,9 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use super::chains::Chains;
-use super::scan::{self, Found};
+use super::scan::Found;
 use crate::api::{self, Client};
-use crate::types::{Entry, FileId};
+use crate::types::{Address, Entry, FileId};
+
+/// File IDs are no shorter than this, in bytes.
+const ID: usize = 20;
 
 /// What is to be said of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +32,10 @@ pub struct Lookup<'a> {
     client: &'a Client,
     /// What took whose place.
     pub chains: Chains,
-    /// The account's number, as its links tell it: the last part of their paths but one.
+    /// The numbers that the account's links tell.
     accounts: HashSet<String>,
+    /// What the account's links name.
+    known: HashSet<Vec<u8>>,
     /// Whether links of the account are known that do not tell its number.
     has_bare: bool,
     /// `None` for what is not there.
@@ -42,15 +47,14 @@ impl<'a> Lookup<'a> {
     pub fn new<'b>(
         client: &'a Client, chains: Chains, links: impl IntoIterator<Item = &'b str>,
     ) -> Self {
-        let (mut accounts, mut has_bare) = (HashSet::new(), false);
-        for path in links.into_iter().filter_map(scan::path) {
-            match std::str::from_utf8(&path).ok().and_then(Place::of) {
-                Some(Place { account: Some(account), .. }) => drop(accounts.insert(account.into())),
-                Some(Place { account: None, .. }) => has_bare = true,
-                None => {}
-            }
+        let (mut accounts, mut known) = (HashSet::new(), HashSet::new());
+        let mut has_bare = false;
+        for Address { account, name } in links.into_iter().filter_map(Address::of) {
+            has_bare |= account.is_none();
+            accounts.extend(account);
+            known.insert(name);
         }
-        Self { client, chains, accounts, has_bare, asked: HashMap::new() }
+        Self { client, chains, accounts, known, has_bare, asked: HashMap::new() }
     }
 
     /// The link of an object that took another's place, asked for if the records do not tell it;
@@ -69,9 +73,9 @@ impl<'a> Lookup<'a> {
 
     /// What is to be said of a link, and where it ends in its text.
     pub async fn verdict(&mut self, found: &Found) -> Result<(Verdict, usize), api::Error> {
-        let ended = found.longest(|path| self.chains.newest(path).is_some());
-        if let Some((path, end)) = ended
-            && let Some(newest) = self.chains.newest(path).cloned()
+        let ended = found.longest(|address| self.chains.newest(address).is_some());
+        if let Some((address, end)) = ended
+            && let Some(newest) = self.chains.newest(&address).cloned()
         {
             let link = match self.ask(&newest).await?.is_some() {
                 true => self.link(&newest).await?,
@@ -79,35 +83,55 @@ impl<'a> Lookup<'a> {
             };
             return Ok((link.map_or(Verdict::Dead, Verdict::Superseded), end));
         }
-        let (path, end) = found.shortest();
-        let place = std::str::from_utf8(path).ok().and_then(Place::of);
-        let verdict = match place {
+        let known = found.longest(|address| self.known.contains(&address.name));
+        let (address, end) = match known {
+            Some((address, end)) => (Some(address), end),
+            None => found.shortest(),
+        };
+        let verdict = match address.map(|address| self.in_account(address)) {
             None => Verdict::NoPicture,
-            Some(place) if self.is_foreign(&place) => match place.account {
-                Some(number) if place.is_short && is_number(number) => {
-                    Verdict::OfAnother(number.to_owned())
-                }
-                _ => Verdict::NoPicture,
-            },
-            Some(place) => match self.of_picture(&FileId::new(place.id)).await? {
-                Verdict::Dead if !self.is_of_pictures(&place) => Verdict::NoPicture,
-                verdict => verdict,
-            },
+            Some(address) => self.at(&address).await?,
         };
         Ok((verdict, end))
     }
 
-    /// Whether it has the number of an account, but of none that is this one's.
-    fn is_foreign(&self, place: &Place<'_>) -> bool {
-        let is_ours = |account| self.accounts.is_empty() || self.accounts.contains(account);
-        place.account.is_some_and(|account| !is_ours(account))
+    /// The same, behind the account's number where other parts stand before it.
+    fn in_account(&self, address: Address) -> Address {
+        let behind = || self.accounts.iter().find_map(|account| address.behind(account));
+        match address.account {
+            None => behind().unwrap_or(address),
+            Some(_) => address,
+        }
     }
 
-    /// Whether it has the form of links to pictures here, so that one was there.
-    fn is_of_pictures(&self, place: &Place<'_>) -> bool {
-        match place.account {
-            Some(account) => is_number(account) || self.accounts.contains(account),
-            None => self.has_bare && place.has_extension,
+    async fn at(&mut self, address: &Address) -> Result<Verdict, api::Error> {
+        let is_path = address.name.contains(&b'/');
+        let is_ours = match &address.account {
+            Some(account) => self.accounts.is_empty() || self.accounts.contains(account),
+            None => self.has_bare || !is_path,
+        };
+        let id = match (address.id(), &address.account) {
+            (Some(id), _) if is_ours => FileId::new(id),
+            (_, Some(account)) if !is_ours && !is_path => {
+                return Ok(Verdict::OfAnother(account.clone()));
+            }
+            _ => return Ok(Verdict::NoPicture),
+        };
+        match self.of_picture(&id).await? {
+            Verdict::Dead if !self.is_of_pictures(address) => Ok(Verdict::NoPicture),
+            verdict => Ok(verdict),
+        }
+    }
+
+    /// Whether it has the form of links to pictures here, so that one was there. Links of the cloud
+    /// drive name paths.
+    fn is_of_pictures(&self, address: &Address) -> bool {
+        let name = &address.name;
+        let is_id =
+            !name.contains(&b'/') || (name.len() >= ID && name.iter().all(u8::is_ascii_graphic));
+        match address.account {
+            Some(_) => is_id || self.known.contains(name),
+            None => self.known.contains(name) || (self.has_bare && name.contains(&b'.')),
         }
     }
 
@@ -131,32 +155,4 @@ impl<'a> Lookup<'a> {
         }
         Ok(&self.asked[id])
     }
-}
-
-/// What the path of a link names: `/UID/FILEID.EXT`, on a domain of the user's own perhaps behind other
-/// parts, or `/FILEID.EXT`.
-struct Place<'a> {
-    account: Option<&'a str>,
-    id: &'a str,
-    has_extension: bool,
-    /// Whether nothing stands before these.
-    is_short: bool,
-}
-
-impl<'a> Place<'a> {
-    fn of(path: &'a str) -> Option<Self> {
-        let mut parts = path.strip_prefix('/')?.rsplit('/');
-        let name = parts.next()?;
-        let account = parts.next();
-        let (id, has_extension) = match name.rsplit_once('.') {
-            Some((id, _)) => (id, true),
-            None => (name, false),
-        };
-        let is_short = parts.next().is_none();
-        (!id.is_empty()).then_some(Self { account, id, has_extension, is_short })
-    }
-}
-
-fn is_number(account: &str) -> bool {
-    !account.is_empty() && account.bytes().all(|byte| byte.is_ascii_digit())
 }

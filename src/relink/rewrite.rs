@@ -28,11 +28,9 @@ pub fn rewrite(text: &[u8], scanner: &Scanner, chains: &Chains) -> Rewritten {
         if found.start < done {
             continue;
         }
-        let ended = found.longest(|path| chains.newest(path).is_some());
-        let Some((newest, end)) = ended.and_then(|(path, end)| Some((chains.newest(path)?, end)))
-        else {
-            continue;
-        };
+        let ended = found.longest(|address| chains.newest(address).is_some());
+        let ended = ended.and_then(|(address, end)| Some((chains.newest(&address)?, end)));
+        let Some((newest, end)) = ended else { continue };
         let Some(link) = chains.link(newest) else {
             rewritten.unknown.push(newest.clone());
             continue;
@@ -47,22 +45,24 @@ pub fn rewrite(text: &[u8], scanner: &Scanner, chains: &Chains) -> Rewritten {
     rewritten
 }
 
-/// A link as the one that was found is spelled.
-fn spelled(link: &str, found: &Found) -> String {
+/// A link as the one that was found is spelled, which is `old` in the text.
+fn spelled(link: &str, found: &Found, old: &[u8]) -> String {
     let scheme = link.find("//").filter(|_| !found.has_scheme).unwrap_or(0);
-    found.spelling.spell(&link[scheme..])
+    found.spelling.spell_as(&link[scheme..], old)
 }
 
 /// Writes a link for the one that was found and ends at `end`, and gives what of the text is done.
 fn put(new: &mut Vec<u8>, link: &str, found: &Found, text: &[u8], end: usize) -> usize {
-    let signed = link.split_once('?');
-    let query = signed.and_then(|_| Query::behind(text, end, found.spelling));
-    let (Some((bare, signature)), Some(query)) = (signed, query) else {
-        new.extend_from_slice(spelled(link, found).as_bytes());
+    let (bare, signature) = link.split_once('?').unzip();
+    let bare = bare.unwrap_or(link);
+    new.extend_from_slice(spelled(bare, found, &text[found.start..end]).as_bytes());
+    let spell = |text: &str| found.spelling.spell(text).into_bytes();
+    let Some(signature) = signature else { return end };
+    let Some(query) = Query::behind(text, end, found.spelling) else {
+        new.extend(spell("?"));
+        new.extend(spell(signature));
         return end;
     };
-    new.extend_from_slice(spelled(bare, found).as_bytes());
-    let spell = |text| found.spelling.spell(text).into_bytes();
     if let Some(old) = query.signature {
         new.extend_from_slice(&text[end..old.start]);
         new.extend(spell(signature));
@@ -81,6 +81,7 @@ fn put(new: &mut Vec<u8>, link: &str, found: &Found, text: &[u8], end: usize) ->
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::spelling::Spelling;
     use super::*;
     use crate::state::Moved;
 
@@ -134,6 +135,40 @@ mod tests {
             "https://own.me/7/new.jpg",
         ] {
             assert_eq!(told(text), text);
+        }
+    }
+
+    #[test]
+    fn a_link_is_known_on_every_host_of_its_account_whatever_its_id_holds() {
+        let old = "https://h.cn/7/a/b+c'd,e==.jpg";
+        let chains = Chains::new(&[moved(old, Some(NEW))]);
+        let scanner = Scanner::new(["h.cn", "own.me"]);
+        let told = |text: &str| {
+            String::from_utf8(rewrite(text.as_bytes(), &scanner, &chains).text).expect("UTF-8")
+        };
+        for link in [
+            old,
+            "https://vip.123pan.cn/7/a/b+c'd,e==.jpg",
+            "https://VIP.123pan.cn/7/a%2Fb%2bc'd%2Ce%3D%3d.jpg",
+            "https://7.cdn.123clouddisk.com/7/a/b+c'd,e==.jpg",
+            "http://7.cdn.123clouddisk.com/a/b+c'd,e==.jpg",
+            "https://7.v.123pan.cn/7/a/b+c'd,e==.jpg",
+            "https://own.me/pre/7/a/b+c'd,e==.jpg",
+        ] {
+            assert_eq!(told(&format!("({link}), {link}.")), format!("({NEW}), {NEW}."), "{link}");
+            let json = format!("\"{}\"", link.replace('/', "\\/"));
+            assert_eq!(told(&json), format!("\"{}\"", NEW.replace('/', "\\/")), "{json}");
+            let nested = format!("x?u={}&w", Spelling::Nested.spell(link));
+            assert_eq!(told(&nested), format!("x?u={}&w", Spelling::Nested.spell(NEW)), "{nested}");
+        }
+        for other in [
+            "https://8.cdn.123clouddisk.com/8/a/b+c'd,e==.jpg",
+            "https://8.cdn.123clouddisk.com/a/b+c'd,e==.jpg",
+            "https://vip.123pan.cn/8/a/b+c'd,e==.jpg",
+            "https://www.123pan.cn/7/a/b+c'd,e==.jpg",
+            "https://vip.123pan.cn/7/a/b+c'd,e=.jpg",
+        ] {
+            assert_eq!(told(other), other);
         }
     }
 

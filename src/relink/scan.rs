@@ -1,19 +1,25 @@
 //! A scanner: finds where links to the hosts of the bed stand in a text, and which paths they name.
 
 use aho_corasick::{AhoCorasick, MatchKind};
-use percent_encoding::percent_decode_str;
 
 use super::spelling::{Spelling, Step};
+use crate::types::{Address, service_host};
 
 /// The longest path that is looked at, in bytes.
 const LONGEST: usize = 4096;
 
-/// Finds links to the hosts it knows.
+/// What still belongs to a link of bytes that mostly end one, at most.
+const MOST_WEAK: usize = 16;
+
+/// How the names of the service's hosts for links begin: common ones, and those with an account's number.
+const SERVICE_STARTS: [&str; 11] = ["vip", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+
+/// Finds links to the hosts it knows, and to those of the service.
 pub struct Scanner {
-    /// `//host` in every spelling.
+    /// `//host`, or what it may begin with, in every spelling.
     hosts: AhoCorasick,
-    /// The spelling of each pattern.
-    spellings: Vec<Spelling>,
+    /// The spelling of each pattern, and whether it is a whole host.
+    patterns: Vec<(Spelling, bool)>,
 }
 
 /// A link in a text.
@@ -24,6 +30,7 @@ pub struct Found {
     /// Whether it names a scheme.
     pub has_scheme: bool,
     pub(super) spelling: Spelling,
+    host: String,
     /// Where it may end, the longest first. Not empty.
     ends: Vec<End>,
     /// Its path, nothing in it percent-encoded, up to where it may end at the latest.
@@ -40,45 +47,60 @@ struct End {
 }
 
 impl Found {
-    /// The longest path that is one of those meant, and where it ends in the text.
-    pub fn longest(&self, is_meant: impl Fn(&[u8]) -> bool) -> Option<(&[u8], usize)> {
-        let mut ends = self.ends.iter().map(|end| (&self.path[..end.len], end.place));
-        ends.find(|(path, _)| is_meant(path))
+    /// The longest address that is one of those meant, and where it ends in the text.
+    pub fn longest(&self, is_meant: impl Fn(&Address) -> bool) -> Option<(Address, usize)> {
+        let mut ends = self.ends.iter().filter_map(|end| Some((self.address(*end)?, end.place)));
+        ends.find(|(address, _)| is_meant(address))
     }
 
-    /// The shortest path it can have, and where that ends in the text.
-    pub fn shortest(&self) -> (&[u8], usize) {
+    /// The shortest address it can have, if that is one, and where it ends in the text.
+    pub fn shortest(&self) -> (Option<Address>, usize) {
         let end = self.ends.last().expect("there is one end at least");
-        (&self.path[..end.len], end.place)
+        (self.address(*end), end.place)
+    }
+
+    fn address(&self, end: End) -> Option<Address> {
+        Address::at(&self.host, &self.path[..end.len])
     }
 }
 
 impl Scanner {
-    /// A scanner for these hosts, each with its port if it has one.
+    /// A scanner for these hosts, each with its port if it has one, and for those of the service.
     pub fn new<'a>(hosts: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut patterns = Vec::new();
-        let mut spellings = Vec::new();
-        for host in hosts {
+        let (mut spelled, mut patterns) = (Vec::new(), Vec::new());
+        let whole = hosts.into_iter().map(|host| (host, true));
+        for (host, is_whole) in whole.chain(SERVICE_STARTS.map(|start| (start, false))) {
             for spelling in Spelling::ALL {
-                patterns.push(spelling.spell(&format!("//{host}")));
-                spellings.push(spelling);
+                spelled.push(spelling.spell(&format!("//{host}")));
+                patterns.push((spelling, is_whole));
             }
         }
         let hosts = AhoCorasick::builder()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::LeftmostLongest)
-            .build(&patterns)
+            .build(&spelled)
             .expect("hosts are few and short");
-        Self { hosts, spellings }
+        Self { hosts, patterns }
     }
 
     /// The links of a text, from its beginning to its end.
     pub fn links<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Found> + 'a {
-        self.hosts.find_iter(text).filter_map(|host| {
-            let spelling = self.spellings[host.pattern().as_usize()];
-            let (start, has_scheme) = begin(text, host.start(), spelling)?;
-            let (path, ends) = walk(text, host.end(), spelling)?;
-            Some(Found { start, has_scheme, spelling, ends, path })
+        self.hosts.find_iter(text).filter_map(|found| {
+            let (spelling, is_whole) = self.patterns[found.pattern().as_usize()];
+            let name = found.start() + spelling.spell("//").len();
+            let is_of_host = |byte: &&u8| byte.is_ascii_alphanumeric() || b".-".contains(byte);
+            let host = match is_whole {
+                true => name..found.end(),
+                false => name..name + text[name..].iter().take_while(is_of_host).count(),
+            };
+            let (slashes, behind) = (found.start(), host.end);
+            let host = String::from_utf8_lossy(&text[host]).into_owned();
+            if !is_whole && service_host(&host).is_none() {
+                return None;
+            }
+            let (start, has_scheme) = begin(text, slashes, spelling)?;
+            let (path, ends) = walk(text, behind, spelling)?;
+            Some(Found { start, has_scheme, spelling, host, ends, path })
         })
     }
 }
@@ -104,23 +126,37 @@ fn begin(text: &[u8], slashes: usize, spelling: Spelling) -> Option<(usize, bool
 /// The path that begins at `start`, and where it may end.
 fn walk(text: &[u8], start: usize, spelling: Spelling) -> Option<(Vec<u8>, Vec<End>)> {
     let mut steps: Vec<Step> = Vec::new();
+    // Letters of other scripts, and what mostly ends a sentence, go on a path only where they are its own.
+    let (mut weak, mut first_foreign) = (Vec::new(), None);
     let mut places = vec![start];
     let mut end = start;
     while let Some(step) = spelling.step(&text[end..]).filter(|step| is_of_path(*step)) {
-        if steps.len() == LONGEST || (steps.is_empty() && step.byte != b'/') {
+        if steps.is_empty() && step.byte != b'/' {
             return None;
+        }
+        if is_weak(step) {
+            if weak.len() == MOST_WEAK {
+                break;
+            }
+            weak.push(steps.len());
+        }
+        if steps.len() == LONGEST {
+            steps.truncate(*weak.last()?);
+            break;
+        }
+        if !step.is_escaped && !step.byte.is_ascii() {
+            first_foreign.get_or_insert(steps.len());
         }
         end += step.len;
         steps.push(step);
         places.push(end);
     }
-    let is_foreign = |step: &Step| !step.is_escaped && !step.byte.is_ascii();
-    // Letters of other scripts go on a path only where they are its own.
-    let first_foreign = steps.iter().position(is_foreign);
-    let mut ends = without_joiners(&steps);
-    ends.extend(first_foreign.iter().flat_map(|first| without_joiners(&steps[..*first])));
-    ends.dedup();
-    let ends: Vec<End> = ends.into_iter().map(|len| End { place: places[len], len }).collect();
+    let cuts = weak.iter().copied().chain(first_foreign).filter(|cut| *cut < steps.len());
+    let mut lens: Vec<usize> = cuts.chain([steps.len()]).collect();
+    lens = lens.into_iter().flat_map(|len| without_joiners(&steps[..len])).collect();
+    lens.sort_unstable_by(|a, b| b.cmp(a));
+    lens.dedup();
+    let ends: Vec<End> = lens.into_iter().map(|len| End { place: places[len], len }).collect();
     let path = steps.iter().map(|step| step.byte).collect();
     // A path of nothing but `/` leads to no object.
     (steps.len() > 1 && !ends.is_empty()).then_some((path, ends))
@@ -133,6 +169,12 @@ fn is_of_path(step: Step) -> bool {
         || byte.is_ascii_alphanumeric()
         || !byte.is_ascii()
         || is_joiner(byte)
+        || is_weak(step)
+}
+
+/// Whether this may stand in a path, and mostly is of the text around it.
+fn is_weak(step: Step) -> bool {
+    !step.is_escaped && b"!&'()*,;".contains(&step.byte)
 }
 
 /// Whether this may stand in a path, and is of the sentence around it where nothing of a path follows.
@@ -147,25 +189,6 @@ fn without_joiners(steps: &[Step]) -> Vec<usize> {
     (steps.len() - joiners..=steps.len()).rev().filter(|len| *len > 0).collect()
 }
 
-/// `http://host/path?query` in its parts: the host with its port, and the path as it is written.
-fn parts(link: &str) -> Option<(&str, &str)> {
-    let (scheme, rest) = link.split_once("://")?;
-    let is_web = ["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web));
-    let rest = rest.split(['?', '#']).next().filter(|_| is_web)?;
-    let (host, _) = rest.split_once('/').filter(|(host, _)| !host.is_empty())?;
-    Some((host, &rest[host.len()..]))
-}
-
-/// The host of a link, with its port if it names one.
-pub fn host(link: &str) -> Option<&str> {
-    parts(link).map(|(host, _)| host)
-}
-
-/// The path of a link, nothing in it percent-encoded: what the link is known by.
-pub(super) fn path(link: &str) -> Option<Vec<u8>> {
-    parts(link).map(|(_, path)| percent_decode_str(path).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,8 +196,11 @@ mod tests {
     /// What a text has of links to `h.cn` and `127.0.0.1:80`, as shortest paths.
     fn found(text: &str) -> Vec<String> {
         let scanner = Scanner::new(["h.cn", "127.0.0.1:80"]);
-        let lossy = |found: Found| String::from_utf8_lossy(found.shortest().0).into_owned();
-        scanner.links(text.as_bytes()).map(lossy).collect()
+        let shortest = |found: Found| {
+            let end = found.ends.last().expect("an end").len;
+            String::from_utf8_lossy(&found.path[..end]).into_owned()
+        };
+        scanner.links(text.as_bytes()).map(shortest).collect()
     }
 
     #[test]
@@ -190,6 +216,7 @@ mod tests {
             "https://x.com/?u=http%3a%2f%2f127.0.0.1%3a80%2f7%2fa.jpg&w=1",
             "图https://h.cn/7/a.jpg图",
             "https://h.cn/7/a.jpg,https",
+            "url('https://h.cn/7/a.jpg');",
             "_https://h.cn/7/a.jpg_, **https",
         ] {
             assert_eq!(found(text), ["/7/a.jpg"], "{text}");
@@ -221,18 +248,9 @@ mod tests {
         let scanner = Scanner::new(["h.cn"]);
         let text = "https://h.cn/7/a.图。";
         let found: Vec<Found> = scanner.links(text.as_bytes()).collect();
-        let meant = |path: &[u8]| path == "/7/a.图。".as_bytes() || path == b"/7/a.";
-        let expected = ("/7/a.图。".as_bytes(), text.len());
-        assert_eq!(found[0].longest(meant), Some(expected));
-        assert_eq!(found[0].shortest().0, b"/7/a");
-    }
-
-    #[test]
-    fn a_link_is_known_by_its_path() {
-        assert_eq!(path("https://h.cn:8/7/a%20b.jpg?k=1#x"), Some(b"/7/a b.jpg".to_vec()));
-        assert_eq!(host("https://h.cn:8/7/a"), Some("h.cn:8"));
-        for link in ["", "h.cn/7", "https://h.cn", "https:///7"] {
-            assert_eq!((host(link), path(link)), (None, None), "{link}");
-        }
+        let address = |name: &str| Address { account: Some("7".into()), name: name.into() };
+        let meant = |it: &Address| *it == address("a.图。") || *it == address("a.");
+        assert_eq!(found[0].longest(meant), Some((address("a.图。"), text.len())));
+        assert_eq!(found[0].shortest().0, Some(address("a")));
     }
 }

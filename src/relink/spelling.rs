@@ -5,6 +5,21 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 /// What a link inside another address leaves as it is (RFC 3986: unreserved characters).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// What careless programs leave as it is besides.
+const CARELESS: &[u8] = b"!$'()*+,;=@";
+const SPARED: &AsciiSet = &ENCODED
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b'@');
+
 /// How a link is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Spelling {
@@ -39,6 +54,16 @@ impl Spelling {
         }
     }
 
+    /// The same, but that a link inside another address keeps what `old`, a link in its place, had as it is.
+    pub(super) fn spell_as(self, text: &str, old: &[u8]) -> String {
+        match self {
+            Self::Nested if old.iter().any(|byte| CARELESS.contains(byte)) => {
+                utf8_percent_encode(text, SPARED).to_string()
+            }
+            _ => self.spell(text),
+        }
+    }
+
     /// The character with which `text` begins; `None` where none of a path can stand.
     pub(super) fn step(self, text: &[u8]) -> Option<Step> {
         let first = *text.first()?;
@@ -51,7 +76,7 @@ impl Spelling {
                 None => step(b'%', 3, false),
             },
             (Self::Nested, Some(byte)) => step(byte, 3, false),
-            (Self::Nested, None) if is_unreserved(first) => step(first, 1, false),
+            (Self::Nested, None) if is_left(first) => step(first, 1, false),
             (Self::Nested, None) => None,
             (_, Some(byte)) => step(byte, 3, true),
             (Self::Json, None) if text.starts_with(br"\/") => step(b'/', 2, false),
@@ -60,8 +85,10 @@ impl Spelling {
     }
 }
 
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+/// Whether a link inside another address may have this as it is: what RFC 3986 leaves, and what careless
+/// programs leave too.
+fn is_left(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) || CARELESS.contains(&byte)
 }
 
 /// The byte that the two hexadecimal digits at `at` write.

@@ -80,12 +80,14 @@ impl Answer {
         Json(Alive { success: true, result: "alive" }).into_response()
     }
 
-    /// The pictures that are in the bed, and why others are not. Clients match links and pictures by
+    /// The pictures that are in the bed, why others are not, and which of them are called otherwise there.
+    /// Clients match links and pictures by
     /// their number, so one failure makes the whole one; asking again gives the same links.
-    pub(super) fn uploaded(full: Vec<Full>, failures: &[String]) -> Self {
+    pub(super) fn uploaded(full: Vec<Full>, failures: &[String], mended: &[String]) -> Self {
+        let words = [failures, mended].concat();
         Self {
             success: failures.is_empty(),
-            message: (!failures.is_empty()).then(|| failures.join("; ")),
+            message: (!words.is_empty()).then(|| words.join("; ")),
             result: Some(full.iter().map(|full| full.img_url.clone()).collect()),
             full_result: Some(full),
         }

@@ -41,7 +41,7 @@ pub fn guard(bytes: &[u8]) {
             headers.append(name, value);
         }
     }
-    if !Door::new(36677, None).is_for_us(&headers, None) {
+    if !Door::new(36677, None, Vec::new()).is_for_us(&headers, None, false) {
         return;
     }
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().expect("was read"));

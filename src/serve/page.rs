@@ -92,7 +92,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/page/{key}/", routing::get(show))
         .route("/page/{key}/page.css", routing::get(asset::style))
         .route("/page/{key}/page.js", routing::get(asset::script))
-        .route("/page/{key}/thumb/{id}", routing::get(thumb))
+        .route("/page/{key}/thumb/{*id}", routing::get(thumb))
         .route("/page/{key}/fetched", routing::get(fetched))
         .route("/page/{key}/upload", routing::post(upload))
         .layer(DefaultBodyLimit::max(picgo::MOST_BODY))
@@ -151,8 +151,10 @@ async fn thumb(
     let entry = entry.ok_or((StatusCode::NOT_FOUND, "no picture that was shown".to_owned()))?;
     let made = app.page.thumbs.get(&entry).await.map_err(|error| {
         let status = match &error {
-            thumbs::Error::Api(_) | thumbs::Error::Slow => StatusCode::BAD_GATEWAY,
-            _ => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            thumbs::Error::Undecodable(_) | thumbs::Error::Known | thumbs::Error::TooLarge => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
+            _ => StatusCode::BAD_GATEWAY,
         };
         (status, error.to_string())
     })?;

@@ -8,14 +8,17 @@ use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
 use axum::http::header::CONTENT_TYPE;
+use axum::response::Response;
 use axum::routing;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::answer::{Answer, Full};
 use super::spool::{self, MOST_PICTURES};
 use super::{App, delete, turn};
+use crate::paths;
 use crate::post::{self, Item, Order, Sent};
 use crate::types::FileId;
 
@@ -40,7 +43,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/upload", routing::post(upload))
         .route("/delete", routing::post(delete_pictures))
-        .route("/heartbeat", routing::post(async || Answer::alive()))
+        .route("/heartbeat", routing::get(alive).post(alive))
         .layer(DefaultBodyLimit::max(MOST_BODY))
 }
 
@@ -58,6 +61,10 @@ async fn upload(State(app): State<Arc<App>>, request: Request) -> Answer {
         Ok(((items, refused), _turn)) => send(&app, &app.order, items, refused).await,
         Err(message) => Answer::refused(message),
     }
+}
+
+async fn alive() -> Response {
+    Answer::alive()
 }
 
 fn is_form(request: &Request) -> bool {
@@ -79,10 +86,13 @@ async fn named(request: Request) -> Result<(Vec<(String, Item)>, Vec<String>), S
         return Err(spool::Error::TooMany.to_string());
     }
     let (whole, other): (Vec<PathBuf>, Vec<PathBuf>) =
-        list.into_iter().partition(|path| path.is_absolute());
+        list.into_iter().partition(|path| path.is_absolute() || paths::decoded(path).is_absolute());
     let no_path = |path: &PathBuf| format!("{}: say the whole path, from /", path.display());
-    let items = whole.into_iter().map(|path| (name(&path), Item::Path(path)));
-    Ok((items.collect(), other.iter().map(no_path).collect()))
+    let item = |path: PathBuf| (name(&path), Item::Path(paths::local(&path)));
+    // A path may lead to a disk that does not answer at once.
+    let items = spawn_blocking(move || whole.into_iter().map(item).collect()).await;
+    let items = items.map_err(|error| error.to_string())?;
+    Ok((items, other.iter().map(no_path).collect()))
 }
 
 fn name(path: &Path) -> String {
@@ -110,11 +120,20 @@ pub(super) async fn send(
 ) -> Answer {
     let (names, items): (Vec<String>, Vec<Item>) = items.into_iter().unzip();
     let mut names = names.into_iter();
-    let (mut full, mut failures) = (Vec::new(), refused);
+    let (mut full, mut failures, mut mended) = (Vec::new(), refused, Vec::new());
     let tell = |sent: Result<Sent, post::Error>| {
         let name = names.next().unwrap_or_default();
         match sent {
-            Ok(sent) => full.extend(Full::of(&sent)),
+            Ok(sent) => {
+                if sent.is_mended {
+                    let got = &sent.path;
+                    tracing::warn!(
+                        "{name}: the service refuses such a name; it is uploaded as {got}"
+                    );
+                    mended.push(format!("{name} is uploaded as {got}"));
+                }
+                full.extend(Full::of(&sent));
+            }
             Err(error) => {
                 tracing::warn!("{name}: {error}");
                 failures.push(format!("{name}: {error}"));
@@ -126,7 +145,7 @@ pub(super) async fn send(
     for full in &full {
         uploaded.put(FileId::new(&full.id), full.clone());
     }
-    Answer::uploaded(full, &failures)
+    Answer::uploaded(full, &failures, &mended)
 }
 
 async fn delete_pictures(State(app): State<Arc<App>>, request: Request) -> Answer {

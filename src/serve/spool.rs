@@ -10,7 +10,8 @@ use axum::extract::multipart::{Field, MultipartError};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use super::MOST_BYTES;
+use super::{MOST_BYTES, form};
+use crate::kind::Kind;
 use crate::post::Item;
 
 /// Pictures in one request.
@@ -40,12 +41,16 @@ pub(super) async fn files(mut form: Multipart, dir: &Path) -> Result<Vec<(String
     while let Some(field) =
         timeout(STALL, form.next_field()).await.map_err(|_| Error::Stalled)??
     {
-        // What has no file name is a word to the server, as PicList's clients send some.
-        let Some(name) = field.file_name().map(base) else { continue };
+        let name = form::file_name(field.headers());
+        let file = keep(field, name.as_deref().unwrap_or_default(), dir).await?;
+        // What has no file name and is no picture is a word to the server: PicList's clients send some.
+        if name.is_none() && Kind::of(&file)?.is_none() {
+            continue;
+        }
         if items.len() == MOST_PICTURES {
             return Err(Error::TooMany);
         }
-        let file = keep(field, &name, dir).await?;
+        let name = name.unwrap_or_default();
         items.push((name.clone(), Item::Bytes { name: (!name.is_empty()).then_some(name), file }));
     }
     Ok(items)
@@ -68,9 +73,4 @@ async fn keep(mut field: Field<'_>, name: &str, dir: &Path) -> Result<File, Erro
         return Err(Error::TooLarge(name.to_owned()));
     }
     Ok(file.into_std().await)
-}
-
-/// A name without the folders that some clients put before it.
-fn base(name: &str) -> String {
-    name.rsplit(['/', '\\']).next().unwrap_or_default().to_owned()
 }

@@ -2,6 +2,8 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::address::Address;
+
 /// What stands in an address as it is.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
@@ -31,12 +33,12 @@ pub const IMAGE_BED: i64 = 2;
 impl TrafficRow {
     /// The file ID that the link names, where it is built as those of the image bed are:
     /// `…/UID/FILEID.EXT`.
-    pub fn file_id(&self) -> Option<&str> {
-        let path = self.url.split(['?', '#']).next().unwrap_or_default();
-        let last = path.rsplit('/').next().filter(|_| self.source == IMAGE_BED)?;
-        let stem = last.split('.').next().unwrap_or_default();
+    pub fn file_id(&self) -> Option<String> {
+        let address = Address::of(&self.url).filter(|_| self.source == IMAGE_BED)?;
         // Links of the cloud drive end with the file's name, and so may some of the bed.
-        (!stem.is_empty() && last != self.file_name).then_some(stem)
+        let before = address.name.strip_suffix(self.file_name.as_bytes());
+        let is_of_name = before.is_some_and(|before| before.is_empty() || before.ends_with(b"/"));
+        address.id().filter(|_| !is_of_name).map(str::to_owned)
     }
 }
 
@@ -112,9 +114,12 @@ mod tests {
             source,
             traffic: 1,
         };
-        assert_eq!(row("https://v/7/abc.png?auth_key=1", 2).file_id(), Some("abc"));
-        assert_eq!(row("https://v/7/abc", 2).file_id(), Some("abc"));
-        assert_eq!(row("https://v/7/blog/a b.png", 2).file_id(), None);
+        let id = |url: &str| row(url, 2).file_id();
+        assert_eq!(id("https://v/7/abc.png?auth_key=1").as_deref(), Some("abc"));
+        assert_eq!(id("https://v/7/abc").as_deref(), Some("abc"));
+        assert_eq!(id("https://v/7/a/b+c%3D.png").as_deref(), Some("a/b+c="));
+        assert_eq!(id("https://v/7/blog/a%20b.png"), None);
+        assert_eq!(id("https://v/7/blog/a b.png"), None);
         assert_eq!(row("https://v/7/abc.png", 1).file_id(), None);
         assert_eq!(row("", 2).file_id(), None);
     }

@@ -1,5 +1,5 @@
-//! A forward proxy as networks have them: it takes requests for other hosts and tunnels to them, and
-//! remembers all that it could see.
+//! A forward proxy as networks have them: it takes requests for other hosts and tunnels to them, by HTTP or
+//! by SOCKS5, and remembers all that it could see.
 
 use std::sync::{Arc, Mutex};
 
@@ -45,6 +45,11 @@ impl Forward {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// The same as a proxy of SOCKS5.
+    pub(crate) fn socks(&self) -> String {
+        format!("socks5://127.0.0.1:{}", self.port)
+    }
+
     /// The beginning of each request.
     pub(crate) fn heads(&self) -> Vec<String> {
         self.seen.lock().expect("no panic").heads.clone()
@@ -66,6 +71,9 @@ async fn forward(mut client: TcpStream, seen: Arc<Mutex<Seen>>) -> std::io::Resu
         }
         if client.read_buf(&mut begun).await? == 0 {
             return Ok(());
+        }
+        if begun[0] == 5 {
+            return socks(client, begun, seen).await;
         }
     };
     let head = String::from_utf8_lossy(&begun[..end]).into_owned();
@@ -89,6 +97,38 @@ async fn forward(mut client: TcpStream, seen: Arc<Mutex<Seen>>) -> std::io::Resu
     let asked = asked.replacen("\r\n", "\r\nConnection: close\r\n", 1);
     server.write_all(asked.as_bytes()).await?;
     server.write_all(&begun[end..]).await?;
+    pass(client, server, seen).await
+}
+
+/// A tunnel by SOCKS5 (RFC 1928), without authentication and to an IPv4 address or a name.
+async fn socks(
+    mut client: TcpStream, mut begun: Vec<u8>, seen: Arc<Mutex<Seen>>,
+) -> std::io::Result<()> {
+    let at_least = async |client: &mut TcpStream, begun: &mut Vec<u8>, count: usize| {
+        while begun.len() < count {
+            if client.read_buf(begun).await? == 0 {
+                return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
+            }
+        }
+        Ok(())
+    };
+    at_least(&mut client, &mut begun, 2).await?;
+    let methods = 2 + usize::from(begun[1]);
+    at_least(&mut client, &mut begun, methods).await?;
+    client.write_all(&[5, 0]).await?;
+    let mut asked = begun.split_off(methods);
+    at_least(&mut client, &mut asked, 5).await?;
+    let is_name = asked[3] == 3;
+    let end = if is_name { 5 + usize::from(asked[4]) } else { 8 };
+    at_least(&mut client, &mut asked, end + 2).await?;
+    let host = match is_name {
+        true => String::from_utf8_lossy(&asked[5..end]).into_owned(),
+        false => asked[4..8].iter().map(u8::to_string).collect::<Vec<_>>().join("."),
+    };
+    let target = format!("{host}:{}", u16::from_be_bytes([asked[end], asked[end + 1]]));
+    seen.lock().expect("no panic").heads.push(format!("SOCKS {target}"));
+    let server = TcpStream::connect(&target).await?;
+    client.write_all(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 0]).await?;
     pass(client, server, seen).await
 }
 

@@ -30,6 +30,7 @@
 //! | `faults` | each fault at each endpoint of a copy, once and for ever: nothing is lost, nothing is there twice |
 //! | `faults_programs` | faults under whole programs: what passes is not noticed, what stays costs no version |
 //! | `fstab` | `mount` and `umount` by lines of `/etc/fstab`, by root and by users, over a dead mount |
+//! | `instead` | what a CDN sends in place of a picture: reads fail and say why, and nothing of it is kept |
 //! | `interruption` | who is killed while it waits is gone, a silent service is given up, what moves is not cut |
 //! | `journal` | who has the journal, and what outlives a kill, damage and missing files |
 //! | `limits` | room or traffic that is used up, rejected pictures, a service that is away: what stays and what is told |
@@ -64,6 +65,7 @@
 //! | `semantics_open` | open files: duplicates, children, names that go or change hands |
 //! | `semantics_rare` | exchanges, files without a name, the time of birth, holes, copies by the kernel |
 //! | `serve` | what PicGo's clients ask of the server, and what it does not do for others |
+//! | `serve_names` | names in forms and paths however they are spelled, and which pages may upload |
 //! | `services` | systemd is told how it goes, its units are right, and a crash leaves no dead mount |
 //! | `settings` | who is stronger, several accounts, what is wrong is told, a login |
 //! | `small_disk` | a small local disk: what is read gives way, and what makes room or ends something always works |
@@ -123,6 +125,7 @@ mod forward;
 mod front;
 mod fstab;
 mod harness;
+mod instead;
 mod interruption;
 mod journal;
 mod journaled;
@@ -158,6 +161,7 @@ mod semantics_names;
 mod semantics_open;
 mod semantics_rare;
 mod serve;
+mod serve_names;
 mod services;
 mod settings;
 mod small_disk;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use bedfs_emulator::{Emulator, Fault, FaultKind};
+use bedfs_emulator::{Emulator, Fault, FaultKind, Instead};
 use image::{ImageFormat, RgbImage};
 
 use crate::command::kill;
@@ -185,6 +185,41 @@ fn only_what_comes_into_view_is_fetched_and_nothing_that_is_large() {
     let id = server.emulator.row("large/huge.png").expect("the picture").id;
     assert_eq!(server.get(&format!("{base}thumb/{id}")).0, 415);
     assert_eq!(server.emulator.count("cdn"), fetched);
+}
+
+/// Neither the network nor what comes in place of a picture is a reason to show nothing for ever.
+#[test]
+fn a_preview_that_failed_is_made_when_it_is_asked_for_again() {
+    let kinds = [
+        FaultKind::Status(500),
+        FaultKind::Truncate(100),
+        FaultKind::Corrupt,
+        FaultKind::Instead(Instead::Page),
+        FaultKind::Instead(Instead::Video),
+        FaultKind::Instead(Instead::Region(200)),
+    ];
+    let names: Vec<String> = (0..kinds.len()).map(|number| format!("{number}.png")).collect();
+    let (emulator, home) = bed(|bed| {
+        for (colour, name) in (0..).zip(&names) {
+            bed.put(name, &picture(colour, 40));
+        }
+        bed.put("bad.png", b"\x89PNG\r\n\x1a\n, and no more");
+    });
+    let server = Server::start(&emulator, home.path(), "");
+    let (base, _) = key_and_token(&server.get("/").1);
+    let thumb = |name: &str| {
+        let id = server.emulator.row(name).expect("the picture").id;
+        server.get(&format!("{base}thumb/{}", id.replace('/', "%2F")))
+    };
+    for (kind, name) in kinds.into_iter().zip(&names) {
+        server.emulator.inject(Fault::new("cdn", kind.clone()));
+        let (status, answer) = thumb(name);
+        assert_eq!(status, 502, "{kind:?}: {answer}");
+        assert_eq!(thumb(name).0, 200, "{kind:?}");
+    }
+    server.emulator.forget_requests();
+    assert_eq!((thumb("bad.png").0, thumb("bad.png").0), (415, 415));
+    assert_eq!(server.emulator.count("cdn"), 1, "what is no picture is not paid for twice");
 }
 
 #[test]

@@ -294,6 +294,56 @@ fn a_check_tells_what_is_superseded_dead_and_never_yours() {
     no_violations(&mount);
 }
 
+/// Texts hold old and new hosts of one account side by side, and spell IDs as they like.
+#[test]
+fn links_are_known_on_all_hosts_of_the_account() {
+    let mount = two();
+    let links = links_over(&mount, &[("mv a.jpg c.jpg", "c.jpg")]);
+    let [old, new] = [&links[0], &links[1]];
+    let good = link(&mount, "b.jpg");
+    let path = |link: &str| link.replacen(&mount.emulator.base_url(), "", 1);
+    let uid = path(old).split('/').nth(1).expect("a number").to_owned();
+    let hosts =
+        ["vip.123pan.cn", &format!("{uid}.cdn.123clouddisk.com"), &format!("{uid}.v.123pan.cn")]
+            .map(str::to_owned);
+    let encoded = |link: &str| link.replace('=', "%3D").replace('+', "%2b");
+    let text = |of: &dyn Fn(&str) -> String| {
+        hosts.iter().map(|host| format!("![]({})\n", of(host))).collect::<String>()
+    };
+    let lines = [
+        text(&|host| format!("https://{host}{}", path(old))),
+        text(&|host| format!("http://{host}{}?w=1", encoded(&path(old)))),
+        format!(
+            "https://{uid}.cdn.123clouddisk.com{}\n",
+            path(old).replacen(&format!("/{uid}"), "", 1)
+        ),
+    ];
+    let file = mount.local("post.md", lines.concat().as_bytes());
+    assert_eq!(relinked(&mount, &[&file]), format!("{}: 7 links rewritten\n", file.display()));
+    let expected = [text(&|_| new.clone()), text(&|_| format!("{new}?w=1")), format!("{new}\n")];
+    assert_eq!(fs::read_to_string(&file).expect("read"), expected.concat());
+
+    let theirs = "https://42.cdn.123clouddisk.com/42/xyz.jpg";
+    let lines = [
+        text(&|host| format!("https://{host}{}", path(&good))),
+        text(&|host| format!("https://{host}{}", path(old))),
+        format!("{theirs} https://www.123pan.com/s/abc\n"),
+    ];
+    let file = mount.local("check.md", lines.concat().as_bytes());
+    let output = relink(&mount, &["--check"], &[&file]);
+    let superseded = (4..).zip(&hosts).map(|(line, host)| {
+        format!("{}:{line}: https://{host}{} is superseded by {new}\n", file.display(), path(old))
+    });
+    let foreign = format!("{}:7: {theirs} was never yours: it is of account 42\n", file.display());
+    assert_eq!(text_of(&output), superseded.chain([foreign]).collect::<String>());
+    no_violations(&mount);
+}
+
+fn text_of(output: &Output) -> String {
+    assert_eq!(text(&output.stderr), "");
+    text(&output.stdout)
+}
+
 #[test]
 fn where_nothing_is_known_a_check_asks_the_bed_for_its_hosts() {
     let mount = crate::command::unmounted();

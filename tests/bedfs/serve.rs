@@ -45,8 +45,8 @@ impl Server {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Sends a request as it is written here, and gives the status and the body.
-    fn raw(&self, head: &str, body: &[u8]) -> (u16, String) {
+    /// Sends a request as it is written here, and gives all of the answer.
+    pub(crate) fn answer(&self, head: &str, body: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.host()).expect("it listens");
         stream.set_read_timeout(Some(Duration::from_secs(60))).expect("set");
         let head = format!("{head}Content-Length: {}\r\nConnection: close\r\n\r\n", body.len());
@@ -54,13 +54,18 @@ impl Server {
         stream.write_all(body).expect("sent");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).expect("an answer");
-        let answer = text(&answer);
+        text(&answer)
+    }
+
+    /// The same, but the status and the body.
+    fn raw(&self, head: &str, body: &[u8]) -> (u16, String) {
+        let answer = self.answer(head, body);
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         (status.expect("a status"), body.to_owned())
     }
 
-    fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, Value) {
+    pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, Value) {
         let headers: String =
             headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let head = format!("POST {path} HTTP/1.1\r\nHost: {}\r\n{headers}", self.host());
@@ -68,7 +73,7 @@ impl Server {
         (status, serde_json::from_str(&body).unwrap_or_else(|_| panic!("no JSON: {body}")))
     }
 
-    fn json(&self, path: &str, body: &Value) -> Value {
+    pub(crate) fn json(&self, path: &str, body: &Value) -> Value {
         let (status, answer) = self.post(path, &[JSON], body.to_string().as_bytes());
         assert_eq!(status, 200, "{answer}");
         answer
@@ -78,11 +83,11 @@ impl Server {
         self.mount.local(name, bytes).to_str().expect("a UTF-8 path").to_owned()
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         self.mount.emulator.row(path).unwrap_or_else(|| panic!("{path} is not there")).url
     }
 
-    fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<_> =
             self.mount.emulator.tree().into_iter().map(|(path, _)| path).collect();
         names.sort();

@@ -9,6 +9,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("config", 0),
     ("disk", 0),
     ("memory", 0),
+    ("paths", 0),
     ("kind", 0),
     ("link", 0),
     ("log", 0),

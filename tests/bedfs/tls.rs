@@ -179,3 +179,26 @@ fn hosts_of_no_proxy_are_reached_without_one() {
     use_by(&mount, &[], &named);
     assert_eq!(proxy.heads(), <[String; 0]>::default());
 }
+
+#[test]
+fn a_proxy_of_socks_is_one_too_and_variables_may_be_spelled_in_either_case() {
+    for (variable, scheme) in
+        [("ALL_PROXY", "socks5"), ("all_proxy", "socks5h"), ("http_proxy", "http")]
+    {
+        let mount = unmounted();
+        let proxy = Forward::start();
+        let url = proxy.socks().replace("socks5", scheme);
+        use_by(&mount, &[], &[(variable, &url)]);
+        let host = mount.emulator.base_url().replace("http://", "");
+        let heads = proxy.heads();
+        assert!(heads.len() > 1, "{variable}: API and links have connections of their own");
+        let is_by_it = |head: &String| match scheme {
+            "http" => head.contains(&format!("http://{host}/")),
+            _ => *head == format!("SOCKS {host}"),
+        };
+        assert!(heads.iter().all(is_by_it), "{variable}: {heads:?}");
+    }
+    let (mount, proxy) = (unmounted(), Forward::start());
+    use_by(&mount, &[], &[("all_proxy", &proxy.socks()), ("no_proxy", "127.0.0.1")]);
+    assert_eq!(proxy.heads(), <[String; 0]>::default());
+}

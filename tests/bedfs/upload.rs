@@ -160,11 +160,14 @@ fn what_fails_leaves_the_links_of_the_others_in_order() {
     let output = upload(&mount, &args);
     assert_eq!(output.status.code(), Some(1));
     let lines: Vec<_> = text(&output.stdout).lines().map(str::to_owned).collect();
-    assert_eq!(lines, urls(&mount, &["a.png", "b.png"]));
+    assert_eq!(lines, urls(&mount, &["a.png", "c_d.png", "b.png"]));
     let stderr = text(&output.stderr);
-    for words in
-        ["missing.png: opening it", "folder: it is no file", "c:d.png: ", "pipe: it is no file"]
-    {
+    for words in [
+        "missing.png: opening it",
+        "folder: it is no file",
+        "c:d.png: the service refuses such a name",
+        "pipe: it is no file",
+    ] {
         assert!(stderr.contains(words), "{words}: {stderr}");
     }
     assert_eq!(stderr.lines().count(), 4, "{stderr}");

@@ -21,6 +21,12 @@ pub(crate) const DETAIL: &str = "/api/v1/oss/file/detail";
 pub(crate) const USER_INFO: &str = "/api/v1/user/info";
 pub(crate) const ACCESS_TOKEN: &str = "/api/v1/access_token";
 
+/// The path and the query that ask for the detail of a file.
+pub(crate) fn detail(id: &str) -> String {
+    let id = id.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    format!("{DETAIL}?fileID={id}")
+}
+
 /// How long an answer may take before the test calls it missing.
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bedfs_emulator::{RangeAnswer, Redirect, Validator};
 use serde_json::Value;
 
-use crate::client::{Client, Connection, DETAIL, breached, start, text, wait_until};
+use crate::client::{Client, Connection, breached, detail, start, text, wait_until};
 
 const BYTES: &[u8] = b"0123456789";
 
@@ -77,7 +77,7 @@ fn what_is_served_is_counted() {
     client.fetch(&url, &[("Range", "bytes=99-")]);
     assert_eq!(emulator.total_traffic(), 13);
     assert_eq!(emulator.row("a.png").map(|row| row.traffic), Some(13));
-    assert_eq!(client.get(&format!("{DETAIL}?fileID={id}")).data()["totalTraffic"], 13);
+    assert_eq!(client.get(&detail(&id)).data()["totalTraffic"], 13);
     let out: Vec<u64> = emulator
         .requests()
         .iter()
@@ -151,8 +151,8 @@ fn a_signed_link_expires() {
         options.answers.link_life = Some(Duration::from_secs(60));
     });
     let id = emulator.put("a.png", BYTES);
-    let detail = |client: &Client| -> Value { client.get(&format!("{DETAIL}?fileID={id}")).data() };
-    let url = text(&detail(&client)["downloadURL"]);
+    let told = |client: &Client| -> Value { client.get(&detail(&id)).data() };
+    let url = text(&told(&client)["downloadURL"]);
     let key: Vec<&str> = url.split_once("?auth_key=").expect("a signature").1.split('-').collect();
     assert_eq!((key.len(), key[2], key[3].len()), (4, "1815309870", 32));
     assert_eq!(client.fetch(&url, &[]).body, BYTES);
@@ -160,7 +160,7 @@ fn a_signed_link_expires() {
     assert_eq!(client.fetch(plain, &[]).status, 403);
     assert_eq!(client.fetch(&url.replace("auth_key=", "auth_key=9"), &[]).status, 403);
     emulator.change(|options| options.answers.link_life = Some(Duration::ZERO));
-    assert_eq!(client.fetch(&text(&detail(&client)["downloadURL"]), &[]).status, 403);
+    assert_eq!(client.fetch(&text(&told(&client)["downloadURL"]), &[]).status, 403);
     assert_eq!(client.fetch(&url, &[]).status, 200, "an older link lives as long as it was given");
 }
 

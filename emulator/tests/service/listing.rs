@@ -5,7 +5,7 @@ use std::time::Duration;
 use bedfs_emulator::{Cursor, ListOrder, SelfUrl};
 use serde_json::{Value, json};
 
-use crate::client::{Client, DETAIL, LIST, start, text};
+use crate::client::{Client, LIST, detail, start, text};
 
 /// The names of all pages.
 fn pages(client: &Client, parent: &str, limit: u64) -> Vec<String> {
@@ -28,7 +28,7 @@ fn a_row_is_spelled_like_the_sample() {
     let id = emulator.put("目录/测试图床.jpg", b"bytes");
     emulator.set_times("目录/测试图床.jpg", "2025-03-03 16:38:26", "2025-03-04 00:00:00");
     emulator.set_status("目录/测试图床.jpg", 3);
-    let row = client.get(&format!("{DETAIL}?fileID={id}")).data();
+    let row = client.get(&detail(&id)).data();
     let folder = emulator.row("目录").expect("it was made");
     let url = emulator.row("目录/测试图床.jpg").expect("it was put").url;
     let expected = json!({
@@ -54,7 +54,7 @@ fn a_row_is_spelled_like_the_sample() {
     assert!(url.ends_with(&format!("/1815309870/{id}.jpg")));
     assert_eq!(id.len(), "ymjew503t0m000d7w32xormjidkak3rgDIYPAIDOBIY0DcxvDwFO".len());
     assert_eq!(client.page(&folder.id, 100, None), (vec![expected], "-1".to_owned()));
-    client.get(&format!("{DETAIL}?fileID=missing")).refused(5066);
+    client.get(&detail("missing")).refused(5066);
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_listing_can_lag_behind() {
     let (emulator, client) = start(|options| options.answers.list_lag = long);
     let id = emulator.put("a.jpg", b"a");
     assert!(client.names("").is_empty());
-    client.get(&format!("{DETAIL}?fileID={id}")).data();
+    client.get(&detail(&id)).data();
     let short = Duration::from_millis(10);
     emulator.change(|options| options.answers.list_lag = short);
     std::thread::sleep(short);
