@@ -121,6 +121,8 @@ pub struct Config {
     pub client_secret: Secret,
     /// What clients of `bedfs serve` have to know; `None`: nothing.
     pub serve_secret: Option<Secret>,
+    /// The profile in use; `None`: there is none.
+    pub profile: Option<String>,
     /// What the environment and the file say of the mount.
     pub wishes: Wishes,
 }
@@ -147,6 +149,7 @@ impl Config {
             client_id: client_id?,
             client_secret: client_secret?,
             serve_secret: sources.serve_secret(),
+            profile: sources.profile.as_ref().map(|(name, _)| name.clone()),
             wishes: sources.wishes(),
         })
     }
@@ -165,10 +168,20 @@ impl Config {
         Ok(base()?.cache_dir().join("bedfs").join(self.account_name()))
     }
 
+    /// What the account is called where people read it: its profile, or its client ID and host.
+    pub fn account(&self) -> String {
+        self.profile.clone().unwrap_or_else(|| self.id_and_host())
+    }
+
+    fn id_and_host(&self) -> String {
+        let host = self.endpoint.split_once("://").map_or(&*self.endpoint, |(_, rest)| rest);
+        format!("{}@{host}", self.client_id)
+    }
+
     /// A folder name for this account at this endpoint, told apart by the sum at its end.
     fn account_name(&self) -> String {
-        let host = self.endpoint.split_once("://").map_or(&*self.endpoint, |(_, rest)| rest);
-        let readable: String = format!("{}@{host}", self.client_id)
+        let readable: String = self
+            .id_and_host()
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() || "@.-_".contains(c) { c } else { '_' })
             .take(80)

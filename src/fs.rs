@@ -21,8 +21,10 @@ mod restore;
 mod roll_back;
 mod staged;
 mod take_back;
+mod times;
 mod uploads;
 mod xattr;
+mod xattr_set;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -49,6 +51,7 @@ use handle::Handles;
 use local::LocalFiles;
 pub use loops::Loop;
 use restore::Restorable;
+use times::Touched;
 use uploads::Uploads;
 
 /// Why an operation fails.
@@ -80,6 +83,8 @@ pub enum Error {
     NotSupported,
     #[error("no such attribute")]
     NoAttribute,
+    #[error("the attributes of one file may have 64 KiB together")]
+    AttributesFull,
     #[error("it was removed elsewhere")]
     Stale,
     #[error("no such open file")]
@@ -158,6 +163,7 @@ pub struct Fs {
     uploads: Uploads,
     restorable: Restorable,
     handles: Handles,
+    touched: Touched,
     /// One rename at a time: two that cross would wait for each other's files.
     renaming: Semaphore,
     /// Uploads and new folders take one permit, a folder that is rebuilt under another name takes
@@ -197,6 +203,7 @@ impl Fs {
             uploads: Uploads::default(),
             restorable: Restorable::default(),
             handles: Handles::default(),
+            touched: Touched::default(),
             renaming: Semaphore::new(1),
             structure: Semaphore::new(STRUCTURE as usize),
             replayed: OnceCell::new(),
@@ -266,9 +273,10 @@ impl Fs {
         self.tree.news()
     }
 
-    /// Has the state file keep what is known of folders. At the end of the mount.
+    /// Has the state file keep what is known of folders, and all times. At the end of the mount.
     pub fn keep_listings(&self) {
         self.tree.keep();
+        self.keep_all_times();
     }
 
     /// Forgets the inodes' look-ups; no answer is wanted.

@@ -380,13 +380,6 @@ impl Tree {
         }
     }
 
-    /// Changes what the user set on the inode.
-    pub fn set_attributes(&self, ino: Ino, change: impl FnOnce(&mut Attributes)) {
-        if let Ok(node) = self.table().get_mut(ino) {
-            change(node.rare_mut().attributes.get_or_insert_default());
-        }
-    }
-
     /// Whether `ino` is `folder` or lies below it.
     pub fn is_within(&self, ino: Ino, folder: Ino) -> bool {
         let table = self.table();

@@ -1,6 +1,7 @@
 //! The words every room shares: file IDs, inode numbers, md5 sums, listing rows, links.
 
 mod ledger;
+mod xattrs;
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use ledger::{IMAGE_BED, OfflineLog, PaidShare, TrafficRow};
+pub use xattrs::Xattrs;
 
 /// What the IDs of folders begin with that exist only here.
 const LOCAL: &str = "\0local-";
@@ -252,6 +254,8 @@ pub struct Attributes {
     pub mtime: Option<SystemTime>,
     /// Last change of the inode.
     pub ctime: Option<SystemTime>,
+    /// Extended attributes.
+    pub xattrs: Xattrs,
 }
 
 /// An inode number of the mount. 1 is its root.

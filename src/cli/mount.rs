@@ -94,7 +94,8 @@ pub(super) fn plan_in(
     let roots = Roots::read_from(config.ca_file.as_deref())?;
     let staleness = Staleness::new(wishes.service_lag());
     let api = Settings { qps, staleness, ..api.trusting(roots) };
-    Ok(Plan { mountpoint, state: state.to_owned(), cache, api, wishes, is_service: false })
+    let (state, account) = (state.to_owned(), config.account());
+    Ok(Plan { mountpoint, state, cache, account, api, wishes, is_service: false })
 }
 
 /// Tells what is not done.

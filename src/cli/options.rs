@@ -113,6 +113,13 @@ pub(super) fn spell_out(typed: Vec<OsString>, commands: &[String]) -> Vec<OsStri
     plain
 }
 
+/// Where `mount -o remount` is to change a mount, as spelled out. Its other options are what the kernel
+/// tells of the mount, and may be none of ours.
+pub(super) fn remounted(spelled: &[OsString]) -> Option<&OsString> {
+    let asks = |word: &OsString| word == "--remount" || word == "--remount=";
+    spelled.last().filter(|_| spelled.iter().any(asks))
+}
+
 fn is_option(word: &OsString) -> bool {
     word.as_encoded_bytes().starts_with(b"-")
 }
@@ -172,6 +179,18 @@ mod tests {
             spelled(&["bedfs", "mount", "/m", r"-oqps=create=5\,list=4,rw"]),
             ["bedfs", "mount", "/m", "--qps=create=5,list=4"]
         );
+    }
+
+    #[test]
+    fn a_remount_is_told_from_a_mount_whatever_else_it_says() {
+        let commands = ["mount".to_owned()];
+        let remounts = |typed: &[&str]| {
+            let spelled = spell_out(typed.iter().map(OsString::from).collect(), &commands);
+            remounted(&spelled).map(|path| path.to_string_lossy().into_owned())
+        };
+        let helper = ["bedfs", "mount", "-o", "rw,user_id=0,default_permissions,remount,ro", "/m"];
+        assert_eq!(remounts(&helper).as_deref(), Some("/m"));
+        assert_eq!(remounts(&["bedfs", "mount", "-o", "ro", "/m"]), None);
     }
 
     #[test]

@@ -22,7 +22,7 @@ impl Fs {
             let (staged, row) = (kept.staged.clone(), kept.row);
             if kept.phase == Phase::Done {
                 // What was published is all here.
-                self.state.reopen(row)?;
+                self.state.reopen(row, None)?;
                 staged.detach()?;
                 kept.phase = Phase::Open;
                 kept.base = None;

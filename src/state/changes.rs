@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::row::{entry_column, entry_text, id_column, put_attributes};
+use super::row::{drop_attributes, entry_column, entry_text, id_column, put_attributes};
 use super::{Delete, Result, RowId, State, deletes, local, moved, scratch};
 use crate::types::{Attributes, Entry, FileId};
 
@@ -218,8 +218,4 @@ pub(super) fn overtake(db: &Connection, column: &str, object: &FileId) -> rusqli
         ends(&rows).into_iter().try_for_each(|row| local::set_done(db, row))?;
     }
     Ok(())
-}
-
-fn drop_attributes(db: &Connection, object: &FileId) -> rusqlite::Result<()> {
-    db.execute("DELETE FROM attributes WHERE object = ?", [object.as_str()]).map(drop)
 }

@@ -8,58 +8,16 @@ use rusqlite::{Connection, Row, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use super::row::{
-    ATTRIBUTES, attribute_values, attributes, entry_column, entry_text, id_column, now,
-    put_attributes,
+    ATTRIBUTES, SET_ATTRIBUTES, attribute_values, attributes, drop_attributes, entry_column,
+    entry_text, id_column, now, put_attributes,
 };
 use super::sent::{self, Sent};
-use super::{Delete, Result, State, deletes, moved, scratch};
+use super::{Delete, Phase, Result, State, deletes, moved, scratch};
 use crate::types::{Attributes, Entry, FileId};
 
 /// The number of a local row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RowId(pub i64);
-
-/// How far a local file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Phase {
-    /// Being written: nobody was promised anything yet.
-    Open,
-    /// It was being written when its mount ended: its bytes stay until the user decides.
-    Interrupted,
-    /// Closed: its bytes are synced and will get to the service, unless its name is for here only.
-    Closed,
-    /// The service refused it for good; its bytes stay until the user decides.
-    Failed,
-    /// The user removed it while its upload was under way: what that may make is to go too.
-    Removed,
-    /// Not wanted any more: its staged bytes can go.
-    Done,
-}
-
-impl Phase {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Interrupted => "interrupted",
-            Self::Closed => "closed",
-            Self::Failed => "failed",
-            Self::Removed => "removed",
-            Self::Done => "done",
-        }
-    }
-
-    fn of(text: &str) -> Self {
-        match text {
-            "open" => Self::Open,
-            "interrupted" => Self::Interrupted,
-            "closed" => Self::Closed,
-            "removed" => Self::Removed,
-            "done" => Self::Done,
-            // Also what nobody wrote: it keeps the bytes, and does nothing with them.
-            _ => Self::Failed,
-        }
-    }
-}
 
 /// A new version that stands confirmed in a scratch folder, and is to take the old one's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,7 +173,7 @@ impl State {
             let sql = format!(
                 "INSERT INTO local (folder, folder_path, name, is_folder, is_local, staged, phase, base,
                      is_aside, origin, changed, {ATTRIBUTES})
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             );
             let mut values: Vec<Value> = vec![
                 row.folder.as_str().to_owned().into(),
@@ -230,7 +188,7 @@ impl State {
                 row.origin.clone().into(),
                 now().into(),
             ];
-            values.extend(attribute_values(&row.attributes).map(Value::from));
+            values.extend(attribute_values(&row.attributes));
             db.prepare_cached(&sql)?.execute(params_from_iter(values))?;
             Ok(RowId(db.last_insert_rowid()))
         })
@@ -239,16 +197,17 @@ impl State {
     /// The file was closed, and its bytes are synced: from now on they are promised.
     pub fn acknowledge(&self, row: RowId, promised: &Acknowledged<'_>) -> Result<()> {
         self.write("recording a closed file", |db| {
-            let sql = "UPDATE local SET phase = 'closed', error = NULL, base = ?, changed = ?, mode = ?, uid = ?, gid = ?, atime = ?,
-                           mtime = ?, ctime = ?
-                       WHERE id = ?";
+            let sql = format!(
+                "UPDATE local SET phase = 'closed', error = NULL, base = ?, changed = ?, {SET_ATTRIBUTES}
+                 WHERE id = ?"
+            );
             let mut values: Vec<Value> = vec![
                 promised.base.map(entry_text).into(),
                 now().into(),
             ];
-            values.extend(attribute_values(promised.attributes).map(Value::from));
+            values.extend(attribute_values(promised.attributes));
             values.push(row.0.into());
-            if db.prepare_cached(sql)?.execute(params_from_iter(values))? == 0 {
+            if db.prepare_cached(&sql)?.execute(params_from_iter(values))? == 0 {
                 // What has no row is promised to nobody.
                 return Err(rusqlite::Error::QueryReturnedNoRows);
             }
@@ -266,6 +225,7 @@ impl State {
                 moved::record(db, path, old, new)?;
                 // It came by a scratch folder.
                 scratch::back(db, &new.id, &new.parent)?;
+                drop_attributes(db, &old.id)?;
             }
             moved::succeed(db, path, new)?;
             deletes::end(db, &new.id)?;
@@ -326,12 +286,27 @@ impl State {
         Ok(rows.into_iter().find(|local| local.id == row).and_then(|local| local.replacing))
     }
 
-    /// A file whose bytes the service has is written to again. All of it is staged.
-    pub fn reopen(&self, row: RowId) -> Result<()> {
+    /// A file whose bytes the service has is written to again. All of it is staged, but for what
+    /// shows through of a base.
+    pub fn reopen(&self, row: RowId, base: Option<&Entry>) -> Result<()> {
         self.write("recording a change of a file", |db| {
-            let sql = "UPDATE local SET phase = 'open', base = NULL, is_aside = 0, changed = ?
+            let sql = "UPDATE local SET phase = 'open', base = ?, is_aside = 0, changed = ?
                        WHERE id = ?";
-            db.prepare_cached(sql)?.execute(params![now(), row.0]).map(drop)
+            let values = params![base.map(entry_text), now(), row.0];
+            db.prepare_cached(sql)?.execute(values).map(drop)
+        })
+    }
+
+    /// A row has the staged bytes from now on that another had, which has those of the first and is
+    /// not wanted any more.
+    pub fn swap_staged(
+        &self, (row, staged): (RowId, Option<&str>), (done, spent): (RowId, Option<&str>),
+    ) -> Result<()> {
+        self.write("recording a rename", |db| {
+            let sql = "UPDATE local SET staged = ? WHERE id = ?";
+            db.execute(sql, params![staged, row.0])?;
+            db.execute(sql, params![spent, done.0])?;
+            set_done(db, done)
         })
     }
 
@@ -363,17 +338,6 @@ impl State {
                        WHERE folder_path = ?1
                           OR substr(folder_path, 1, length(?1) + 1) = ?1 || '/'";
             db.execute(sql, [old, new]).map(drop)
-        })
-    }
-
-    /// What the user set on a file or folder that is only here.
-    pub fn set_local_attributes(&self, row: RowId, set: &Attributes) -> Result<()> {
-        self.write("keeping attributes", |db| {
-            let sql = "UPDATE local SET mode = ?, uid = ?, gid = ?, atime = ?, mtime = ?, ctime = ?
-                       WHERE id = ?";
-            let values = attribute_values(set).map(Value::from);
-            let values = values.into_iter().chain([Value::from(row.0)]);
-            db.prepare_cached(sql)?.execute(params_from_iter(values)).map(drop)
         })
     }
 

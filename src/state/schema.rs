@@ -178,6 +178,11 @@ const STEPS: &[&str] = &[
         changed INTEGER NOT NULL
     ) WITHOUT ROWID;
 ",
+    "
+    -- Extended attributes that the user set, as `Xattrs` writes them.
+    ALTER TABLE attributes ADD COLUMN xattrs BLOB;
+    ALTER TABLE local ADD COLUMN xattrs BLOB;
+",
 ];
 
 /// Of the room that is reserved on the disk, what the log of changes may take: 1/4.

@@ -7,7 +7,7 @@ use super::folder::Changed;
 use super::fresh::View;
 use super::row::Row;
 use super::{Error, Tree};
-use crate::types::{Entry, FileId, Ino};
+use crate::types::{Attributes, Entry, FileId, Ino};
 
 impl Tree {
     /// A new file that exists only here. The name must be free.
@@ -64,6 +64,20 @@ impl Tree {
         if table.get(ino).is_ok_and(|node| node.id() == Some(entry.id.as_str())) {
             table.set_entry(ino, Some(&entry));
         }
+    }
+
+    /// Changes what the user set on the inode, if it is known.
+    pub fn set_attributes(&self, ino: Ino, change: impl FnOnce(&mut Attributes)) {
+        // What nobody knows any more has nothing to be changed.
+        let _gone = self.change_attributes(ino, change);
+    }
+
+    /// The same, and gives what the change came to.
+    pub fn change_attributes<T>(
+        &self, ino: Ino, change: impl FnOnce(&mut Attributes) -> T,
+    ) -> Result<T, Error> {
+        let mut table = self.table();
+        Ok(change(table.get_mut(ino)?.rare_mut().attributes.get_or_insert_default()))
     }
 
     /// Takes the inode out of its folder: this mount removed the object, or its last name here.
