@@ -2,6 +2,7 @@
 //! at the next `fsync` or close of the file, or at the end of the mount.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -95,7 +96,7 @@ impl Fs {
     }
 
     /// Has times kept for as long as the mount lives.
-    pub(super) async fn run_times(self: Arc<Self>) {
+    pub(super) async fn run_times(self: Arc<Self>) -> Infallible {
         loop {
             self.touched.is_any.notified().await;
             tokio::time::sleep(QUIET).await;
