@@ -25,6 +25,7 @@ mod umount;
 mod upload;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::ContextKind::{SuggestedArg, SuggestedSubcommand, SuggestedValue};
@@ -112,7 +113,11 @@ pub fn main() -> ExitCode {
         options::Called::Plainly(typed) => typed,
         options::Called::ForShow => return ExitCode::SUCCESS,
     };
-    let mut cli = match Cli::try_parse_from(options::spell_out(typed, &names)) {
+    let spelled = options::spell_out(typed, &names);
+    if let Some(mountpoint) = options::remounted(&spelled) {
+        return cannot_remount(Path::new(mountpoint));
+    }
+    let mut cli = match Cli::try_parse_from(spelled) {
         Ok(cli) => cli,
         Err(error) => return misunderstood(&error, &names),
     };
@@ -170,6 +175,16 @@ fn is_misconfigured(error: &(dyn std::error::Error + 'static)) -> bool {
     let is_refused = refused
         .is_some_and(|it| matches!(it, crate::mount::Error::Api(api) if api.is_unauthorized()));
     is_refused || error.is::<crate::config::Error>() || error.is::<crate::api::NotRoots>()
+}
+
+/// Tells what to do in place of `mount -o remount,…`.
+fn cannot_remount(mountpoint: &Path) -> ExitCode {
+    let path = mountpoint.display();
+    eprintln!(
+        "bedfs: the options of a mount cannot be changed while it is mounted; run: bedfs umount {path}, \
+         then mount it again with other options (read-only: -o ro)"
+    );
+    ExitCode::FAILURE
 }
 
 /// Tells in one line what was typed wrongly; prints the help if that was asked for.

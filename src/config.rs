@@ -125,6 +125,8 @@ pub struct Config {
     pub serve_secret: Option<Secret>,
     /// Pages that may upload by `bedfs serve` too.
     pub allow_origin: Vec<Origin>,
+    /// The profile in use; `None`: there is none.
+    pub profile: Option<String>,
     /// What the environment and the file say of the mount.
     pub wishes: Wishes,
 }
@@ -152,6 +154,7 @@ impl Config {
             client_secret: client_secret?,
             serve_secret: sources.serve_secret(),
             allow_origin: sources.first(|layer| layer.allow_origin.clone()).unwrap_or_default(),
+            profile: sources.profile.as_ref().map(|(name, _)| name.clone()),
             wishes: sources.wishes(),
         })
     }
@@ -168,10 +171,20 @@ impl Config {
         Ok(base()?.cache_dir().join("bedfs").join(self.account_name()))
     }
 
+    /// What the account is called where people read it: its profile, or its client ID and host.
+    pub fn account(&self) -> String {
+        self.profile.clone().unwrap_or_else(|| self.id_and_host())
+    }
+
+    fn id_and_host(&self) -> String {
+        let host = self.endpoint.split_once("://").map_or(&*self.endpoint, |(_, rest)| rest);
+        format!("{}@{host}", self.client_id)
+    }
+
     /// A folder name for this account at this endpoint, told apart by the sum at its end.
     fn account_name(&self) -> String {
-        let host = self.endpoint.split_once("://").map_or(&*self.endpoint, |(_, rest)| rest);
-        let readable: String = format!("{}@{host}", self.client_id)
+        let readable: String = self
+            .id_and_host()
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() || "@.-_".contains(c) { c } else { '_' })
             .take(80)

@@ -12,6 +12,7 @@ mod file;
 mod handle;
 mod local;
 mod loops;
+mod numbered;
 mod publish;
 mod remove;
 mod rename;
@@ -21,12 +22,15 @@ mod restore;
 mod roll_back;
 mod staged;
 mod take_back;
+mod times;
 mod uploads;
 mod xattr;
+mod xattr_set;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, Semaphore};
@@ -49,6 +53,7 @@ use handle::Handles;
 use local::LocalFiles;
 pub use loops::Loop;
 use restore::Restorable;
+use times::Touched;
 use uploads::Uploads;
 
 /// Why an operation fails.
@@ -80,6 +85,8 @@ pub enum Error {
     NotSupported,
     #[error("no such attribute")]
     NoAttribute,
+    #[error("the attributes of one file may have 64 KiB together")]
+    AttributesFull,
     #[error("it was removed elsewhere")]
     Stale,
     #[error("no such open file")]
@@ -158,6 +165,7 @@ pub struct Fs {
     uploads: Uploads,
     restorable: Restorable,
     handles: Handles,
+    touched: Touched,
     /// One rename at a time: two that cross would wait for each other's files.
     renaming: Semaphore,
     /// Uploads and new folders take one permit, a folder that is rebuilt under another name takes
@@ -172,7 +180,9 @@ pub struct Fs {
     /// Where the disk is waited for.
     runtime: Handle,
     /// When the mount began.
-    born: std::time::SystemTime,
+    born: SystemTime,
+    /// The time of what the service tells none of: the same in every mount.
+    epoch: SystemTime,
 }
 
 /// As many uploads as anyone has.
@@ -184,6 +194,7 @@ impl Fs {
         options: Options, state: Arc<State>, tree: Arc<Tree>, bed: Arc<Bed>, reader: Arc<Reader>,
         account: Arc<AccountCache>, ledger: Ledger,
     ) -> Self {
+        let made = std::fs::metadata(&options.staging).and_then(|folder| folder.created());
         Self {
             options,
             state,
@@ -197,13 +208,15 @@ impl Fs {
             uploads: Uploads::default(),
             restorable: Restorable::default(),
             handles: Handles::default(),
+            touched: Touched::default(),
             renaming: Semaphore::new(1),
             structure: Semaphore::new(STRUCTURE as usize),
             replayed: OnceCell::new(),
             clearing: Semaphore::new(1),
             rolled_back: Mutex::default(),
             runtime: Handle::current(),
-            born: std::time::SystemTime::now(),
+            born: SystemTime::now(),
+            epoch: made.unwrap_or(UNIX_EPOCH),
         }
     }
 
@@ -266,9 +279,10 @@ impl Fs {
         self.tree.news()
     }
 
-    /// Has the state file keep what is known of folders. At the end of the mount.
+    /// Has the state file keep what is known of folders, and all times. At the end of the mount.
     pub fn keep_listings(&self) {
         self.tree.keep();
+        self.keep_all_times();
     }
 
     /// Forgets the inodes' look-ups; no answer is wanted.

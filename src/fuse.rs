@@ -28,6 +28,9 @@ use names::Names;
 pub use waiting::Patience;
 use waiting::{Call, Held, Waiting, answer};
 
+/// How many files and folders there could be, as `df -i` shows it. The service tells no bound.
+const INODES: u64 = 1 << 32;
+
 /// Inode numbers are never used twice, so there is one generation.
 const GENERATION: Generation = Generation(0);
 
@@ -58,6 +61,8 @@ impl fuser::Filesystem for Adapter {
         // One by one: a single missing bit refuses the whole set.
         for wanted in [
             InitFlags::FUSE_PARALLEL_DIROPS,
+            // `.` and `..` are looked up by number, so that file handles outlive the kernel's inodes.
+            InitFlags::FUSE_EXPORT_SUPPORT,
             InitFlags::FUSE_DO_READDIRPLUS,
             InitFlags::FUSE_READDIRPLUS_AUTO,
             // Writes then do not ask for `security.capability`. What is owed for it is kept by files
@@ -324,15 +329,16 @@ impl fuser::Filesystem for Adapter {
         self.waiting.runtime.spawn(async move { fs.refresh_space().await });
         let space = self.fs.statfs();
         let (total, free) = (space.total / u64::from(BLOCK), space.free / u64::from(BLOCK));
-        reply.statfs(total, free, free, space.inodes, u64::MAX >> 1, BLOCK, NAME_MAX as u32, BLOCK);
+        let unused = INODES.saturating_sub(space.inodes);
+        reply.statfs(total, free, free, INODES, unused, BLOCK, NAME_MAX as u32, BLOCK);
     }
 
     fn setxattr(
-        &self, req: &Request, number: INodeNo, name: &OsStr, value: &[u8], _flags: i32,
+        &self, req: &Request, number: INodeNo, name: &OsStr, value: &[u8], flags: i32,
         _position: u32, reply: ReplyEmpty,
     ) {
         let (fs, name, value) = (self.fs.clone(), name.to_owned(), value.to_owned());
-        let work = async move { fs.setxattr(ino(number), &name, &value).await };
+        let work = async move { fs.setxattr(ino(number), &name, &value, flags).await };
         self.spawn("setxattr", req, reply, work, |reply, ()| reply.ok());
     }
 
@@ -355,7 +361,9 @@ impl fuser::Filesystem for Adapter {
         });
     }
 
-    fn removexattr(&self, _req: &Request, _ino: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
-        reply.error(Errno::ENOTSUP);
+    fn removexattr(&self, req: &Request, number: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let (fs, name) = (self.fs.clone(), name.to_owned());
+        let work = async move { fs.removexattr(ino(number), &name).await };
+        self.spawn("removexattr", req, reply, work, |reply, ()| reply.ok());
     }
 }

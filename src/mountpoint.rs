@@ -7,8 +7,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The source by which `/proc/mounts` shows our mounts.
-pub const SOURCE: &str = "bedfs";
+/// What `/proc/mounts` shows as the type of our mounts, after `fuse.`.
+pub const SUBTYPE: &str = "bedfs";
 
 /// The most dead mounts that are taken away one from above the other.
 const MOST_DEAD: usize = 10;
@@ -130,8 +130,8 @@ fn mounts() -> Vec<(PathBuf, bool)> {
     let table = fs::read("/proc/self/mounts").unwrap_or_default();
     let lines = table.split(|byte| *byte == b'\n').filter_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ');
-        let (source, target, kind) = (fields.next()?, fields.next()?, fields.next()?);
-        let is_ours = source == SOURCE.as_bytes() && kind.starts_with(b"fuse");
+        let (_source, target, kind) = (fields.next()?, fields.next()?, fields.next()?);
+        let is_ours = kind.strip_prefix(b"fuse.") == Some(SUBTYPE.as_bytes());
         Some((PathBuf::from(unescape(target)), is_ours))
     });
     lines.collect()

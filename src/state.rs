@@ -17,7 +17,9 @@ mod listings;
 mod local;
 mod lock;
 mod moved;
+mod numbers;
 mod offline;
+mod phase;
 mod posted;
 mod removal;
 mod row;
@@ -34,15 +36,17 @@ use rusqlite::Connection;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
+pub use attributes::Owner;
 pub use changes::{ChangeId, FolderChange, Rename};
 pub use deletes::Delete;
 pub use error::Error;
 pub use known::Knowledge;
 pub use listings::{EntryChange, Shown};
-pub use local::{Acknowledged, LocalRow, Phase, Published, Replacing, RowId, Whereabouts};
+pub use local::{Acknowledged, LocalRow, Published, Replacing, RowId, Whereabouts};
 pub use lock::{Holder, Lock};
 pub use moved::Moved;
 pub use offline::KnownLog;
+pub use phase::Phase;
 pub use posted::Posted;
 pub use scratch::{Retired, ScratchRow};
 pub use sent::Sent;
@@ -112,9 +116,7 @@ impl State {
 
     /// Waits until nobody else changes the state file, in this process or another.
     pub fn writing(&self) -> Result<Writing<'_>> {
-        aside(|| {
-            Writing::begin_on(self.writer(), &self.path, &self.room)
-        })
+        aside(|| Writing::begin_on(self.writer(), &self.path, &self.room))
     }
 
     fn writer(&self) -> MutexGuard<'_, Connection> {

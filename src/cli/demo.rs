@@ -61,6 +61,7 @@ fn plan(emulator: &Emulator, home: &Path, mountpoint: PathBuf) -> Result<Plan, F
         client_secret: Secret::new(options.client_secret),
         serve_secret: None,
         allow_origin: Vec::new(),
+        profile: None,
         wishes: Wishes::default(),
     };
     let (state, cache) = (home.join("state"), home.join("cache"));

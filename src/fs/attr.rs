@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Error, Fs, Result, control};
-use crate::state::RowId;
 use crate::tree::{Info, What};
 use crate::types::Ino;
 
@@ -100,7 +99,7 @@ impl Fs {
         let set = &info.attributes;
         let time = |seconds: i64| match u64::try_from(seconds) {
             Ok(seconds) if seconds > 0 => UNIX_EPOCH + Duration::from_secs(seconds),
-            _ => self.born,
+            _ => self.epoch,
         };
         let mtime = set.mtime.unwrap_or(time(updated));
         let mode = set.mode.unwrap_or(bits & !self.options.umask);
@@ -147,27 +146,6 @@ impl Fs {
         self.getattr(ino)
     }
 
-    /// Has the state file keep what the user set. A file on its way keeps it in its row.
-    pub(super) fn keep_attributes(&self, ino: Ino) -> Result<()> {
-        let info = self.tree.info(ino)?;
-        if let Some(local) = self.locals.get(ino) {
-            let rows = local.state().rows();
-            if let Some(row) = rows.first() {
-                self.state.set_local_attributes(*row, &info.attributes)?;
-            }
-        }
-        match &info.what {
-            What::Folder { id, .. } => match id.local_row() {
-                Some(row) => self.state.set_local_attributes(RowId(row), &info.attributes)?,
-                None if info.parent.is_none() && ino != Ino::ROOT => {}
-                None => self.state.set_attributes(id, &info.attributes)?,
-            },
-            What::File(Some(entry)) => self.state.set_attributes(&entry.id, &info.attributes)?,
-            What::File(None) => {}
-        }
-        Ok(())
-    }
-
     async fn truncate(&self, ino: Ino, size: u64) -> Result<()> {
         if i64::try_from(size).is_err() {
             return Err(Error::TooLarge);
@@ -179,6 +157,8 @@ impl Fs {
         if info.parent.is_none() && self.locals.get(ino).is_none() {
             return Err(Error::Stale);
         }
+        // A cut that changes no byte is a change all the same.
+        self.written(ino);
         if self.getattr(ino)?.size == size {
             return Ok(());
         }
@@ -187,20 +167,8 @@ impl Fs {
             0 => drop(self.stage_anew(&local).await?),
             _ => self.cut(&*self.stage(&local)?, size)?,
         }
-        self.touch(ino);
         let unwatched = local.state().writers == 0;
         if unwatched { self.settle(&local).await } else { Ok(()) }
-    }
-
-    /// The content changed now.
-    pub(super) fn touch(&self, ino: Ino) {
-        let now = Some(SystemTime::now());
-        self.tree.set_attributes(ino, |set| (set.mtime, set.ctime) = (now, now));
-    }
-
-    /// The inode changed, and not its content.
-    pub(super) fn touch_inode(&self, ino: Ino) {
-        self.tree.set_attributes(ino, |set| set.ctime = Some(SystemTime::now()));
     }
 
     /// Keeps what something was made with, where that is not the usual. `bits` are the permissions

@@ -31,6 +31,7 @@ impl Error {
             Self::NotPermitted => libc::EPERM,
             Self::NotSupported => libc::ENOTSUP,
             Self::NoAttribute => libc::ENODATA,
+            Self::AttributesFull => libc::ENOSPC,
             Self::BadHandle => libc::EBADF,
             Self::Stale => libc::ESTALE,
             // The file is there for who closes it; only the way to the service is not.

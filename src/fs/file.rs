@@ -83,7 +83,8 @@ impl Fs {
     ) -> Result<(Attr, Opened)> {
         self.writable()?;
         let name = self.new_name(parent, name)?;
-        let ino = match self.find(parent, name).await? {
+        let known = self.find(parent, name).await?;
+        let ino = match known {
             Some(_) if flags & libc::O_EXCL != 0 => return Err(Error::Exists),
             Some(ino) if self.tree.info(ino)?.is_folder() => return Err(Error::IsAFolder),
             Some(ino) => ino,
@@ -91,9 +92,9 @@ impl Fs {
         };
         let handle = self.open_file(ino, flags, pid);
         // Where the kernel took the file for new it does not ask for the cut in a call of its own.
-        let cut = match flags & libc::O_TRUNC {
-            0 => Ok(()),
-            _ => self.cut_to_nothing(ino).await,
+        let cut = match flags & libc::O_TRUNC != 0 && known.is_some() {
+            true => self.cut_to_nothing(ino).await,
+            false => Ok(()),
         };
         match cut.and_then(|()| self.entry(ino)) {
             Ok(attr) => {
@@ -110,8 +111,8 @@ impl Fs {
     async fn cut_to_nothing(&self, ino: Ino) -> Result<()> {
         if self.getattr(ino)?.size > 0 {
             self.stage_anew(&self.local(ino)).await?;
-            self.touch(ino);
         }
+        self.touch(ino);
         Ok(())
     }
 
@@ -130,13 +131,13 @@ impl Fs {
     fn make_file(&self, parent: Ino, name: &str, maker: Maker) -> Result<Ino> {
         // It needs little, but is the beginning of something that needs more.
         self.state.room().hold()?;
-        let ino = self.tree.add_file(parent, name)?;
+        let ino = self.tree.add_file(parent, name, None)?;
         // Dropped without staged bytes, the file goes again.
         let local = self.local(ino);
         local.state().is_local = self.is_local_place(Some(parent), name);
         self.tree.set_local(ino, local.state().is_local);
         self.stage(&local)?;
-        self.touch(ino);
+        self.written(ino);
         let maker = Maker { mode: maker.mode & !SET_ID, ..maker };
         self.set_maker(parent, ino, maker, 0o666)?;
         Ok(ino)
@@ -322,7 +323,7 @@ impl Fs {
         self.follow(staged);
         // Again, since an upload may have ended between the two.
         self.tree.set_staged(file.local.ino, true);
-        self.touch(file.local.ino);
+        self.written(file.local.ino);
         Ok(())
     }
 
@@ -388,7 +389,12 @@ impl Fs {
     pub async fn fsync(&self, handle: u64) -> Result<()> {
         match self.handles.snapshot(handle) {
             Some(_) => Ok(()),
-            None => self.settle(&self.handles.file(handle)?.local).await,
+            None => {
+                let file = self.handles.file(handle)?;
+                self.settle(&file.local).await?;
+                self.keep_times(file.local.ino);
+                Ok(())
+            }
         }
     }
 
@@ -415,6 +421,7 @@ impl Fs {
         if is_wanted && let Err(error) = settled.await {
             tracing::error!("{:?} is not uploaded: {error}", self.tree.path(local.ino));
         }
+        self.keep_times(local.ino);
         self.release_held(&local);
     }
 

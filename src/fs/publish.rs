@@ -320,6 +320,7 @@ impl Fs {
             self.tree.rename(local.ino, place.parent, &place.name)?;
         }
         self.tree.set_entry(local.ino, Arc::new(new.clone()));
+        self.keep_what_changed(local.ino, &info.attributes);
         if let (true, Some(sum)) = (is_current, sum) {
             state.published = Some(sum.generation);
             state.sent = 0;

@@ -188,7 +188,7 @@ impl Fs {
             }
         }
         self.tree.remove(folder.ino);
-        Ok(())
+        Ok(self.state.forget_attributes(&id)?)
     }
 
     /// What the service has in it may be of uploads that ended after their files were removed.

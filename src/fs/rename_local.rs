@@ -106,11 +106,14 @@ impl Fs {
         &self, local: &LocalFile, info: &Info, entry: &Arc<Entry>, (to, name): (Ino, &str),
         over: Option<&Arc<LocalFile>>,
     ) -> Result<()> {
-        if local.state().writers > 0 {
-            return Err(Error::Invalid("the file is being written"));
-        }
         if !self.is_still_there(info.ino, entry).await? {
             return Err(TreeError::NotFound.into());
+        }
+        // What a writer has staged is to stay, and so must outlive a crash.
+        let written = local.state().staged().cloned();
+        if let Some(written) = written {
+            let synced = tokio::task::spawn_blocking(move || written.sync()).await;
+            synced.map_err(std::io::Error::other)??;
         }
         // Its link must be known before it can end.
         let entry = &Arc::new(self.bed.with_link(entry).await);
@@ -128,17 +131,41 @@ impl Fs {
             kept.row,
             &Acknowledged { base: Some(&base), attributes: &info.attributes, supersedes: None },
         )?;
-        let earlier = {
-            let mut state = local.state();
-            let generation = kept.staged.generation();
-            (state.published, state.promised) = (Some(generation), Some(generation));
-            (state.is_aside, state.is_local) = (true, true);
-            state.origin = Some(self.bed_path(info.ino));
-            state.kept.replace(Kept { phase: Phase::Closed, base: Some(base), ..kept })
-        };
-        earlier.into_iter().for_each(|kept| self.drop_kept(&kept));
+        let aside = Kept { phase: Phase::Closed, base: Some(base), ..kept };
+        self.stand_before(local, aside, self.bed_path(info.ino))?;
         self.take_place(local, (to, name), true, over, None)?;
         self.tree.set_aside(info.ino);
+        Ok(())
+    }
+
+    /// The file is what was taken aside from `origin`, and what a writer has staged over it, of which
+    /// he may be in the middle.
+    fn stand_before(&self, local: &LocalFile, mut aside: Kept, origin: String) -> Result<()> {
+        let spent = {
+            let writing = self.state.writing()?;
+            let mut state = local.state();
+            let is_written = state.writers > 0 || state.dirty().is_some();
+            let spent = match &state.kept {
+                Some(written) if is_written => {
+                    let mut spent = Kept { phase: Phase::Done, ..written.clone() };
+                    std::mem::swap(&mut spent.staged, &mut aside.staged);
+                    writing.swap_staged(
+                        (aside.row, aside.staged.name()),
+                        (spent.row, spent.staged.name()),
+                    )?;
+                    Some(spent)
+                }
+                _ => {
+                    let generation = Some(aside.staged.generation());
+                    (state.published, state.promised) = (generation, generation);
+                    state.kept.take()
+                }
+            };
+            (state.is_aside, state.is_local) = (true, true);
+            (state.origin, state.kept) = (Some(origin), Some(aside));
+            spent
+        };
+        spent.into_iter().for_each(|kept| self.drop_kept(&kept));
         Ok(())
     }
 
@@ -159,15 +186,27 @@ impl Fs {
         over.into_iter().for_each(|over| self.forget_name(over.ino));
         self.tree.rename(info.ino, to, name)?;
         self.tree.set_entry(info.ino, renamed.clone());
-        let mut state = local.state();
-        (state.is_aside, state.is_local) = (false, false);
-        if let Some(kept) = &mut state.kept {
-            kept.base = Some(renamed);
-            kept.phase = Phase::Done;
-        }
-        drop(state);
         self.tree.set_local(info.ino, false);
-        self.tree.set_staged(info.ino, false);
+        self.show_through(local, renamed)
+    }
+
+    /// What was taken aside is an object under a name of the bed again, and shows through what is
+    /// staged: nothing but that, unless somebody writes.
+    fn show_through(&self, local: &LocalFile, object: Arc<Entry>) -> Result<()> {
+        let (is_written, spent) = {
+            let writing = self.state.writing()?;
+            let mut state = local.state();
+            (state.is_aside, state.is_local) = (false, false);
+            let is_written = state.writers > 0 || state.dirty().is_some();
+            let spent = state.kept.take_if(|_| !is_written);
+            if let Some(kept) = &mut state.kept {
+                (kept.base, kept.phase) = (Some(object.clone()), Phase::Open);
+                writing.reopen(kept.row, Some(&object))?;
+            }
+            (is_written, spent)
+        };
+        self.tree.set_staged(local.ino, is_written);
+        spent.into_iter().for_each(|kept| self.drop_kept(&kept));
         Ok(())
     }
 }

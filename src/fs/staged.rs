@@ -32,7 +32,7 @@ impl Fs {
             let (staged, row) = (kept.staged.clone(), kept.row);
             if kept.phase == Phase::Done {
                 // What was published is all here.
-                writing.reopen(row)?;
+                writing.reopen(row, None)?;
                 staged.detach()?;
                 kept.phase = Phase::Open;
                 kept.base = None;
@@ -109,9 +109,7 @@ impl Fs {
     }
 
     /// Makes the staged bytes that a row is of, over a base, and the row.
-    fn keep(
-        &self, writing: Writing<'_>, row: LocalRow, base: Option<&Arc<Entry>>,
-    ) -> Result<Kept> {
+    fn keep(&self, writing: Writing<'_>, row: LocalRow, base: Option<&Arc<Entry>>) -> Result<Kept> {
         let size = base.map_or(0, |base| base.size());
         let create = || StagedFile::create(&self.options.staging, &row.path(), size);
         let staged = self.state.room().insist(is_full, create)?;

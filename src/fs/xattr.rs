@@ -1,4 +1,4 @@
-//! Extended attributes: what the service tells of a picture, by name.
+//! Extended attributes told: what the service tells of a picture, by name, and what the user set.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -35,11 +35,8 @@ const OF_ACCOUNT: &[&str] = &["account.space_used", "account.space_total", "acco
 /// These want the link, which is not known right after an upload.
 const OF_LINKS: &[&str] = &["url", "download_url", "self_url", "markdown", "html"];
 
-/// Setting it on a folder lists the folder anew.
-const REFRESH: &str = "refresh";
-
 /// On a file: the bytes of it that are on this machine. What it is set to pins or evicts these.
-const CACHED: &str = "cached";
+pub(super) const CACHED: &str = "cached";
 
 /// On a file: bytes by the traffic log of the last three days.
 const TRAFFIC_3D: &str = "traffic_3d";
@@ -47,29 +44,41 @@ const TRAFFIC_3D: &str = "traffic_3d";
 /// The service's clock runs in UTC+8.
 const SERVICE_HOURS: i8 = 8;
 
-/// Labels and ACLs, which `ls` asks for of every file: told that there are none on this mount rather
-/// than of this file, it asks once a mount.
-const UNSUPPORTED: [&str; 3] =
-    ["security.selinux", "system.posix_acl_access", "system.posix_acl_default"];
+/// Whose an attribute is, by its name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Kind<'a> {
+    /// What bedfs tells, by what comes after the prefix.
+    Ours(&'a str),
+    /// The user's: it is kept here.
+    Kept(&'a [u8]),
+    /// Labels, ACLs and the like. `ls` asks for them of every file: told that there are none on this
+    /// mount rather than of this file, it asks once a mount.
+    Unsupported,
+}
 
 impl Fs {
     /// The value, if it can be told without the network; `None` if not.
     ///
     /// Names that are not ours, which programs ask for at every turn, are answered here.
     pub fn getxattr_here(&self, ino: Ino, name: &OsStr) -> Option<Result<Vec<u8>>> {
-        let Some(name) = ours(name) else {
-            let is_unsupported = UNSUPPORTED.iter().any(|unsupported| name == *unsupported);
-            return Some(Err(match is_unsupported {
-                true => Error::NotSupported,
-                false => Error::NoAttribute,
-            }));
-        };
+        let kind = Kind::of(name);
+        if kind == Kind::Unsupported {
+            return Some(Err(Error::NotSupported));
+        }
         if control::is_control(ino) {
             return Some(Err(Error::NoAttribute));
         }
         let info = match self.tree.info(ino) {
             Ok(info) => info,
             Err(error) => return Some(Err(error.into())),
+        };
+        let name = match kind {
+            Kind::Ours(name) => name,
+            Kind::Kept(name) => {
+                let value = info.attributes.xattrs.get(name).map(<[u8]>::to_vec);
+                return Some(value.ok_or(Error::NoAttribute));
+            }
+            Kind::Unsupported => return Some(Err(Error::NotSupported)),
         };
         match &info.what {
             What::Folder { .. } if ino == Ino::ROOT && OF_ACCOUNT.contains(&name) => None,
@@ -85,7 +94,7 @@ impl Fs {
 
     /// The value, asked for where need be.
     pub async fn getxattr(&self, ino: Ino, name: &OsStr) -> Result<Vec<u8>> {
-        let name = ours(name).ok_or(Error::NoAttribute)?;
+        let Kind::Ours(name) = Kind::of(name) else { return Err(Error::NoAttribute) };
         let info = self.tree.info(ino)?;
         if info.is_folder() {
             return match name {
@@ -197,42 +206,21 @@ impl Fs {
             let full = format!("{PREFIX}{name}");
             !matches!(self.getxattr_here(ino, OsStr::new(&full)), Some(Err(_)))
         });
-        Ok(names.iter().flat_map(|name| format!("{PREFIX}{name}\0").into_bytes()).collect())
-    }
-
-    /// Setting `user.bedfs.refresh` lists the folder anew, `user.bedfs.cached` keeps a file here or
-    /// throws out what is here of it; nothing else can be set.
-    pub async fn setxattr(&self, ino: Ino, name: &OsStr, value: &[u8]) -> Result<()> {
-        if control::is_control(ino) {
-            return Err(Error::NotSupported);
-        }
-        let info = self.tree.info(ino)?;
-        match (ours(name), info.entry()) {
-            (Some(REFRESH), _) => {
-                if let Some(folder) = if info.is_folder() { Some(ino) } else { info.parent } {
-                    self.tree.refresh(folder).await?;
-                }
-                Ok(())
-            }
-            (Some(CACHED), Some(entry)) => self.set_cached(ino, entry.clone(), value).await,
-            _ => Err(Error::NotSupported),
-        }
-    }
-
-    async fn set_cached(&self, ino: Ino, entry: Arc<Entry>, value: &[u8]) -> Result<()> {
-        match value {
-            b"pin" => match self.with_link(ino, Some(entry)).await? {
-                Some(entry) => self.reader.pin(&entry).map_err(Error::Cache),
-                None => Err(Error::NotSupported),
-            },
-            b"evict" => self.reader.evict(&entry).map_err(Error::Cache),
-            _ => Err(Error::Invalid("user.bedfs.cached is set to pin or to evict")),
-        }
+        let ours = names.iter().flat_map(|name| format!("{PREFIX}{name}\0").into_bytes());
+        let kept = info.attributes.xattrs.names().flat_map(|name| [name, b"\0"].concat());
+        Ok(ours.chain(kept).collect())
     }
 }
 
-fn ours(name: &OsStr) -> Option<&str> {
-    std::str::from_utf8(name.as_bytes()).ok()?.strip_prefix(PREFIX)
+impl<'a> Kind<'a> {
+    pub(super) fn of(name: &'a OsStr) -> Self {
+        let ours = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        match ours {
+            Some(name) => Self::Ours(name),
+            None if name.as_bytes().starts_with(b"user.") => Self::Kept(name.as_bytes()),
+            None => Self::Unsupported,
+        }
+    }
 }
 
 fn text(value: impl ToString) -> Vec<u8> {

@@ -10,7 +10,7 @@ use super::{Error, Plan};
 use crate::api::Client;
 use crate::fs::Fs;
 use crate::fuse::{Adapter, Patience};
-use crate::mountpoint::SOURCE;
+use crate::mountpoint::SUBTYPE;
 
 /// Session threads. Two let one fill a reply while the other takes a request.
 const THREADS: usize = 2;
@@ -37,8 +37,9 @@ fn config(plan: &Plan) -> SessionConfig {
     let wishes = &plan.wishes;
     let mut config = SessionConfig::default();
     config.mount_options = vec![
-        MountOption::FSName(SOURCE.to_owned()),
-        MountOption::Subtype(SOURCE.to_owned()),
+        MountOption::FSName(plain(&plan.source)),
+        // As `MountOption::Subtype` it would be for fusermount3 alone, and not for root.
+        MountOption::CUSTOM(format!("subtype={SUBTYPE}")),
         MountOption::DefaultPermissions,
         MountOption::NoSuid,
         MountOption::NoDev,
@@ -56,4 +57,10 @@ fn config(plan: &Plan) -> SessionConfig {
     config.n_threads = Some(THREADS);
     config.clone_fd = true;
     config
+}
+
+/// A source without what would end an option, or a field of the mount table.
+fn plain(source: &str) -> String {
+    let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !",\\#".contains(c);
+    source.chars().map(|c| if is_plain(c) { c } else { '_' }).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, params};
 
-use super::row::{id_column, now};
+use super::row::{drop_attributes, id_column, now};
 use super::{Result, State, scratch};
 use crate::types::{Entry, FileId};
 
@@ -30,7 +30,7 @@ pub(super) fn insert(db: &Connection, delete: &Delete) -> rusqlite::Result<()> {
     let Delete { object, folder, name, path, changed } = delete;
     let (object, folder) = (object.as_str(), folder.as_str());
     db.prepare_cached(sql)?.execute(params![object, folder, name, path, changed])?;
-    db.prepare_cached("DELETE FROM attributes WHERE object = ?")?.execute([object])?;
+    drop_attributes(db, &delete.object)?;
     scratch::release(db, &delete.object)?;
     Ok(())
 }

@@ -7,56 +7,16 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 
-use super::row::{attribute_values, attributes, entry_column, entry_text, id_column, now};
+use super::row::{
+    SET_ATTRIBUTES, attribute_values, attributes, entry_column, entry_text, id_column, now,
+};
 use super::sent::{self, Sent};
-use super::{Delete, Result, State, deletes};
+use super::{Delete, Phase, Result, State, deletes};
 use crate::types::{Attributes, Entry, FileId};
 
 /// The number of a local row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RowId(pub i64);
-
-/// How far a local file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Phase {
-    /// Being written: nobody was promised anything yet.
-    Open,
-    /// It was being written when its mount ended: its bytes stay until the user decides.
-    Interrupted,
-    /// Closed: its bytes are synced and will get to the service, unless its name is for here only.
-    Closed,
-    /// The service refused it for good; its bytes stay until the user decides.
-    Failed,
-    /// The user removed it while its upload was under way: what that may make is to go too.
-    Removed,
-    /// Not wanted any more: its staged bytes can go.
-    Done,
-}
-
-impl Phase {
-    pub(super) fn text(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Interrupted => "interrupted",
-            Self::Closed => "closed",
-            Self::Failed => "failed",
-            Self::Removed => "removed",
-            Self::Done => "done",
-        }
-    }
-
-    fn of(text: &str) -> Self {
-        match text {
-            "open" => Self::Open,
-            "interrupted" => Self::Interrupted,
-            "closed" => Self::Closed,
-            "removed" => Self::Removed,
-            "done" => Self::Done,
-            // Also what nobody wrote: it keeps the bytes, and does nothing with them.
-            _ => Self::Failed,
-        }
-    }
-}
 
 /// A new version that stands confirmed in a scratch folder, and is to take the old one's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,16 +179,17 @@ impl State {
     /// The file was closed, and its bytes are synced: from now on they are promised.
     pub fn acknowledge(&self, row: RowId, promised: &Acknowledged<'_>) -> Result<()> {
         self.write("recording a closed file", |db| {
-            let sql = "UPDATE local SET phase = 'closed', error = NULL, base = ?, changed = ?, mode = ?, uid = ?, gid = ?, atime = ?,
-                           mtime = ?, ctime = ?
-                       WHERE id = ?";
+            let sql = format!(
+                "UPDATE local SET phase = 'closed', error = NULL, base = ?, changed = ?, {SET_ATTRIBUTES}
+                 WHERE id = ?"
+            );
             let mut values: Vec<Value> = vec![
                 promised.base.map(entry_text).into(),
                 now().into(),
             ];
-            values.extend(attribute_values(promised.attributes).map(Value::from));
+            values.extend(attribute_values(promised.attributes));
             values.push(row.0.into());
-            if db.prepare_cached(sql)?.execute(params_from_iter(values))? == 0 {
+            if db.prepare_cached(&sql)?.execute(params_from_iter(values))? == 0 {
                 // What has no row is promised to nobody.
                 return Err(rusqlite::Error::QueryReturnedNoRows);
             }
@@ -304,17 +265,6 @@ impl State {
                        WHERE folder_path = ?1
                           OR substr(folder_path, 1, length(?1) + 1) = ?1 || '/'";
             db.execute(sql, [old, new]).map(drop)
-        })
-    }
-
-    /// What the user set on a file or folder that is only here.
-    pub fn set_local_attributes(&self, row: RowId, set: &Attributes) -> Result<()> {
-        self.write("keeping attributes", |db| {
-            let sql = "UPDATE local SET mode = ?, uid = ?, gid = ?, atime = ?, mtime = ?, ctime = ?
-                       WHERE id = ?";
-            let values = attribute_values(set).map(Value::from);
-            let values = values.into_iter().chain([Value::from(row.0)]);
-            db.prepare_cached(sql)?.execute(params_from_iter(values)).map(drop)
         })
     }
 

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rusqlite::types::Type;
+use rusqlite::types::{Type, Value};
 use rusqlite::{Row, params_from_iter};
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Attributes, Entry, EntryKind, FileId, Link, Picture};
+use super::RowId;
+use crate::types::{Attributes, Entry, EntryKind, FileId, Ino, Link, Picture, Xattrs};
 
 /// A listing row as JSON.
 #[derive(Serialize, Deserialize)]
@@ -80,20 +81,27 @@ pub(super) fn id_column(row: &Row<'_>, column: &str) -> rusqlite::Result<FileId>
 }
 
 /// The columns of attributes, in the order of `ATTRIBUTES`.
-pub(super) fn attribute_values(attributes: &Attributes) -> [Option<i64>; 6] {
-    let number = |value: Option<u32>| value.map(i64::from);
+pub(super) fn attribute_values(attributes: &Attributes) -> [Value; 8] {
+    let number = |value: Option<u32>| Value::from(value);
+    let time = |value: Option<SystemTime>| Value::from(value.map(nanoseconds));
     [
         number(attributes.mode),
         number(attributes.uid),
         number(attributes.gid),
-        attributes.atime.map(nanoseconds),
-        attributes.mtime.map(nanoseconds),
-        attributes.ctime.map(nanoseconds),
+        time(attributes.atime),
+        time(attributes.mtime),
+        time(attributes.ctime),
+        Value::from(attributes.xattrs.to_bytes()),
+        Value::from(attributes.ino.map(|ino| ino.0 as i64)),
     ]
 }
 
 /// The names of these columns.
-pub(super) const ATTRIBUTES: &str = "mode, uid, gid, atime, mtime, ctime";
+pub(super) const ATTRIBUTES: &str = "mode, uid, gid, atime, mtime, ctime, xattrs, ino";
+
+/// As `ATTRIBUTES`, each to be set.
+pub(super) const SET_ATTRIBUTES: &str =
+    "mode = ?, uid = ?, gid = ?, atime = ?, mtime = ?, ctime = ?, xattrs = ?, ino = ?";
 
 /// The attributes in a row that has these columns.
 pub(super) fn attributes(row: &Row<'_>) -> rusqlite::Result<Attributes> {
@@ -106,6 +114,10 @@ pub(super) fn attributes(row: &Row<'_>) -> rusqlite::Result<Attributes> {
         atime: time("atime")?,
         mtime: time("mtime")?,
         ctime: time("ctime")?,
+        xattrs: row
+            .get::<_, Option<Vec<u8>>>("xattrs")?
+            .map_or_else(Xattrs::default, |bytes| Xattrs::from_bytes(&bytes)),
+        ino: row.get::<_, Option<i64>>("ino")?.map(|ino| Ino(ino as u64)),
     })
 }
 
@@ -136,12 +148,26 @@ pub(super) fn put_attributes(
     db: &rusqlite::Connection, object: &FileId, attributes: &Attributes,
 ) -> rusqlite::Result<()> {
     let sql = format!(
-        "INSERT OR REPLACE INTO attributes (object, {ATTRIBUTES}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        "INSERT OR REPLACE INTO attributes (object, {ATTRIBUTES}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
     );
-    let values = attribute_values(attributes).map(rusqlite::types::Value::from);
-    let object = rusqlite::types::Value::from(object.as_str().to_owned());
-    let all = std::iter::once(object).chain(values);
+    let object = Value::from(object.as_str().to_owned());
+    let all = std::iter::once(object).chain(attribute_values(attributes));
     db.prepare_cached(&sql)?.execute(params_from_iter(all)).map(drop)
+}
+
+/// Writes those of a local row.
+pub(super) fn put_local_attributes(
+    db: &rusqlite::Connection, row: RowId, attributes: &Attributes,
+) -> rusqlite::Result<()> {
+    let sql = format!("UPDATE local SET {SET_ATTRIBUTES} WHERE id = ?");
+    let values = attribute_values(attributes).into_iter().chain([Value::from(row.0)]);
+    db.prepare_cached(&sql)?.execute(params_from_iter(values)).map(drop)
+}
+
+/// Forgets the attributes of an object.
+pub(super) fn drop_attributes(db: &rusqlite::Connection, object: &FileId) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM attributes WHERE object = ?";
+    db.prepare_cached(sql)?.execute([object.as_str()]).map(drop)
 }
 
 #[cfg(test)]

@@ -7,9 +7,10 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
 use super::local::{LocalRow, Published, RowId, set_done};
-use super::row::{ATTRIBUTES, attribute_values, entry_text, now, put_attributes};
+use super::row::{ATTRIBUTES, attribute_values, drop_attributes, entry_text, now, put_attributes};
 use super::{Error, Result, deletes, moved, scratch};
 use crate::disk::Room;
+use crate::types::Entry;
 
 /// The right to write, for one transaction: nobody else writes until it is dropped.
 pub struct Writing<'a> {
@@ -99,7 +100,7 @@ impl Writing<'_> {
             let sql = format!(
                 "INSERT INTO local (folder, folder_path, name, is_folder, is_local, staged, phase, base,
                      is_aside, origin, changed, {ATTRIBUTES})
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             );
             let mut values: Vec<Value> = vec![
                 row.folder.as_str().to_owned().into(),
@@ -114,7 +115,7 @@ impl Writing<'_> {
                 row.origin.clone().into(),
                 now().into(),
             ];
-            values.extend(attribute_values(&row.attributes).map(Value::from));
+            values.extend(attribute_values(&row.attributes));
             db.prepare_cached(&sql)?.execute(params_from_iter(values))?;
             Ok(RowId(db.last_insert_rowid()))
         })
@@ -128,6 +129,7 @@ impl Writing<'_> {
                 moved::record(db, path, old, new)?;
                 // It came by a scratch folder.
                 scratch::back(db, &new.id, &new.parent)?;
+                drop_attributes(db, &old.id)?;
             }
             moved::succeed(db, path, new)?;
             deletes::end(db, &new.id)?;
@@ -150,12 +152,27 @@ impl Writing<'_> {
         })
     }
 
-    /// A file whose bytes the service has is written to again. All of it is staged.
-    pub fn reopen(self, row: RowId) -> Result<()> {
+    /// A file whose bytes the service has is written to again. All of it is staged, but for what
+    /// shows through of a base.
+    pub fn reopen(self, row: RowId, base: Option<&Entry>) -> Result<()> {
         self.write("recording a change of a file", |db| {
-            let sql = "UPDATE local SET phase = 'open', base = NULL, is_aside = 0, changed = ?
+            let sql = "UPDATE local SET phase = 'open', base = ?, is_aside = 0, changed = ?
                        WHERE id = ?";
-            db.prepare_cached(sql)?.execute(params![now(), row.0]).map(drop)
+            let values = params![base.map(entry_text), now(), row.0];
+            db.prepare_cached(sql)?.execute(values).map(drop)
+        })
+    }
+
+    /// A row has the staged bytes from now on that another had, which has those of the first and is
+    /// not wanted any more.
+    pub fn swap_staged(
+        self, (row, staged): (RowId, Option<&str>), (done, spent): (RowId, Option<&str>),
+    ) -> Result<()> {
+        self.write("recording a rename", |db| {
+            let sql = "UPDATE local SET staged = ? WHERE id = ?";
+            db.execute(sql, params![staged, row.0])?;
+            db.execute(sql, params![spent, done.0])?;
+            set_done(db, done)
         })
     }
 }

@@ -7,14 +7,15 @@ use super::folder::Changed;
 use super::fresh::View;
 use super::row::Row;
 use super::{Error, Tree};
-use crate::types::{Entry, FileId, Ino};
+use crate::types::{Attributes, Entry, FileId, Ino};
 
 impl Tree {
-    /// A new file that exists only here. The name must be free.
-    pub fn add_file(&self, parent: Ino, name: &str) -> Result<Ino, Error> {
+    /// A new file that exists only here, with the number that it had in another mount. The name must be
+    /// free.
+    pub fn add_file(&self, parent: Ino, name: &str, number: Option<Ino>) -> Result<Ino, Error> {
         let mut table = self.table();
         table.folder(parent)?;
-        Ok(table.add_file(parent, name.into()))
+        Ok(table.add_file(parent, name.into(), number))
     }
 
     /// A folder that this mount just made at the service.
@@ -26,7 +27,7 @@ impl Tree {
         }
         let now = Instant::now();
         let created = jiff::Timestamp::now().as_second();
-        let ino = table.add_folder(Some(parent), name.into(), id, created);
+        let ino = table.add_folder(Some(parent), name.into(), id, created, None);
         // Nothing can be in it yet.
         let folder = table.folder_mut(ino)?;
         (folder.view, folder.listed_at) = (View::Listed(now), created);
@@ -64,6 +65,20 @@ impl Tree {
         if table.get(ino).is_ok_and(|node| node.id() == Some(entry.id.as_str())) {
             table.set_entry(ino, Some(&entry));
         }
+    }
+
+    /// Changes what the user set on the inode, if it is known.
+    pub fn set_attributes(&self, ino: Ino, change: impl FnOnce(&mut Attributes)) {
+        // What nobody knows any more has nothing to be changed.
+        let _gone = self.change_attributes(ino, change);
+    }
+
+    /// The same, and gives what the change came to.
+    pub fn change_attributes<T>(
+        &self, ino: Ino, change: impl FnOnce(&mut Attributes) -> T,
+    ) -> Result<T, Error> {
+        let mut table = self.table();
+        Ok(change(table.get_mut(ino)?.rare_mut().attributes.get_or_insert_default()))
     }
 
     /// Takes the inode out of its folder: this mount removed the object, or its last name here.

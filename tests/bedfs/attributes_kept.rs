@@ -1,5 +1,5 @@
-//! Modes, owners and times that programs set: they outlive the mount and its death, and go along with
-//! the object wherever it is moved, renamed or taken aside.
+//! Modes, owners, times and extended attributes that programs set: they outlive the mount and its death,
+//! and go along with the object wherever it is moved, renamed or taken aside.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -21,14 +21,23 @@ fn set(path: &Path) -> Set {
 const TIME: &str = "2001-02-03 04:05:06.789012345 UTC";
 const SET: Set = (0o640, 1234, 4321, 981_173_106, 789_012_345);
 
-fn give(path: &Path) {
+pub(crate) fn give(path: &Path) {
     run("chown", ["1234:4321".as_ref(), path.as_os_str()]);
     run("chmod", ["640".as_ref(), path.as_os_str()]);
     run("touch", ["-d".as_ref(), TIME.as_ref(), path.as_os_str()]);
+    ::xattr::set(path, NOTE, NOTED).expect("an attribute is set");
+}
+
+/// An attribute of the user's own, and its value.
+pub(crate) const NOTE: &str = "user.note";
+pub(crate) const NOTED: &[u8] = b"\0of any bytes\xff";
+
+pub(crate) fn note(path: &Path) -> Option<Vec<u8>> {
+    ::xattr::get(path, NOTE).expect("attributes are told")
 }
 
 /// Checks it now, listed anew, after a remount and after a kill.
-fn throughout(mount: &Mount, what: &str, check: impl Fn(&str)) {
+pub(crate) fn throughout(mount: &Mount, what: &str, check: impl Fn(&str)) {
     check(&format!("{what}, at once"));
     mount.quiet();
     refresh(&mount.path);
@@ -65,7 +74,10 @@ fn what_is_set_goes_along_with_every_move_and_rename() {
         let find = "find . -type f -perm 640 -printf '%P'";
         let place = sh(&mount, find);
         assert!(!place.is_empty(), "{line}: {}", sh(&mount, "ls -lR"));
-        throughout(&mount, line, |what| assert_eq!(set(&mount.at(&place)), SET, "{what}"));
+        throughout(&mount, line, |what| {
+            assert_eq!(set(&mount.at(&place)), SET, "{what}");
+            assert_eq!(note(&mount.at(&place)).as_deref(), Some(NOTED), "{what}");
+        });
         no_violations(&mount);
     }
 }
@@ -80,6 +92,7 @@ fn setting_them_costs_no_call() {
     assert_eq!((changes(&mount), mount.emulator.count("list")), ([0; 6], 0));
     mount.remount(&[]);
     assert_eq!((set(&mount.at("d/a.jpg")), set(&mount.at("d"))), (SET, SET));
+    assert_eq!(note(&mount.at("d")).as_deref(), Some(NOTED));
     no_violations(&mount);
 }
 
@@ -96,6 +109,7 @@ fn an_overwrite_keeps_mode_and_owner_and_has_a_new_time() {
         throughout(&mount, line, |what| {
             let (mode, user, group, seconds, nanos) = set(&mount.at("a.jpg"));
             assert_eq!((mode, user, group), (SET.0, SET.1, SET.2), "{what}");
+            assert_eq!(note(&mount.at("a.jpg")).as_deref(), Some(NOTED), "{what}");
             // The time of the last write, and not the one of the upload.
             assert_eq!((seconds, nanos), (after.3, after.4), "{what}");
         });
@@ -160,6 +174,7 @@ fn what_is_made_after_a_removal_has_nothing_of_what_was_there() {
         assert_eq!(mode, 0o644, "{what}");
         assert_ne!(user, SET.1, "{what}");
         assert!(seconds > SET.3, "{what}");
+        assert_eq!(note(&mount.at("a.jpg")), None, "{what}");
     });
     no_violations(&mount);
 }

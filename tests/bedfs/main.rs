@@ -7,7 +7,7 @@
 //! | `api_retries` | what the client repeats and what not, how fast and how long |
 //! | `api_token` | the token is got once, shared, renewed, and never asked for in a loop |
 //! | `api_transfer` | downloads, redirects and slices |
-//! | `attributes_kept` | modes, owners and times set by programs outlive the mount, its crash and every move |
+//! | `attributes_kept` | modes, owners, times and attributes set by programs outlive the mount, its crash and every move |
 //! | `background` | a close that returns at once: what it took is kept, and gets there |
 //! | `background_model` | random changes in the background, and kills, come to what was acknowledged |
 //! | `beside` | the state file beside other processes: who looks waits for none, who writes gets through |
@@ -37,12 +37,15 @@
 //! | `link` | the links of files in a mount, and of paths of the bed without one |
 //! | `listings` | what is known of folders: over remounts and kills, in large folders, as others change them, and at the limit |
 //! | `local_names` | what programs write beside a picture stays here, and is uploaded once when it gets a proper name |
+//! | `local_open` | who has a file open goes on while it gets a local name, or a name of the bed again |
 //! | `local_places` | local files in places that change: not lost, and never in another's place |
 //! | `logging` | the log: of which rooms how much, changed by a signal, into a file, for the journal |
 //! | `machines` | two mounts of one bed show each other what they do |
 //! | `model` | random operations on a mount and on a plain folder, compared |
+//! | `mounted` | what the system's tools read of a mount: type, source, inodes, and what cannot be changed |
 //! | `moved` | each link that takes the place of another is recorded, and nothing else |
 //! | `namespaces` | a mount in namespaces of a user, in a chroot and through one, and after a logout |
+//! | `numbers` | files and folders keep their inode numbers, and file handles lead to them |
 //! | `offline_logs` | offline logs: listed, downloaded once, merged, kept |
 //! | `options` | every mount option in its three spellings, the configuration file, the environment |
 //! | `outages` | each fault while reading and listing |
@@ -72,6 +75,7 @@
 //! | `soak` | everything at once, under faults and kills: nothing is lost, and nothing is left over |
 //! | `threats` | what other users, other programs, dumps and crafted answers get of a mount |
 //! | `tidy` | the floors, the only homes of reqwest, fuser and errno, and where `unsafe` stands |
+//! | `times` | which changes tell their time, and that the next mount tells the same |
 //! | `tls` | who vouches for a host, what is said where nobody does, and proxies on the way |
 //! | `torture` | random operations under faults and kills: what was acknowledged is so, and nothing else |
 //! | `traffic` | the traffic log is archived row by row, and told as people and programs want it |
@@ -81,6 +85,7 @@
 //! | `upload_names` | uploads without a mount: what pictures are called in the bed |
 //! | `users` | an ordinary user mounts, others see what they may, secrets are for nobody |
 //! | `write_ways` | new files that programs write in every way there is: what they wrote is what is published |
+//! | `xattrs` | attributes that are set: ours cannot be, the user's are kept, copies that bring them succeed |
 //!
 //! `harness` mounts the built binary on a real kernel mount, over a real socket; `bench` copies
 //! pictures under faults, `crash` kills mounts at `crash_points`, `crash_verdict` holds what is there
@@ -133,12 +138,15 @@ mod limits;
 mod link;
 mod listings;
 mod local_names;
+mod local_open;
 mod local_places;
 mod logging;
 mod machines;
 mod model;
+mod mounted;
 mod moved;
 mod namespaces;
+mod numbers;
 mod offline_logs;
 mod options;
 mod outages;
@@ -169,6 +177,7 @@ mod soak;
 mod soak_rest;
 mod threats;
 mod tidy;
+mod times;
 mod tls;
 mod torture;
 mod traffic;
@@ -179,3 +188,4 @@ mod upload_names;
 mod users;
 mod ward;
 mod write_ways;
+mod xattrs;

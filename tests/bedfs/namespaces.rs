@@ -48,7 +48,7 @@ fn a_user_without_any_rights_mounts_in_namespaces_of_their_own() {
     // Whatever fails, the mount ends with the shell.
     let script = r#"trap 'umount -l "$M" 2>/dev/null || true' EXIT
 "$B" mount --allow-other "$M"
-grep -c "^bedfs $M fuse" /proc/self/mounts
+grep -c "^bedfs:[^ ]* $M fuse.bedfs" /proc/self/mounts
 stat -c %u:%g "$M/a.jpg"
 cp "$S/new.jpg" "$M/" && mv "$M/new.jpg" "$M/d/"
 cat "$M/a.jpg" && echo

@@ -41,7 +41,7 @@ const CONTROL: [&str; 9] = [
 ];
 
 /// The attributes that `getfattr -d` finds.
-fn listed(path: &Path) -> Vec<String> {
+pub(crate) fn listed(path: &Path) -> Vec<String> {
     let args = ["-d", "-m", "-", "--absolute-names"].map(OsStr::new);
     let said = run("getfattr", args.into_iter().chain([path.as_os_str()]));
     let lines = said.lines().filter_map(|line| line.split_once('='));
@@ -50,7 +50,7 @@ fn listed(path: &Path) -> Vec<String> {
 }
 
 /// The errno with which a call of Python's `os` fails.
-fn fails(call: &str, path: &Path) -> i32 {
+pub(crate) fn fails(call: &str, path: &Path) -> i32 {
     let script = format!(
         "
 import os, socket, sys
@@ -167,40 +167,6 @@ fn the_root_tells_of_the_account_and_statfs_of_its_space() {
         figures[0] * figures[1] == 1 << 30 && figures[0] * figures[2] == (1 << 30) - (10 << 20)
     });
     run("df", [&mount.path]);
-    no_violations(&mount);
-}
-
-#[test]
-fn other_attributes_are_neither_there_nor_taken() {
-    let mount = bed(|bed| drop(bed.put("d/a.png", b"a")));
-    for path in [mount.at("d/a.png"), mount.at("d"), mount.path.clone()] {
-        for name in [
-            "user.bedfs.none",
-            "user.other",
-            "security.selinux",
-            "system.posix_acl_access",
-            "trusted.x",
-        ] {
-            let get = fails(&format!("os.getxattr(path, '{name}')"), &path);
-            // Labels and ACLs are not there at all, so that `ls` does not ask for them again.
-            let is_kind = name.starts_with("system.") || name == "security.selinux";
-            assert_eq!(get, if is_kind { libc::ENOTSUP } else { libc::ENODATA }, "{name}");
-        }
-        for name in ["user.bedfs.url", "user.bedfs.id", "user.bedfs.none", "user.other"] {
-            assert_eq!(
-                fails(&format!("os.setxattr(path, '{name}', b'x')"), &path),
-                libc::ENOTSUP,
-                "set {name}"
-            );
-            assert_eq!(
-                fails(&format!("os.removexattr(path, '{name}')"), &path),
-                libc::ENOTSUP,
-                "remove {name}"
-            );
-        }
-        // None of it may switch the attributes off for the life of the mount.
-        assert!(xattr(&path, "traffic").is_some());
-    }
     no_violations(&mount);
 }
 
