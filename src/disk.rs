@@ -90,3 +90,28 @@ fn allocate(file: &File, how: i32, bytes: &Range<u64>) -> io::Result<()> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{FileExt, MetadataExt};
+
+    use super::*;
+
+    #[test]
+    fn what_was_reserved_and_not_written_to_is_given_back_and_nothing_else() {
+        const MIB: u64 = 1 << 20;
+        let file = tempfile::tempfile().expect("a file");
+        let write = |at| file.write_all_at(b"written", at).expect("there is room");
+        (write(0), write(MIB));
+        file.set_len(2 * MIB).expect("lengthened");
+        reserve(&file, &(0..8 * MIB)).expect("there is room");
+        let allotted = || file.metadata().expect("told").blocks() * 512;
+        assert!(allotted() >= 8 * MIB);
+        release(&file, &(0..8 * MIB), 2 * MIB);
+        assert!(allotted() <= MIB / 2, "{} bytes are left", allotted());
+        assert_eq!(file.metadata().expect("told").len(), 2 * MIB);
+        let mut bytes = [0; 8];
+        file.read_exact_at(&mut bytes, MIB).expect("read");
+        assert_eq!(&bytes, b"written\0");
+    }
+}

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use rangemap::RangeSet;
 
 use super::print::{Print, sum_of};
-use super::sidecar::Sidecar;
+use super::sidecar::{Record, Sidecar};
 use super::{BLOCK, Key};
 use crate::disk;
 use crate::types::FileId;
@@ -165,10 +165,13 @@ impl DataFile {
             if !is_fit || self.held().present.contains(number) {
                 continue;
             }
-            self.file.write_all_at(block, span.start)?;
             records.push((*number, sum_of(block)));
+            if let Err(error) = self.file.write_all_at(block, span.start) {
+                self.give_back(&records);
+                return Err(error);
+            }
         }
-        self.sidecar.append(&records)?;
+        self.sidecar.append(&records).inspect_err(|_| self.give_back(&records))?;
         let mut held = self.held();
         for (number, sum) in records {
             held.sums[number as usize] = sum;
@@ -176,6 +179,15 @@ impl DataFile {
         }
         held.settle();
         Ok(())
+    }
+
+    /// Frees the room of blocks that are not held, though they were written, as far as that goes.
+    fn give_back(&self, records: &[Record]) {
+        for (number, _) in records {
+            if let Err(error) = disk::punch(&self.file, &self.span(&(*number..*number + 1))) {
+                return tracing::debug!("a block that is not held takes room: {error}");
+            }
+        }
     }
 
     /// Whether somebody took the name of the file away.

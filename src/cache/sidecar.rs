@@ -78,7 +78,9 @@ impl Sidecar {
     pub(super) fn append(&self, records: &[Record]) -> io::Result<()> {
         let words = records.iter().flat_map(|(number, sum)| [number, sum]);
         let bytes: Vec<u8> = words.flat_map(|word| word.to_le_bytes()).collect();
-        (&self.file).write_all(&bytes)
+        let len = self.len()?;
+        // What is written of a record would shift those after it.
+        (&self.file).write_all(&bytes).inspect_err(|_| drop(self.file.set_len(len)))
     }
 
     /// Tells that all blocks together, with this print, were proven by md5.

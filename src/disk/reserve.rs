@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{Space, prepare};
+use super::{Space, prepare, space};
 
 /// The name of the file.
 const FILE: &str = "reserve";
@@ -57,6 +57,10 @@ impl Reserve {
         let held = self.held();
         if held >= self.size {
             return Ok(());
+        }
+        // Trying would take from others, for a moment, what there is.
+        if space(self.path.parent().unwrap_or(&self.path))?.free < self.size - held {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
         }
         let file = self.open()?;
         let filled = match prepare(&file, &(0..self.size)) {

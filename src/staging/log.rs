@@ -98,7 +98,9 @@ impl ExtentLog {
         let mut entry = [0; ENTRY];
         entry[..8].copy_from_slice(&first.to_le_bytes());
         entry[8..].copy_from_slice(&second.to_le_bytes());
-        (&self.file).write_all(&entry)
+        let len = self.file.metadata()?.len();
+        // What is written of an entry would shift those after it.
+        (&self.file).write_all(&entry).inspect_err(|_| drop(self.file.set_len(len)))
     }
 
     /// Has the disk keep it.
