@@ -137,6 +137,10 @@ impl Fs {
         let mut rows = waiting.remove(&id).unwrap_or_default();
         rows.sort_by_key(|row| (row.replacing.is_some(), row.id));
         for row in rows {
+            // Its upload may have ended since the row was read.
+            let Some(row) = self.state.local(row.id)?.filter(|row| row.phase != Phase::Done) else {
+                continue;
+            };
             match self.restore_row(folder, &row) {
                 Ok(()) => {}
                 // It waits until what has its name is done.
@@ -172,9 +176,9 @@ impl Fs {
         let staged = match StagedFile::reopen(&path) {
             Ok(staged) => Arc::new(staged),
             Err(error) => {
-                let text = format!("its staged bytes {}: {error}", path.display());
-                self.state.failed(row.id, &text)?;
-                return Err(error.into());
+                let error = Error::Unreadable { path, source: error };
+                self.state.failed(row.id, &error.to_string())?;
+                return Err(error);
             }
         };
         let ino = match self.tree.child(folder, &row.name)? {

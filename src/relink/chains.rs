@@ -55,8 +55,9 @@ impl Chains {
 
     /// What took the place of the picture that had this path in its link; `None` if nothing did, or
     /// it came back.
-    pub fn newest(&self, path: &[u8]) -> Option<&FileId> {
-        let first = self.objects.get(path)?;
+    pub fn newest(&self, path: &[u8]) -> Option<FileId> {
+        let named = self.objects.get(path).cloned().or_else(|| self.named(path));
+        let first = &named?;
         let mut newest = first;
         // Each step is to a later record, so a circle ends with the newest.
         let mut at = None;
@@ -65,7 +66,14 @@ impl Chains {
         {
             (at, newest) = (Some(*next), object);
         }
-        (newest != first).then_some(newest)
+        (newest != first).then(|| newest.clone())
+    }
+
+    /// The object whose ID this path of a link ends with, where its link was never told.
+    fn named(&self, path: &[u8]) -> Option<FileId> {
+        let name = std::str::from_utf8(path).ok()?.rsplit('/').next()?;
+        let id = FileId::new(name.rsplit_once('.').map_or(name, |(id, _)| id));
+        (self.successors.contains_key(&id) && !self.links.contains_key(&id)).then_some(id)
     }
 }
 
@@ -94,7 +102,7 @@ mod tests {
 
     fn newest(records: &[&str], from: &str) -> Option<String> {
         let chains = chains(records);
-        chains.newest(format!("/{from}").as_bytes()).map(ToString::to_string)
+        chains.newest(format!("/{from}").as_bytes()).map(|id| id.to_string())
     }
 
     #[test]

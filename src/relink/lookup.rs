@@ -71,7 +71,7 @@ impl<'a> Lookup<'a> {
     pub async fn verdict(&mut self, found: &Found) -> Result<(Verdict, usize), api::Error> {
         let ended = found.longest(|path| self.chains.newest(path).is_some());
         if let Some((path, end)) = ended
-            && let Some(newest) = self.chains.newest(path).cloned()
+            && let Some(newest) = self.chains.newest(path)
         {
             let link = match self.ask(&newest).await?.is_some() {
                 true => self.link(&newest).await?,

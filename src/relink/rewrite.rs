@@ -33,8 +33,8 @@ pub fn rewrite(text: &[u8], scanner: &Scanner, chains: &Chains) -> Rewritten {
         else {
             continue;
         };
-        let Some(link) = chains.link(newest) else {
-            rewritten.unknown.push(newest.clone());
+        let Some(link) = chains.link(&newest) else {
+            rewritten.unknown.push(newest);
             continue;
         };
         rewritten.text.extend_from_slice(&text[done..found.start]);
