@@ -142,8 +142,9 @@ fn run(Cli { choice, command }: Cli) -> Result<ExitCode, Failure> {
     let choice = &choice;
     // These tell of what is configured themselves.
     if !matches!(command, Command::Config(_) | Command::Doctor(_)) {
-        for unknown in configuration::unknown_variables() {
-            eprintln!("bedfs: warning: {unknown}");
+        let unknown = configuration::unknown_variables();
+        for misspelt in unknown.iter().filter(|unknown| unknown.is_misspelt()) {
+            eprintln!("bedfs: warning: {misspelt}");
         }
         if !matches!(command, Command::Login) {
             configuration::check_profile(choice)?;

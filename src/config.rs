@@ -26,7 +26,7 @@ pub use explain::{Explained, Explanation};
 use file::Sheet;
 pub use keep::{Credentials, keep};
 use layer::Layer;
-pub use layer::unknown_variables;
+pub use layer::{UnknownVariable, unknown_variables};
 pub use levels::{Levels, ROOMS};
 pub use private::make_private;
 pub use wishes::{Control, Size, Upload, Wishes};

@@ -194,6 +194,7 @@ fn searched(text: &str) -> Check {
 
 fn variables() -> Option<Check> {
     let unknown = config::unknown_variables();
+    let unknown: Vec<String> = unknown.iter().map(ToString::to_string).collect();
     if unknown.is_empty() {
         return None;
     }

@@ -15,6 +15,7 @@ use crate::journaled::{
     BACKGROUND, all_done, bed_is, crash, eventually, in_background, listed, mount_again, pending,
     staged, stays,
 };
+use crate::semantics::bed;
 
 /// A picture that was being written over when its mount was killed.
 struct Interrupted {
@@ -281,8 +282,7 @@ fn looking_at_what_is_pending_while_files_come_in_disturbs_none_of_them() {
 
 #[test]
 fn what_a_saver_left_is_told_after_an_hour_and_holds_nothing_up() {
-    let mount = Mount::new();
-    mount.emulator.put("b.svg", b"<svg/>");
+    let mount = bed(|bed| drop(bed.put("b.svg", b"<svg/>")));
     for name in ["a.svg.QGYOP0", "sedAb3dE9", ".DS_Store"] {
         fs::write(mount.at(name), noise(1, 5000)).expect("written");
     }
@@ -313,7 +313,7 @@ fn what_a_saver_left_is_told_after_an_hour_and_holds_nothing_up() {
     }
     mount_again(&mount, &[]);
     mount.quiet();
-    assert_eq!(line(&listed(&mount), "sedAb3dE9").contains("  local  "), true);
+    assert!(line(&listed(&mount), "sedAb3dE9").contains("  local  "));
     fs::rename(mount.at("a.svg.QGYOP0"), mount.at("a.svg")).expect("renamed");
     assert_eq!(mount.emulator.read("a.svg"), Some(noise(1, 5000)));
     assert!(!listed(&mount).contains("a.svg.QGYOP0"));
