@@ -28,7 +28,8 @@ need() {
     fi
 }
 
-# Installs Debian packages.
+# Installs Debian packages. What is a service is not started: the two variables say so to systemd and to
+# what was there before it.
 install_packages() {
     local root=()
     if [ "$(id -u)" -ne 0 ]; then
@@ -40,7 +41,7 @@ install_packages() {
         fail "these packages are missing, and there is no apt-get to install them: $*"
     say "Installing Debian packages: $*"
     "${root[@]}" apt-get -q update </dev/null
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive SYSTEMD_OFFLINE=1 RUNLEVEL=1 \
         apt-get -q -y --no-install-recommends install "$@" </dev/null
 }
 

@@ -33,11 +33,12 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
-use crate::config::{Choice, take_secrets};
+use crate::config::{self as configuration, Choice, take_secrets};
 use crate::log;
 use crate::memory;
 #[cfg(any(test, fuzzing))]
 pub use logs::fuzz as fuzz_logs;
+use options::Spelled;
 
 /// What goes wrong is told in one line, so any error will do.
 type Failure = Box<dyn std::error::Error>;
@@ -111,15 +112,18 @@ pub fn main() -> ExitCode {
     let typed: Vec<OsString> = std::env::args_os().collect();
     let typed = match options::Called::by(typed) {
         options::Called::Plainly(typed) => typed,
-        options::Called::ForShow => return ExitCode::SUCCESS,
+        options::Called::ForShow => {
+            eprintln!("bedfs: nothing is mounted, as -f says");
+            return ExitCode::SUCCESS;
+        }
     };
     let spelled = options::spell_out(typed, &names);
-    if let Some(mountpoint) = options::remounted(&spelled) {
+    if let Some(mountpoint) = options::remounted(&spelled.words) {
         return cannot_remount(Path::new(mountpoint));
     }
-    let mut cli = match Cli::try_parse_from(spelled) {
+    let mut cli = match Cli::try_parse_from(&spelled.words) {
         Ok(cli) => cli,
-        Err(error) => return misunderstood(&error, &names),
+        Err(error) => return misunderstood(&error, &names, &spelled),
     };
     // SAFETY: no thread has been started yet.
     cli.choice.secrets = unsafe { take_secrets() };
@@ -128,7 +132,7 @@ pub fn main() -> ExitCode {
         // Who read the output has seen enough.
         Err(error) if is_broken_pipe(&*error) => ExitCode::from(141),
         Err(error) => {
-            eprintln!("bedfs: {error}");
+            eprintln!("bedfs: {}", joined(&error.to_string()));
             if is_misconfigured(&*error) {
                 ExitCode::from(MISCONFIGURED)
             } else {
@@ -141,6 +145,16 @@ pub fn main() -> ExitCode {
 /// Does what is meant.
 fn run(Cli { choice, command }: Cli) -> Result<ExitCode, Failure> {
     let choice = &choice;
+    // These tell of what is configured themselves.
+    if !matches!(command, Command::Config(_) | Command::Doctor(_)) {
+        let unknown = configuration::unknown_variables();
+        for misspelt in unknown.iter().filter(|unknown| unknown.is_misspelt()) {
+            eprintln!("bedfs: warning: {misspelt}");
+        }
+        if !matches!(command, Command::Login) {
+            configuration::check_profile(choice)?;
+        }
+    }
     match command {
         Command::Mount(args) => mount::run(args, choice),
         Command::Umount(args) => umount::run(&args),
@@ -171,10 +185,14 @@ fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
 
 /// Whether the configuration has to be mended, the credentials in it among that.
 fn is_misconfigured(error: &(dyn std::error::Error + 'static)) -> bool {
-    let refused = error.downcast_ref::<crate::mount::Error>();
-    let is_refused = refused
-        .is_some_and(|it| matches!(it, crate::mount::Error::Api(api) if api.is_unauthorized()));
-    is_refused || error.is::<crate::config::Error>() || error.is::<crate::api::NotRoots>()
+    use crate::{api, config, mount};
+    let refused = match error.downcast_ref() {
+        Some(mount::Error::Api(error)) => Some(error),
+        _ => error.downcast_ref::<api::Error>(),
+    };
+    refused.is_some_and(api::Error::is_unauthorized)
+        || error.is::<config::Error>()
+        || error.is::<api::NotRoots>()
 }
 
 /// Tells what to do in place of `mount -o remount,…`.
@@ -188,7 +206,7 @@ fn cannot_remount(mountpoint: &Path) -> ExitCode {
 }
 
 /// Tells in one line what was typed wrongly; prints the help if that was asked for.
-fn misunderstood(error: &clap::Error, commands: &[String]) -> ExitCode {
+fn misunderstood(error: &clap::Error, commands: &[String], spelled: &Spelled) -> ExitCode {
     if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         error.exit();
     }
@@ -203,7 +221,7 @@ fn misunderstood(error: &clap::Error, commands: &[String]) -> ExitCode {
     }
     let typed = std::env::args().nth(1).filter(|word| commands.contains(word));
     let help = typed.map_or("bedfs --help".to_owned(), |command| format!("bedfs {command} --help"));
-    eprintln!("bedfs: {line} (see {help})");
+    eprintln!("bedfs: {} (see {help})", spelled.as_typed(&line));
     ExitCode::from(2)
 }
 
@@ -211,6 +229,12 @@ fn misunderstood(error: &clap::Error, commands: &[String]) -> ExitCode {
 fn one_line(text: &str) -> String {
     let plain = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
     text.chars().map(plain).collect()
+}
+
+/// The lines of a text in one.
+fn joined(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    one_line(&lines.join("; "))
 }
 
 /// Starts the log of a command that is at a terminal. Once a process.

@@ -27,7 +27,7 @@ pub use explain::{Explained, Explanation};
 use file::Sheet;
 pub use keep::{Credentials, keep};
 use layer::Layer;
-pub use layer::unknown_variables;
+pub use layer::{UnknownVariable, unknown_variables};
 pub use levels::{Levels, ROOMS};
 pub use origin::Origin;
 pub use private::make_private;
@@ -86,6 +86,9 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// One of them was left out.
+    #[error("both are needed: 123pan gives a client ID and a secret to developers")]
+    Empty,
     /// A folder for state cannot be made.
     #[error("cannot make the folder {path}: {source}")]
     Folder {
@@ -251,6 +254,14 @@ impl Sources {
         self.first(|layer| layer.ca_file.clone())
     }
 
+    /// Where the service is and what vouches for it, as far as the command line or the environment say.
+    pub fn beside_file(&self) -> (Option<String>, Option<PathBuf>) {
+        // These two stand before those of the file.
+        let beside = || self.layers.iter().take(2);
+        let endpoint = beside().find_map(|layer| layer.endpoint.clone());
+        (endpoint, beside().find_map(|layer| layer.ca_file.clone()))
+    }
+
     fn client_id(&self) -> Option<String> {
         self.first(|layer| layer.client_id.clone())
     }
@@ -288,6 +299,14 @@ pub fn path(choice: &Choice) -> Result<PathBuf, Error> {
         Some(path) => Ok(path),
         None => Ok(home_config()?.join("bedfs/config.toml")),
     }
+}
+
+/// Refuses a profile that the command line names and the file has not. For commands that read nothing else
+/// of it.
+pub fn check_profile(choice: &Choice) -> Result<(), Error> {
+    let Some(name) = &choice.profile else { return Ok(()) };
+    let path = path(choice)?;
+    file::read(&path, choice.config.is_some())?.profile(name, &path).map(drop)
 }
 
 /// The folder of the user's configuration, of whatever program.

@@ -95,6 +95,10 @@ pub enum Error {
     Unpublished(Box<Error>),
     #[error("a bug in bedfs cut it off; the log of the mount tells where")]
     Bug,
+    #[error(transparent)]
+    Unrenamed(Box<Error>),
+    #[error("its staged bytes, {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
     #[error("larger than a file can be")]
     TooLarge,
     #[error(transparent)]

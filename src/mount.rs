@@ -187,7 +187,7 @@ pub fn catch_up(plan: &Plan) -> Result<Vec<Pending>, Error> {
 fn local_names(wishes: &Wishes) -> Result<LocalNames, names::NotAPattern> {
     match wishes.local_names() {
         Some(patterns) => LocalNames::new(patterns),
-        None => LocalNames::new(names::LOCAL_NAMES.iter().copied()),
+        None => LocalNames::usual(),
     }
 }
 

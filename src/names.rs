@@ -17,6 +17,7 @@
 //! operation reaches the object that was meant.
 
 mod local_names;
+mod savers;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -26,7 +27,8 @@ use std::sync::Arc;
 use md5::{Digest, Md5 as Hasher};
 
 use crate::types::{Entry, FileId};
-pub use local_names::{DEFAULT as LOCAL_NAMES, LocalNames, NotAPattern};
+pub use local_names::{LocalNames, NotAPattern};
+pub use savers::is_savers;
 
 /// The longest name that Linux programs cope with, in bytes (`NAME_MAX`).
 pub const NAME_MAX: usize = 255;

@@ -4,8 +4,9 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
+use crate::names;
 use crate::staging;
 use crate::state::{self, LocalRow, Phase, Result, RowId, State};
 use crate::types::{Attributes, FileId};
@@ -48,6 +49,8 @@ pub enum Stage {
     Deleting,
     /// A rename of it is under way, or was cut off and will be gone on with.
     Renaming,
+    /// It is no upload: a program left it under a name that it uses while it saves.
+    Left,
 }
 
 impl Stage {
@@ -60,12 +63,17 @@ impl Stage {
             Self::Interrupted => "interrupted",
             Self::Deleting => "deleting",
             Self::Renaming => "renaming",
+            Self::Left => "local",
         }
     }
 }
 
 /// The folder of staged files in the account's folder.
 pub const STAGING: &str = "staging";
+
+/// How long nothing may happen to a file under a saver's name before it counts as left there. No save
+/// takes so long.
+const LEFT_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
 /// Everything that is pending, the oldest first. `staging` is where staged bytes are.
 pub fn list(state: &State, staging: &Path) -> Result<Vec<Pending>> {
@@ -80,6 +88,19 @@ pub fn list(state: &State, staging: &Path) -> Result<Vec<Pending>> {
     let renames = state.renames()?.into_iter().map(|rename| renaming(rename.path));
     let pours = state.pours()?.into_iter().map(|pour| renaming(pour.name));
     Ok(uploads.chain(deletes).chain(renames).chain(pours).collect())
+}
+
+/// Files that programs left under names which they use while they save, the oldest first.
+pub fn left(state: &State, staging: &Path, now: Timestamp) -> Result<Vec<Pending>> {
+    let is_savers = |row: &LocalRow| {
+        // Its neighbour was there when it got the name.
+        let is_so = row.is_local && names::is_savers(&row.name, |_| true);
+        let is_file = !row.is_folder && !row.folder.is_local();
+        is_so && is_file && matches!(row.phase, Phase::Open | Phase::Closed)
+    };
+    let rows = state.locals()?.into_iter().filter(is_savers);
+    let left = rows.filter_map(|row| staged(row, Stage::Left, staging));
+    Ok(left.filter(|file| now.duration_since(file.changed) >= LEFT_AFTER).collect())
 }
 
 fn without_bytes(path: String, stage: Stage, changed: Timestamp) -> Pending {
@@ -102,12 +123,20 @@ fn upload(row: LocalRow, staging: &Path) -> Option<Pending> {
         Phase::Removed => Stage::Deleting,
         Phase::Done => return None,
     };
+    staged(row, stage, staging)
+}
+
+/// A row as it is on disk; `None` if nothing is in it.
+fn staged(row: LocalRow, stage: Stage, staging: &Path) -> Option<Pending> {
     let staged = row.staged.as_ref().map(|name| staging.join(name));
     let metadata = staged.as_ref().and_then(|path| std::fs::metadata(path).ok());
     // What is gone from disk is told; what is empty is nothing to upload.
     if metadata.as_ref().is_some_and(|metadata| metadata.len() == 0) {
         return None;
     }
+    let recorded = Timestamp::from_second(row.changed).unwrap_or_default();
+    let written = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
+    let written = written.and_then(|at| Timestamp::try_from(at).ok());
     Some(Pending {
         row: Some(row.id),
         path: row.path(),
@@ -117,7 +146,7 @@ fn upload(row: LocalRow, staging: &Path) -> Option<Pending> {
         is_over_old: row.base.is_some(),
         is_replacing: row.replacing.is_some(),
         error: row.error,
-        changed: Timestamp::from_second(row.changed).unwrap_or_default(),
+        changed: written.map_or(recorded, |written| written.max(recorded)),
     })
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::instead::Instead;
+use super::scrub;
 
 /// An error envelope of the service (`003`: 接口响应参数), safe to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,8 +99,8 @@ pub enum Error {
         /// What came instead of the answer.
         cause: String,
     },
-    /// The service is away or too busy: certainly not done.
-    #[error("{what}: the service is away or too busy, try again later ({cause})")]
+    /// The service is away or too busy, or its name leads nowhere: certainly not done.
+    #[error("{what}: {}", scrub::unreached(.cause))]
     Unavailable {
         /// What was being done.
         what: String,

@@ -28,6 +28,11 @@ impl Bed {
             Some(old) => Some(self.with_link(old).await),
             None => None,
         };
+        // The same holds of its own link, which ends with its name.
+        let entry = &match *entry.name == *to.name {
+            true => entry.clone(),
+            false => self.with_link(entry).await,
+        };
         let path = to.path();
         let (folder, old) = (&to.folder, old.as_ref());
         let rename = self.state.rename_begins(entry, folder, &to.name, old, &path, ends)?;

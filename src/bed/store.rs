@@ -235,12 +235,11 @@ impl Bed {
 
     /// The entry with its link, where the service tells it: it is asked for before the object goes,
     /// since a published link that dies must be known.
-    pub async fn with_link(&self, entry: &Arc<Entry>) -> Entry {
+    pub async fn with_link(&self, entry: &Entry) -> Entry {
         if entry.has_link() {
-            return Entry::clone(entry);
+            return entry.clone();
         }
-        let found = self.client.detail(&entry.id).await;
-        found.unwrap_or_else(|_| Entry::clone(entry))
+        self.row_with_link(&entry.id).await.unwrap_or_else(|_| entry.clone())
     }
 
     /// The object that an upload of these bytes made in the folder, under the name. The upload may be

@@ -1,5 +1,5 @@
 //! What is installed around the program: lines of `/etc/fstab` and the helpers of `mount` that they
-//! want, units of systemd, dead mounts, and variables that say nothing.
+//! want, units of systemd, dead mounts, who searches the whole machine, and variables that say nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,11 @@ use crate::config;
 use crate::mountpoint;
 
 const FSTAB: &str = "/etc/fstab";
+
+/// What `updatedb`, which lists every folder of the machine, leaves alone.
+const UPDATEDB: &str = "/etc/updatedb.conf";
+/// The type that beds are mounted as.
+const TYPE: &str = "fuse.bedfs";
 
 /// How long mounts may take to show that they live.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -29,6 +34,7 @@ pub(super) fn checks() -> Vec<Check> {
     let fstab = fs::read_to_string(FSTAB).unwrap_or_default();
     let mut checks = vec![dead_mounts(), helper(), table(&fstab), system_units()];
     checks.extend(user_units());
+    checks.extend(fs::read_to_string(UPDATEDB).ok().map(|text| searched(&text)));
     checks.extend(variables());
     checks
 }
@@ -172,8 +178,23 @@ fn enabled(folder: &Path) -> (usize, Option<String>) {
     (ours.len(), lost.map(|name| name.to_string_lossy().into_owned()))
 }
 
+fn searched(text: &str) -> Check {
+    const ABOUT: &str = "updatedb";
+    let pruned = text.lines().find_map(|line| line.trim().strip_prefix("PRUNEFS"));
+    let mut types = pruned.unwrap_or_default().split(['=', '"', ' ', '\t']);
+    if types.any(|name| name.eq_ignore_ascii_case(TYPE)) {
+        return Check::ok(ABOUT, "it leaves beds alone");
+    }
+    let mend = match pruned {
+        Some(_) => format!("run as root: sed -i 's/^ *PRUNEFS *= *\"/&{TYPE} /' {UPDATEDB}"),
+        None => format!("put the line PRUNEFS = \"{TYPE}\" into {UPDATEDB}"),
+    };
+    Check::warning(ABOUT, "it lists every folder of a bed each night", mend)
+}
+
 fn variables() -> Option<Check> {
     let unknown = config::unknown_variables();
+    let unknown: Vec<String> = unknown.iter().map(ToString::to_string).collect();
     if unknown.is_empty() {
         return None;
     }
@@ -198,6 +219,20 @@ fn helper() -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkup::Verdict;
+
+    #[test]
+    fn updatedb_is_to_leave_beds_alone() {
+        for (text, verdict, mend) in [
+            ("PRUNEFS=\"nfs fuse.bedfs\"\n", Verdict::Ok, ""),
+            ("PRUNEFS = \"NFS fuse.sshfs\"\n", Verdict::Warning, "sed -i"),
+            ("# PRUNEFS=\"fuse.bedfs\"\n", Verdict::Warning, "put the line"),
+        ] {
+            let check = searched(text);
+            assert_eq!(check.verdict, verdict, "{text}");
+            assert!(check.mend.unwrap_or_default().contains(mend), "{text}");
+        }
+    }
 
     #[test]
     fn lines_of_ours_are_found_in_the_table() {

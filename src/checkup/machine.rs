@@ -13,6 +13,12 @@ const DEVICE: &str = "/dev/fuse";
 const HELPER: &str = "fusermount3";
 const FUSE_CONF: &str = "/etc/fuse.conf";
 
+/// What Ubuntu lets the helper mount, since 25.04; what else it may is the machine's owner's to add.
+const PROFILE: &str = "/etc/apparmor.d/fusermount3";
+const PROFILE_OFF: &str = "/etc/apparmor.d/disable/fusermount3";
+const PROFILE_MORE: &str = "/etc/apparmor.d/local/fusermount3";
+const APPARMOR: &str = "/sys/module/apparmor/parameters/enabled";
+
 /// Since this kernel look-ups in one folder go on beside each other (`FUSE_PARALLEL_DIROPS`).
 const KERNEL: (u32, u32) = (4, 7);
 
@@ -23,7 +29,27 @@ pub(super) fn checks(wishes: &Wishes) -> Vec<Check> {
     // SAFETY: the call only tells a number and cannot fail.
     let is_root = unsafe { libc::geteuid() } == 0;
     let allow_other = wishes.allow_other.unwrap_or(false);
-    vec![device(), helper(is_root), allow_others(is_root, allow_other), kernel()]
+    let is_on = fs::read_to_string(APPARMOR).is_ok_and(|text| text.trim() == "Y");
+    let is_off = Path::new(PROFILE_OFF).exists();
+    let profile = fs::read_to_string(PROFILE).ok().filter(|_| is_on && !is_off && !is_root);
+    let mut checks = vec![device(), helper(is_root)];
+    checks.extend(profile.map(|text| confinement(&text)));
+    checks.extend([allow_others(is_root, allow_other), kernel()]);
+    checks
+}
+
+/// Where a profile lets users mount. Elsewhere the kernel refuses it, and says no more than that.
+fn confinement(profile: &str) -> Check {
+    let rules = profile.lines().map(str::trim).filter(|line| line.starts_with("mount "));
+    let places = rules.filter_map(|rule| rule.split_once("->"));
+    let mut places: Vec<&str> =
+        places.map(|(_, place)| place.trim().trim_end_matches(',')).collect();
+    places.dedup();
+    let seen = match places.is_empty() {
+        true => format!("{HELPER} is confined by {PROFILE}"),
+        false => format!("{PROFILE} lets users mount on {}", places.join(", ")),
+    };
+    Check::ok("AppArmor", format!("{seen}; {PROFILE_MORE} may allow more"))
 }
 
 fn device() -> Check {
@@ -113,4 +139,19 @@ fn kernel() -> Check {
 /// Whether others than the owner have any right to the file or folder.
 pub(super) fn is_shared(path: &Path) -> std::io::Result<bool> {
     Ok(fs::metadata(path)?.permissions().mode() & 0o077 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_is_told_by_the_places_that_it_allows() {
+        let profile = "profile fusermount3 /usr/bin/fusermount3 {\n  mount fstype=@{fuse_types} \
+            options=(nosuid,nodev) -> @{HOME}/**/,\n  mount fstype=fuse -> /mnt/{,**/},\n  umount /mnt/**,\n}\n";
+        let check = confinement(profile);
+        assert!(check.seen.contains("@{HOME}/**/, /mnt/{,**/};"), "{}", check.seen);
+        assert!(check.seen.contains("local/fusermount3"), "{}", check.seen);
+        assert!(confinement("").seen.contains("is confined"));
+    }
 }

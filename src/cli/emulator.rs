@@ -48,8 +48,9 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         ..Options::default()
     };
     let (id, secret) = (options.client_id.clone(), options.client_secret.clone());
-    let emulator =
-        Emulator::start(options).map_err(|error| format!("listening on {listen}: {error}"))?;
+    let emulator = Emulator::start(options).map_err(|error| {
+        format!("listening on {listen}: {error}; --listen ADDR names another place, with port 0 a free one")
+    })?;
     samples::put_in(&emulator)?;
     if args.faults > 0 {
         let faults = Fault::passing(f64::from(args.faults) / 100.0);

@@ -80,6 +80,7 @@ fn of_path(account: &Account, walk: &mut Walk<'_>, path: &[u8]) -> Result<Linked
 
 /// The link of a file in a mount, as its attributes tell it.
 fn of_file(path: &Path) -> Result<Linked, Failure> {
+    let _patience = Patience::with("asking the mount for a link");
     let metadata = path.metadata()?;
     if metadata.is_dir() {
         return Err("a folder has no link".into());

@@ -25,16 +25,18 @@ pub(super) fn run(choice: &Choice) -> Result<ExitCode, Failure> {
     };
     let secret = Secret::new(ask_silently("Client secret (not shown): ")?);
     if client_id.is_empty() || secret.reveal().is_empty() {
-        return Err("both are needed: 123pan gives a client ID and a secret to developers".into());
+        return Err(config::Error::Empty.into());
     }
     let ca_file = sources.ca_file();
     try_out(&endpoint, ca_file.as_deref(), &client_id, &secret)?;
-    let typed = choice.ca_file.as_ref().map(std::path::absolute).transpose()?;
+    // What was tried is what is kept, unless it stands in the file already.
+    let (endpoint, ca_file) = sources.beside_file();
+    let ca_file = ca_file.map(std::path::absolute).transpose()?;
     let account = Credentials {
         client_id: &client_id,
         client_secret: &secret,
-        endpoint: choice.endpoint.as_deref(),
-        ca_file: typed.as_deref(),
+        endpoint: endpoint.as_deref(),
+        ca_file: ca_file.as_deref(),
     };
     config::keep(&sources.file, profile, &account)?;
     let place = profile.map_or(String::new(), |name| format!(", profile {name}"));

@@ -47,7 +47,7 @@ const HELPERS: &[&str] = &["mount.bedfs", "mount.fuse.bedfs"];
 pub(super) enum Called {
     /// With these arguments, or with others that mean these.
     Plainly(Vec<OsString>),
-    /// By `mount -f`, which wants nothing done.
+    /// By `mount -f`, which wants nothing done but to hear what would be.
     ForShow,
 }
 
@@ -81,11 +81,44 @@ impl Called {
     }
 }
 
+/// Arguments that mean what was typed.
+#[derive(Debug, Default)]
+pub(super) struct Spelled {
+    pub(super) words: Vec<OsString>,
+    /// The options that a `-o` named: as they are spelled out, and as they were typed.
+    named: Vec<(String, String)>,
+}
+
+impl Spelled {
+    fn add(&mut self, options: &OsStr) {
+        for (typed, word) in split(options) {
+            let name = word.split('=').next().unwrap_or_default();
+            self.named.push((name.to_owned(), format!("-o {typed}")));
+            self.words.push(word.into());
+        }
+    }
+
+    /// A text about these arguments in the words that were typed.
+    pub(super) fn as_typed(&self, text: &str) -> String {
+        let mut told = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = rest.find("--") {
+            let len = rest[at..].find(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+            let (before, option) = rest[..at + len.unwrap_or(rest.len() - at)].split_at(at);
+            let typed = self.named.iter().find(|(name, _)| name == option);
+            told.push_str(before);
+            told.push_str(typed.map_or(option, |(_, typed)| typed));
+            rest = &rest[at + option.len()..];
+        }
+        told + rest
+    }
+}
+
 /// The arguments with every `-o` spelled out, and with `bedfs SOURCE MOUNTPOINT -o OPTIONS` (as the helper
 /// of `mount` calls it) made `bedfs mount MOUNTPOINT`.
-pub(super) fn spell_out(typed: Vec<OsString>, commands: &[String]) -> Vec<OsString> {
+pub(super) fn spell_out(typed: Vec<OsString>, commands: &[String]) -> Spelled {
     let mut rest = typed.into_iter();
-    let mut plain: Vec<OsString> = rest.next().into_iter().collect();
+    let mut spelled = Spelled { words: rest.next().into_iter().collect(), named: Vec::new() };
     let mut rest: Vec<OsString> = rest.collect();
     let is_command =
         |word: &OsString| commands.iter().any(|name| word == name.as_str()) || word == "help";
@@ -99,22 +132,22 @@ pub(super) fn spell_out(typed: Vec<OsString>, commands: &[String]) -> Vec<OsStri
     }
     // What says which account is meant may stand before the command.
     if rest.iter().find(|word| is_command(word)).is_none_or(|command| command != "mount") {
-        plain.extend(rest);
-        return plain;
+        spelled.words.extend(rest);
+        return spelled;
     }
     let mut rest = rest.into_iter();
     while let Some(word) = rest.next() {
         let text = word.to_str().unwrap_or_default();
         match text.strip_prefix("-o") {
             Some("") => match rest.next() {
-                Some(options) => plain.extend(split(&options)),
-                None => plain.push(word),
+                Some(options) => spelled.add(&options),
+                None => spelled.words.push(word),
             },
-            Some(options) => plain.extend(split(OsStr::new(options))),
-            None => plain.push(word),
+            Some(options) => spelled.add(OsStr::new(options)),
+            None => spelled.words.push(word),
         }
     }
-    plain
+    spelled
 }
 
 /// The option by which a mount has this source.
@@ -136,8 +169,8 @@ fn is_option(word: &OsString) -> bool {
     word.as_encoded_bytes().starts_with(b"-")
 }
 
-/// `a,b=c` as `--a` and `--b=c`. A comma inside a value is written `\,`.
-fn split(options: &OsStr) -> Vec<OsString> {
+/// The names in `a,b=c`, and their options as `--a` and `--b=c`. A comma inside a value is written `\,`.
+fn split(options: &OsStr) -> Vec<(String, String)> {
     let text = options.to_string_lossy().replace("\\,", "\0");
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     let ours = items.filter(|item| {
@@ -145,21 +178,22 @@ fn split(options: &OsStr) -> Vec<OsString> {
         !FOR_OTHERS.contains(&name) && !name.starts_with("x-") && !name.starts_with('_')
     });
     ours.map(|item| {
-        let (name, value) = match item.split_once('=') {
+        let (typed, value) = match item.split_once('=') {
             Some((name, value)) => (name, Some(value)),
             None => (item, None),
         };
-        let name = match name {
+        let name = match typed {
             "ro" => "read-only".to_owned(),
             "noexec" => "no-exec".to_owned(),
             name => name.replace('_', "-"),
         };
-        match value {
-            Some(value) => format!("--{name}={}", value.replace('\0', ",")).into(),
-            None if FLAGS.contains(&&*name) => format!("--{name}").into(),
+        let word = match value {
+            Some(value) => format!("--{name}={}", value.replace('\0', ",")),
+            None if FLAGS.contains(&&*name) => format!("--{name}"),
             // Else what comes next would be taken for the value.
-            None => format!("--{name}=").into(),
-        }
+            None => format!("--{name}="),
+        };
+        (typed.to_owned(), word)
     })
     .collect()
 }
@@ -171,7 +205,7 @@ mod tests {
     fn spelled(typed: &[&str]) -> Vec<String> {
         let commands = ["mount".to_owned(), "umount".to_owned()];
         let typed = typed.iter().map(OsString::from).collect();
-        let words = spell_out(typed, &commands);
+        let words = spell_out(typed, &commands).words;
         words.into_iter().map(|word| word.to_string_lossy().into_owned()).collect()
     }
 
@@ -198,7 +232,7 @@ mod tests {
         let commands = ["mount".to_owned()];
         let remounts = |typed: &[&str]| {
             let spelled = spell_out(typed.iter().map(OsString::from).collect(), &commands);
-            remounted(&spelled).map(|path| path.to_string_lossy().into_owned())
+            remounted(&spelled.words).map(|path| path.to_string_lossy().into_owned())
         };
         let options = "rw,user_id=0,default_permissions,remount,ro";
         for helper in
@@ -207,6 +241,16 @@ mod tests {
             assert_eq!(remounts(&helper).as_deref(), Some("/m"));
         }
         assert_eq!(remounts(&["bedfs", "mount", "-o", "ro", "/m"]), None);
+    }
+
+    #[test]
+    fn an_option_is_told_as_it_was_typed() {
+        let typed = ["bedfs", "mount", "-o", "dir_ttl=x,foo", "--root=a", "/m"];
+        let spelled = spell_out(typed.map(OsString::from).into(), &["mount".to_owned()]);
+        assert_eq!(
+            spelled.as_typed("'--dir-ttl <SECONDS>', '--foo' --foo-bar, --root, -- and --foo"),
+            "'-o dir_ttl <SECONDS>', '-o foo' --foo-bar, --root, -- and -o foo"
+        );
     }
 
     #[test]

@@ -6,9 +6,11 @@ use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tracing::level_filters::LevelFilter;
 
 use super::leftovers::{self, Leftover};
+use super::patience::Patience;
 use super::{Failure, mount, one_line, start_log};
 use crate::config::{Choice, Config, Wishes};
 use crate::disk::Room;
@@ -16,6 +18,10 @@ use crate::mount::Plan;
 use crate::pending::{self, Pending, STAGING, Stage};
 use crate::staging::StagedFile;
 use crate::state::{self, Lock, RowId, State};
+
+/// What is said of a file under a saver's name.
+const LEFT: &str = "only on this machine, under a name that programs use while they save: rename it to \
+                    have it uploaded, or remove it";
 
 /// What `bedfs pending` takes.
 #[derive(Debug, clap::Args)]
@@ -92,16 +98,26 @@ impl Journal {
         Ok(pending::list(&self.state, &self.staging)?)
     }
 
-    /// The uploads that are meant: all, or those of these paths, each of which must be there.
-    fn chosen(&self, paths: &[String]) -> Result<Vec<Pending>, Failure> {
-        let mut all = self.pending()?;
+    /// With what programs left under the names of their saves.
+    fn with_left(&self) -> Result<Vec<Pending>, Failure> {
+        let left = pending::left(&self.state, &self.staging, Timestamp::now())?;
+        Ok(self.pending()?.into_iter().chain(left).collect())
+    }
+
+    /// Of these files those that are meant: all, or those of these paths, each of which must be there.
+    fn chosen(&self, paths: &[String], mut all: Vec<Pending>) -> Result<Vec<Pending>, Failure> {
         all.retain(|pending| pending.row.is_some());
         if paths.is_empty() {
             return Ok(all);
         }
         let wanted: Vec<&str> = paths.iter().map(|path| path.trim_matches('/')).collect();
         if let Some(missing) = wanted.iter().find(|path| all.iter().all(|p| p.path != **path)) {
-            return Err(format!("{missing:?} is not pending; bedfs pending lists what is").into());
+            let is_left = self.with_left()?.iter().any(|p| p.path == **missing);
+            return Err(match is_left {
+                true => format!("{missing:?} is no upload: it is {LEFT}"),
+                false => format!("{missing:?} is not pending; bedfs pending lists what is"),
+            }
+            .into());
         }
         all.retain(|pending| wanted.contains(&&*pending.path));
         Ok(all)
@@ -109,7 +125,7 @@ impl Journal {
 
     fn list(&self, is_all_wanted: bool) -> Result<ExitCode, Failure> {
         let mut out = std::io::stdout().lock();
-        let all = self.pending()?;
+        let all = self.with_left()?;
         if all.is_empty() {
             eprintln!("bedfs: nothing is pending");
         }
@@ -136,10 +152,13 @@ impl Journal {
 
     /// A mount that runs takes up what is marked; without one it is done here and now.
     fn retry(&self, paths: &[String]) -> Result<ExitCode, Failure> {
-        let chosen = self.chosen(paths)?;
+        let chosen = self.chosen(paths, self.pending()?)?;
         let rows: Vec<RowId> = chosen.iter().filter_map(|pending| pending.row).collect();
         self.state.retry(&rows)?;
-        match crate::mount::catch_up(&self.plan) {
+        let patience = Patience::with("uploading what waits");
+        let caught_up = crate::mount::catch_up(&self.plan);
+        drop(patience);
+        match caught_up {
             Ok(mut left) => {
                 left.retain(|pending| pending.row.is_none_or(|row| rows.contains(&row)));
                 Ok(mount::report(&left, &mut std::io::stderr()))
@@ -156,8 +175,16 @@ impl Journal {
     }
 
     fn export(&self, dir: &Path, paths: &[String]) -> Result<ExitCode, Failure> {
-        for pending in self.chosen(paths)? {
+        for pending in self.chosen(paths, self.with_left()?)? {
             let Some(staged) = &pending.staged else { continue };
+            let lacks = pending.is_over_old && StagedFile::reopen(staged)?.missing().is_some();
+            if lacks && pending.stage == Stage::Left {
+                eprintln!(
+                    "bedfs: {} is whole in a hidden folder of the bed alone: copy it from a mount",
+                    one_line(&pending.path)
+                );
+                continue;
+            }
             let to = free_place(&dir.join(plain(&pending.path)));
             if let Some(parent) = to.parent() {
                 fs::create_dir_all(parent)
@@ -166,7 +193,7 @@ impl Journal {
             fs::copy(staged, &to).map_err(|error| {
                 format!("copying {} to {}: {error}", staged.display(), to.display())
             })?;
-            if pending.is_over_old && StagedFile::reopen(staged)?.missing().is_some() {
+            if lacks {
                 eprintln!(
                     "bedfs: {} was changed in part: what was not written is zeros in the copy",
                     pending.path
@@ -178,7 +205,7 @@ impl Journal {
     }
 
     fn discard(&self, paths: &[String]) -> Result<ExitCode, Failure> {
-        let chosen = self.chosen(paths)?;
+        let chosen = self.chosen(paths, self.pending()?)?;
         if let Some(last) = chosen.iter().find(|pending| pending.is_replacing) {
             let path = one_line(&last.path);
             return Err(format!(
@@ -236,10 +263,13 @@ fn tell(pending: &Pending, out: &mut impl Write) -> std::io::Result<()> {
     let Pending { path, stage, size, changed, .. } = pending;
     let at = changed.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S");
     writeln!(out, "{at}  {:<11}  {size:>12}  {}", stage.name(), one_line(path))?;
-    match &pending.error {
-        Some(error) => writeln!(out, "    {}", one_line(error)),
-        None => Ok(()),
+    if let Some(error) = &pending.error {
+        writeln!(out, "    {}", one_line(error))?;
     }
+    if *stage == Stage::Left {
+        writeln!(out, "    {LEFT}")?;
+    }
+    Ok(())
 }
 
 /// The path without anything that would lead out of a folder.

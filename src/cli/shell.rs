@@ -34,7 +34,7 @@ enum Page {
 /// What the second page says beside the options.
 const HELPER: &str = r#".SH DESCRIPTION
 \fBmount\fR(8) calls this program for file systems of the type \fBbedfs\fR, as lines of \fBfstab\fR(5)
-name them. It is \fBbedfs mount\fR(1) under another name. The source may be any word; what a user may
+name them. It is \fBbedfs mount\fR, of which \fBbedfs\fR(1) tells, under another name. The source may be any word; what a user may
 mount has \fBuser\fR among its options, and the configuration is then that user's.
 .PP
 What only tells who mounts and when (\fB_netdev\fR, \fBnofail\fR, \fBnoauto\fR, \fBuser\fR,
@@ -73,15 +73,26 @@ pub(super) fn manual(args: &ManArgs, command: clap::Command) -> Result<ExitCode,
 
 /// The program, then each command.
 fn program(command: &clap::Command, text: &mut Vec<u8>) -> std::io::Result<()> {
-    clap_mangen::Man::new(command.clone()).render(text)?;
-    for sub in command.get_subcommands() {
-        let name = format!("bedfs {}", sub.get_name());
-        let sub = sub.clone().display_name(&name).bin_name(&name);
-        let page = clap_mangen::Man::new(sub);
+    let page = clap_mangen::Man::new(command.clone());
+    page.render_title(text)?;
+    page.render_name_section(text)?;
+    page.render_synopsis_section(text)?;
+    page.render_description_section(text)?;
+    page.render_options_section(text)?;
+    commands_of(command, "bedfs", text)?;
+    writeln!(text, ".SH \"SEE ALSO\"\n\\fBmount.bedfs\\fR(8), \\fBfusermount3\\fR(1)")
+}
+
+/// The commands of a command, each with its own: there is no other page that tells of them.
+fn commands_of(command: &clap::Command, called: &str, text: &mut Vec<u8>) -> std::io::Result<()> {
+    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+        let name = format!("{called} {}", sub.get_name());
+        let page = clap_mangen::Man::new(sub.clone().display_name(&name).bin_name(&name));
         writeln!(text, ".SH \"{}\"", name.to_uppercase())?;
         page.render_description_section(text)?;
         page.render_synopsis_section(text)?;
         page.render_options_section(text)?;
+        commands_of(sub, &name, text)?;
     }
     Ok(())
 }
@@ -99,7 +110,7 @@ fn helper(command: &clap::Command, text: &mut Vec<u8>) -> std::io::Result<()> {
     text.extend_from_slice(HELPER.as_bytes());
     writeln!(text, ".SH OPTIONS")?;
     let mount = command.find_subcommand("mount").into_iter().flat_map(|it| it.get_arguments());
-    for arg in mount.chain(command.get_arguments()) {
+    for arg in mount.chain(command.get_arguments()).filter(|arg| !arg.is_hide_set()) {
         let (Some(name), Some(help)) = (arg.get_long(), arg.get_help()) else { continue };
         let value = arg.get_value_names().filter(|_| arg.is_require_equals_set().eq(&false));
         let value =

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing::level_filters::LevelFilter;
 
 use super::account::Account;
+use super::patience::Patience;
 use super::{Failure, one_line, start_log};
 use crate::config::{Choice, Config};
 use crate::link::{Format, Linked};
@@ -96,6 +97,8 @@ struct Printer {
     /// What names each picture, and the path that is meant.
     names: std::vec::IntoIter<(String, PathBuf)>,
     bar: ProgressBar,
+    /// Until the first picture is done.
+    patience: Option<Patience>,
     has_failed: bool,
     /// What became of stdout.
     written: io::Result<()>,
@@ -111,10 +114,12 @@ impl Printer {
         bar.set_style(style.expect("a right template"));
         bar.enable_steady_tick(std::time::Duration::from_millis(200));
         let (names, written) = (names.into_iter(), Ok(()));
-        Self { format, names, bar, has_failed: false, written }
+        let patience = Some(Patience::without_bar("uploading"));
+        Self { format, names, bar, patience, has_failed: false, written }
     }
 
     fn tell(&mut self, sent: Result<Sent, Error>) {
+        self.patience = None;
         let (name, path) = self.names.next().unwrap_or_default();
         let name = one_line(&name);
         match sent {

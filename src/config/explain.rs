@@ -46,7 +46,8 @@ impl Explanation {
         if let Some(secret) = values.iter_mut().find(|value| value.key == "client-secret") {
             withhold(secret, &sources);
         }
-        let mut notes = layer::unknown_variables();
+        let unknown = layer::unknown_variables();
+        let mut notes: Vec<String> = unknown.iter().map(ToString::to_string).collect();
         if sources.client_secret().is_none() && sources.layers.iter().any(Layer::has_secret) {
             notes.push(
                 "the secret that is there belongs to another client ID; run: bedfs login".into(),

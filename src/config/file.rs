@@ -28,8 +28,15 @@ impl Sheet {
     pub(super) fn profile(&self, name: &str, path: &Path) -> Result<&Layer, Error> {
         let found = self.profiles.iter().find(|(known, _)| known == name);
         let missing = || {
-            let names = self.profiles.iter().map(|(name, _)| &**name);
-            let message = format!("there is no profile {name:?}{}", did_you_mean(name, names));
+            let names = || self.profiles.iter().map(|(name, _)| &**name);
+            let hint = match (did_you_mean(name, names()), names().collect::<Vec<_>>().join(", ")) {
+                (hint, _) if !hint.is_empty() => hint,
+                (_, all) if all.is_empty() => {
+                    format!("; bedfs login --profile {name} makes it")
+                }
+                (_, all) => format!("; there are: {all}"),
+            };
+            let message = format!("there is no profile {name:?}{hint}");
             Error::Wrong { path: path.to_owned(), message }
         };
         found.map(|(_, layer)| layer).ok_or_else(missing)

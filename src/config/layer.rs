@@ -2,11 +2,12 @@
 //! the file's top.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use super::choice::Choice;
 use super::environment::Taken;
-use super::nearest::did_you_mean;
+use super::nearest::nearest;
 use super::origin::Origin;
 use super::wishes::{Wishes, keys};
 use super::{Error, variable};
@@ -115,21 +116,45 @@ pub(super) fn all_keys() -> Vec<String> {
     service.chain(keys().into_iter().map(|key| key.name)).collect()
 }
 
+/// What the names of our variables begin with.
+const PREFIX: &str = "BEDFS_";
+
 /// The variable of the environment that says what a key does.
 pub(super) fn variable_of(key: &str) -> String {
-    format!("BEDFS_{}", key.replace('-', "_").to_uppercase())
+    format!("{PREFIX}{}", key.replace('-', "_").to_uppercase())
 }
 
-/// Variables that look like ours and are none. They are no errors: other programs may have theirs.
-pub fn unknown_variables() -> Vec<String> {
+/// A variable that looks like ours and is none. It is no error: other programs may have theirs.
+#[derive(Debug)]
+pub struct UnknownVariable {
+    name: String,
+    /// The one that it probably means.
+    near: Option<String>,
+}
+
+impl UnknownVariable {
+    /// Whether it was probably meant for us.
+    pub fn is_misspelt(&self) -> bool {
+        self.near.is_some()
+    }
+}
+
+impl fmt::Display for UnknownVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the variable {} says nothing to bedfs", self.name)?;
+        self.near.iter().try_for_each(|near| write!(f, "; did you mean {near}?"))
+    }
+}
+
+/// Those in the environment.
+pub fn unknown_variables() -> Vec<UnknownVariable> {
     let known: Vec<String> = all_keys().iter().map(|key| variable_of(key)).collect();
     let known: Vec<&str> = known.iter().map(String::as_str).chain(CHOOSING).collect();
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    let unknown = names.filter(|name| name.starts_with("BEDFS_") && !known.contains(&&**name));
-    unknown
-        .map(|name| {
-            let hint = did_you_mean(&name, known.iter().copied());
-            format!("the variable {name} says nothing to bedfs{hint}")
-        })
-        .collect()
+    let unknown = names.filter(|name| name.starts_with(PREFIX) && !known.contains(&&**name));
+    let near = |name: &str| {
+        let known = known.iter().filter_map(|known| known.strip_prefix(PREFIX));
+        Some(format!("{PREFIX}{}", nearest(name.strip_prefix(PREFIX)?, known)?))
+    };
+    unknown.map(|name| UnknownVariable { near: near(&name), name }).collect()
 }

@@ -2,14 +2,18 @@
 
 /// `; did you mean WORD?`, or nothing where no word is near.
 pub(super) fn did_you_mean<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(typed, known).map(|word| format!("; did you mean {word}?")).unwrap_or_default()
+}
+
+/// The word that was probably meant.
+pub(super) fn nearest<'a>(
+    typed: &str, known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     // A slip in three letters is still the same word; in short words one is.
     let limit = (typed.chars().count() / 3).max(1);
     let distance = |word: &&str| strsim::damerau_levenshtein(typed, word);
     let nearest = known.into_iter().min_by_key(distance);
-    match nearest.filter(|word| distance(word) <= limit) {
-        Some(word) => format!("; did you mean {word}?"),
-        None => String::new(),
-    }
+    nearest.filter(|word| distance(word) <= limit)
 }
 
 #[cfg(test)]

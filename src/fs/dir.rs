@@ -182,7 +182,7 @@ impl Fs {
         if self.find(parent, name).await?.is_some() {
             return Err(Error::Exists);
         }
-        if self.is_local_place(Some(parent), name) {
+        if self.options.local_names.has_folder(name) || self.is_local_folder(parent) {
             return self.make_local_folder(parent, name, maker);
         }
         let _permit = turn(&self.structure).await;

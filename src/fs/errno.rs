@@ -39,6 +39,12 @@ impl Error {
                 libc::ENOENT | libc::ESTALE => libc::EIO,
                 errno => errno,
             },
+            // `mv` takes EINVAL of a rename for a folder that is moved into itself, whatever it moves.
+            Self::Unrenamed(error) => match error.errno() {
+                libc::EINVAL => libc::EPERM,
+                errno => errno,
+            },
+            Self::Unreadable { .. } => libc::EIO,
             Self::TooLarge => libc::EFBIG,
             Self::Name(NameError::TooLong) => libc::ENAMETOOLONG,
             Self::Name(_) => libc::EINVAL,

@@ -134,7 +134,7 @@ impl Fs {
         let ino = self.tree.add_file(parent, name, None)?;
         // Dropped without staged bytes, the file goes again.
         let local = self.local(ino);
-        local.state().is_local = self.is_local_place(Some(parent), name);
+        local.state().is_local = self.is_local_file(Some(parent), name);
         self.tree.set_local(ino, local.state().is_local);
         self.stage(&local)?;
         self.written(ino);

@@ -26,6 +26,16 @@ impl Fs {
     pub async fn rename(
         &self, from: Ino, name: &OsStr, to: Ino, new_name: &OsStr, exclusive: bool,
     ) -> Result<()> {
+        let renamed = self.rename_as_told(from, name, to, new_name, exclusive).await;
+        renamed.map_err(|error| match error {
+            Error::IntoItself => error,
+            error => Error::Unrenamed(Box::new(error)),
+        })
+    }
+
+    async fn rename_as_told(
+        &self, from: Ino, name: &OsStr, to: Ino, new_name: &OsStr, exclusive: bool,
+    ) -> Result<()> {
         self.writable()?;
         // What keeps its name may keep one that nobody could give it.
         let new_name = match name == new_name {
@@ -88,7 +98,11 @@ impl Fs {
     ) -> Result<()> {
         let info = self.tree.info(local.ino)?;
         let _change = self.tree.changing(&self.places(&info, to)?)?;
-        let here = self.is_local_place(Some(to), name);
+        // What the bed has under such a name keeps both when it is moved.
+        let here = match info.entry() {
+            Some(_) if *name == *info.name => self.is_local_folder(to),
+            _ => self.is_local_file(Some(to), name),
+        };
         let renamed = match info.entry() {
             None => self.rename_local(local, &info, to, name, over).await,
             Some(entry) if here => self.take_here(local, &info, entry, (to, name), over).await,
@@ -204,7 +218,7 @@ impl Fs {
                 return Err(crate::tree::Error::NotAFolder.into());
             }
         }
-        let here = self.is_local_place(Some(to), name);
+        let here = self.options.local_names.has_folder(name) || self.is_local_folder(to);
         if id.is_local() != here {
             return Err(if here { Error::NotPermitted } else { Error::Elsewhere });
         }

@@ -27,7 +27,7 @@ impl Fs {
             let state = local.state();
             state.aside().filter(|_| state.dirty().is_none())
         };
-        if self.is_local_place(Some(to), name) {
+        if self.is_local_file(Some(to), name) {
             return self.take_place(local, (to, name), true, over, None);
         }
         if let Some(base) = aside {

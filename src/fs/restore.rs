@@ -137,6 +137,10 @@ impl Fs {
         let mut rows = waiting.remove(&id).unwrap_or_default();
         rows.sort_by_key(|row| (row.replacing.is_some(), row.id));
         for row in rows {
+            // Its upload may have ended since the row was read.
+            let Some(row) = self.state.local(row.id)?.filter(|row| row.phase != Phase::Done) else {
+                continue;
+            };
             match self.restore_row(folder, &row) {
                 Ok(()) => {}
                 // It waits until what has its name is done.
@@ -172,15 +176,15 @@ impl Fs {
         let staged = match StagedFile::reopen(&path) {
             Ok(staged) => Arc::new(staged),
             Err(error) => {
-                let text = format!("its staged bytes {}: {error}", path.display());
-                let (state, id) = (self.state.clone(), row.id);
+                let error = Error::Unreadable { path, source: error };
+                let (state, id, text) = (self.state.clone(), row.id, error.to_string());
                 // Whoever looks at the folder does not wait for that.
                 self.runtime.spawn_blocking(move || {
                     if let Err(error) = state.failed(id, &text) {
                         tracing::warn!("{error}");
                     }
                 });
-                return Err(error.into());
+                return Err(error);
             }
         };
         let ino = match self.tree.child(folder, &row.name)? {

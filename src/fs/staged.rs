@@ -147,7 +147,7 @@ impl Fs {
             folder_path,
             name: name.to_owned(),
             is_folder: false,
-            is_local: self.is_local_place(parent, name),
+            is_local: self.is_local_file(parent, name),
             staged: None,
             phase: Phase::Open,
             error: None,
@@ -232,10 +232,19 @@ impl Fs {
         state.staged().is_some_and(|staged| staged.size() == 0) && !self.bed.takes_empty_files()
     }
 
-    /// Whether a file of this name in this folder stays here.
-    pub(super) fn is_local_place(&self, parent: Option<Ino>, name: &str) -> bool {
-        let folder = parent.and_then(|parent| self.tree.folder_id(parent).ok());
-        self.options.local_names.has(name) || folder.is_some_and(|folder| folder.is_local())
+    /// Whether a file that is to get this name in this folder stays here.
+    pub(super) fn is_local_file(&self, parent: Option<Ino>, name: &str) -> bool {
+        let is_there = |name: &str| {
+            let found = parent.and_then(|parent| self.tree.child(parent, name).ok().flatten());
+            found.and_then(|ino| self.tree.info(ino).ok()).is_some_and(|info| !info.is_folder())
+        };
+        self.options.local_names.has_file(name, is_there)
+            || parent.is_some_and(|parent| self.is_local_folder(parent))
+    }
+
+    /// Whether all that is in a folder stays here.
+    pub(super) fn is_local_folder(&self, folder: Ino) -> bool {
+        self.tree.folder_id(folder).is_ok_and(|folder| folder.is_local())
     }
 
     /// Where the staged bytes of a row are.

@@ -3,30 +3,10 @@
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
-/// What stays here unless the user says otherwise.
-pub const DEFAULT: &[&str] = &[
-    // Editors: backups, swap and lock files.
-    "*~",
-    "*.sw[k-px]",
-    "*.swpx",
-    "4913",
-    "#*#",
-    ".#*",
-    ".~lock.*#",
-    "*.kate-swp",
-    // What is still being copied or downloaded.
-    "*.part",
-    "*.partial",
-    "*.crdownload",
-    "*.download",
-    "*.tmp",
-    "*.temp",
-    "*_exiftool_tmp",
-    ".*.[0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z]",
-    ".goutputstream-*",
-    ".com.google.Chrome.*",
-    ".org.chromium.Chromium.*",
-    // What file managers keep beside the pictures.
+use super::savers;
+
+/// What file managers keep beside the pictures: stays here unless the user says otherwise.
+const LITTER: &[&str] = &[
     ".Trash",
     ".Trash-*",
     ".DS_Store",
@@ -42,6 +22,8 @@ pub const DEFAULT: &[&str] = &[
 #[derive(Clone, Debug)]
 pub struct LocalNames {
     patterns: GlobSet,
+    /// And those of savers.
+    has_savers: bool,
 }
 
 /// A pattern that cannot be understood.
@@ -64,12 +46,22 @@ impl LocalNames {
             set.add(Glob::new(pattern).map_err(|error| wrong(pattern, error))?);
         }
         let patterns = set.build().map_err(|error| wrong("all together", error))?;
-        Ok(Self { patterns })
+        Ok(Self { patterns, has_savers: false })
     }
 
-    /// Whether what is called so stays here.
-    pub fn has(&self, name: &str) -> bool {
-        self.patterns.is_match(name)
+    /// What stays here unless the user says otherwise: savers' names, and what file managers keep.
+    pub fn usual() -> Result<Self, NotAPattern> {
+        Ok(Self { has_savers: true, ..Self::new(LITTER.iter().copied())? })
+    }
+
+    /// Whether a folder that is called so stays here.
+    pub fn has_folder(&self, name: &str) -> bool {
+        self.patterns.is_match(name) || (self.has_savers && savers::has_always(name))
+    }
+
+    /// Whether a file that is called so stays here, in a folder that `has` these files.
+    pub fn has_file(&self, name: &str, has: impl Fn(&str) -> bool) -> bool {
+        self.patterns.is_match(name) || (self.has_savers && savers::is_savers(name, has))
     }
 }
 
@@ -78,30 +70,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_programs_save_beside_a_picture_stays_here() {
-        let names = LocalNames::new(DEFAULT.iter().copied()).expect("patterns");
-        for name in [
-            "a.jpg~",
-            ".a.jpg.swp",
-            ".a.jpg.swx",
-            "4913",
-            ".a.jpg.Xk29aB",
-            "a.zip.part",
-            "b.crdownload",
-            ".Trash-1000",
-            ".DS_Store",
-            "Thumbs.db",
-            ".goutputstream-AB12CD",
-            ".~lock.a.odg#",
-            "a.jpg_exiftool_tmp",
-            "#a#",
-        ] {
-            assert!(names.has(name), "{name}");
+    fn what_programs_keep_beside_a_picture_stays_here() {
+        let names = LocalNames::usual().expect("patterns");
+        for name in [".Trash-1000", ".DS_Store", "Thumbs.db", "a.jpg~", "a.zip.part"] {
+            assert!(names.has_file(name, |_| false) && names.has_folder(name), "{name}");
+        }
+        // Whoever names a folder so means it.
+        for name in ["sedAb3dE9", "a.jpg.bak"] {
+            assert!(names.has_file(name, |_| false) && !names.has_folder(name), "{name}");
         }
         for name in
             ["a.jpg", "图.png", ".hidden.jpg", "part", "a.swf", "trash", "a~b.png", ".a.jpeg"]
         {
-            assert!(!names.has(name), "{name}");
+            assert!(!names.has_file(name, |_| true), "{name}");
         }
     }
 

@@ -4,7 +4,7 @@
 //! so that no staged byte is ever without a name.
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use super::row::{
@@ -277,6 +277,14 @@ impl State {
     pub fn forget(&self, row: RowId) -> Result<()> {
         self.write("forgetting a file", |db| {
             db.prepare_cached("DELETE FROM local WHERE id = ?")?.execute([row.0]).map(drop)
+        })
+    }
+
+    /// One row, if it is still there.
+    pub fn local(&self, id: RowId) -> Result<Option<LocalRow>> {
+        self.read("reading a local file", |db| {
+            let sql = "SELECT * FROM local WHERE id = ?";
+            db.prepare_cached(sql)?.query_row([id.0], read).optional()
         })
     }
 

@@ -160,6 +160,8 @@ impl Tree {
         if let Ok(folder) = table.folder_mut(ino) {
             (folder.view, folder.changed) = (View::Expired, Changed::All);
         }
+        table.unsaved.insert(ino);
+        self.kept.wake();
         let Ok(node) = table.get_mut(ino) else { return };
         node.rare_mut().since = Some(Instant::now());
         let parent = node.parent();

@@ -200,13 +200,14 @@ impl Tree {
             let id = folder.id.clone().filter(|id| !id.is_local()).ok_or(Error::NotFound)?;
             let is_known = matches!(folder.view, View::Listed(_) | View::Kept(_));
             let listed_at = is_known.then_some(folder.listed_at);
-            (id, listed_at.map(|_| std::mem::take(&mut folder.changed)), listed_at)
+            let was_known = !matches!(folder.view, View::Unknown);
+            (id, was_known.then(|| std::mem::take(&mut folder.changed)), listed_at)
         };
-        let (Some(changed), Some(listed_at)) = (changed, listed_at) else {
-            // What is not known has to be asked for by the next mount too.
-            self.doubt(&[id])?;
-            return Ok(true);
-        };
+        if listed_at.is_none() {
+            // What is not known has to be asked for by the next mount too. Until then it is told.
+            self.doubt(std::slice::from_ref(&id))?;
+        }
+        let Some(changed) = changed else { return Ok(true) };
         let changes = match changed {
             Changed::Nothing => Vec::new(),
             Changed::Some(ids) => {
@@ -228,8 +229,9 @@ impl Tree {
             folder.changed.is_nothing() && folder.id.as_ref() == Some(&id)
         };
         let is_true = is_settled && !marks.changing.contains_key(&id);
-        writing.keep_listing(&id, &changes, is_true.then_some(listed_at))?;
-        if is_true {
+        let listed_at = listed_at.filter(|_| is_true);
+        writing.keep_listing(&id, &changes, listed_at)?;
+        if listed_at.is_some() {
             marks.believed.insert(id);
         }
         Ok(is_true)

@@ -257,6 +257,12 @@ fn completions_and_the_manual_page_are_printed() {
     for word in ["mount", "umount", "demo", "completions", "dir\\-ttl", "allow\\-other"] {
         assert!(page.contains(word), "the manual page has no {word}");
     }
+    assert!(page.contains("BEDFS PENDING EXPORT"), "commands of commands are told");
+    for page in [page, run(BEDFS, ["man", "mount.bedfs"])] {
+        for word in ["bedfs\\-mount", "bedfs\\-help", "take\\-over", "TAKE-OVER", "mount\\fR(1)"] {
+            assert!(!page.contains(word), "the manual page has {word}");
+        }
+    }
     let unknown = attempt(BEDFS, ["completions", "nosuchshell"]);
     assert!(!unknown.status.success());
 }

@@ -17,6 +17,12 @@ const LOCAL: &[&str] = &[
     "a.jpg.part",
     "a.jpg.crdownload",
     ".goutputstream-AB12CD",
+    "sedAb3dE9",
+    "a.jpg.QGYOP0",
+    "a.jpg~RF1a2b3c.TMP",
+    "a.jpg.bak",
+    "a.jpg_original",
+    "a.jpg.new",
     ".DS_Store",
     "Thumbs.db",
 ];
@@ -80,6 +86,29 @@ fn files_of_local_names_stay_here_across_a_remount_and_a_kill() {
     mount.remount(&[]);
     assert_eq!((names(&mount.path), names(&mount.at("d")).len()), (vec!["d".to_owned()], 0));
     assert_eq!(changes(&mount), [0; 6]);
+    no_violations(&mount);
+}
+
+#[test]
+fn what_only_looks_like_a_savers_name_is_uploaded() {
+    let mount = bed(|bed| {
+        bed.put("d/c.png.bak", b"of others");
+        bed.mkdir("e");
+    });
+    let pictures = ["photo.bak.png", "sedAb3dE9.png", "IMG_ABC123", "notes.QGYOP0", "a.png.sha256"];
+    for name in pictures {
+        fs::write(mount.at(name), name).expect("written");
+        assert_eq!(mount.emulator.read(name).as_deref(), Some(name.as_bytes()), "{name}");
+        assert_eq!(state(&mount.at(name)), "remote", "{name}");
+    }
+    // What is a name of its own is a draft's once its neighbour is there.
+    fs::write(mount.at("notes"), b"notes").expect("written");
+    fs::write(mount.at("notes.FKWQZE"), b"draft").expect("written");
+    assert_eq!(state(&mount.at("notes.FKWQZE")), "local");
+    // A folder is meant, and so is what the bed has under such a name.
+    sh(&mount, "mkdir a.png.bak && cp photo.bak.png a.png.bak/ && mv d/c.png.bak e/");
+    assert!(mount.emulator.read("a.png.bak/photo.bak.png").is_some());
+    assert_eq!(mount.emulator.read("e/c.png.bak").as_deref(), Some(&b"of others"[..]));
     no_violations(&mount);
 }
 

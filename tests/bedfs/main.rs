@@ -50,7 +50,7 @@
 //! | `options` | every mount option in its three spellings, the configuration file, the environment |
 //! | `outages` | each fault while reading and listing |
 //! | `page` | the page of `bedfs serve`: what it shows, what that costs, who may change the bed by it |
-//! | `patience` | what a terminal is shown while a command waits, and what is no terminal is not |
+//! | `patience` | what is told while a command waits, on a terminal and elsewhere |
 //! | `pending` | what is not at the service is listed, exported, tried again and given up |
 //! | `pipeline` | uploads in the background: the steps of many files overlap, within the limits |
 //! | `probe` | what the service does is found out, and nothing is left |
@@ -77,6 +77,7 @@
 //! | `tidy` | the floors, the only homes of reqwest, fuser and errno, and where `unsafe` stands |
 //! | `times` | which changes tell their time, and that the next mount tells the same |
 //! | `tls` | who vouches for a host, what is said where nobody does, and proxies on the way |
+//! | `told` | what goes wrong is told in words that name it, and in one line |
 //! | `torture` | random operations under faults and kills: what was acknowledged is so, and nothing else |
 //! | `traffic` | the traffic log is archived row by row, and told as people and programs want it |
 //! | `traffic_ids` | sums of the traffic log are right whatever an ID of a row is of |
@@ -179,6 +180,7 @@ mod threats;
 mod tidy;
 mod times;
 mod tls;
+mod told;
 mod torture;
 mod traffic;
 mod traffic_ids;

@@ -5,7 +5,7 @@ use std::fs;
 
 use bedfs_emulator::{Answers, Fault, FaultKind, MoveFolder, Options};
 
-use crate::harness::{Mount, attempt, fast, noise, wait_until, xattr};
+use crate::harness::{Mount, attempt, fast, noise, text, wait_until, xattr};
 use crate::local_names::sh;
 use crate::semantics::{bed, bed_with, names, no_violations, python};
 
@@ -240,4 +240,33 @@ fn a_replacement_that_a_kill_cut_off_is_recorded_once_it_is_done() {
         assert_eq!(moved(&mount), [(old, row.url, "a.jpg".to_owned())], "{endpoint}");
         no_violations(&mount);
     }
+}
+
+#[test]
+fn a_link_that_nobody_asked_for_is_known_before_it_ends() {
+    let mount = Mount::new();
+    for (from, to) in [("a.jpg", "b.jpg"), ("c.jpg", "c.jpg")] {
+        fs::write(mount.at(from), noise(1, 3000)).expect("written");
+        let old = mount.emulator.row(from).expect("uploaded").id;
+        match from == to {
+            true => fs::write(mount.at(to), noise(2, 3000)).expect("written"),
+            false => fs::rename(mount.at(from), mount.at(to)).expect("renamed"),
+        }
+        let rows = moved(&mount);
+        let (ended, _, path) = rows.last().expect("a row");
+        assert!(ended.contains(old.as_str()) && path == to, "{old:?}: {rows:?}");
+        // A text may have it from elsewhere.
+        let post = mount.local("post.md", format!("![]({ended})").as_bytes());
+        let told = mount.bedfs("relink").arg(&post).output().expect("bedfs runs");
+        assert!(told.status.success(), "{}", text(&told.stderr));
+        let text = fs::read_to_string(&post).expect("readable");
+        assert_eq!(text, format!("![]({})", link(&mount, to)));
+    }
+    // What a program saves under a name of its own never had a link.
+    let rows = moved(&mount).len();
+    sh(&mount, "for t in sedAb3dE9 d.jpg.QGYOP0 d.jpg.new; do echo $t > $t && mv $t d.jpg; done");
+    let told = moved(&mount);
+    assert_eq!(told.len(), rows + 2, "each save ends the link of the one before: {told:?}");
+    assert!(told.iter().all(|(old, new, _)| !old.is_empty() && !new.is_empty()), "{told:?}");
+    no_violations(&mount);
 }

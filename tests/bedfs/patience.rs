@@ -1,4 +1,4 @@
-//! What a terminal is shown while a command waits for the service, and what is no terminal is not.
+//! What is told while a command waits for the service: on a terminal, and elsewhere.
 
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn answering_in(latency: Duration) -> Mount {
 }
 
 #[test]
-fn a_terminal_is_told_what_is_waited_for_from_the_second_second_on() {
+fn a_terminal_is_told_what_is_waited_for() {
     let mount = answering_in(Duration::from_millis(1500));
     let waits = [
         ("shares", "asking for the shares"),
@@ -38,19 +38,18 @@ fn a_terminal_is_told_what_is_waited_for_from_the_second_second_on() {
         let output = on_a_terminal(&mount, command);
         assert!(text(&output.stdout).contains(words), "{command}: {}", text(&output.stdout));
     }
-    mount.emulator.change(|options| *options = fast());
-    for (command, words) in waits {
-        let output = on_a_terminal(&mount, command);
-        assert!(!text(&output.stdout).contains(words), "{command}: {}", text(&output.stdout));
-    }
 }
 
 #[test]
-fn what_is_no_terminal_is_told_nothing_more() {
+fn what_is_no_terminal_is_told_once_in_a_line_of_its_own() {
     let mount = answering_in(Duration::from_millis(1500));
     let output = mount.bedfs("shares").arg("--json").output().expect("it runs");
     assert_eq!(text(&output.stdout).trim(), "[]");
-    assert_eq!(text(&output.stderr), "");
+    assert_eq!(text(&output.stderr), "bedfs: asking for the shares …\n");
+    let picture = mount.local("a.jpg", b"a picture");
+    let output = mount.bedfs("upload").arg(picture).output().expect("it runs");
+    assert_eq!(text(&output.stdout).lines().count(), 1, "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "bedfs: uploading …\n");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::journaled::{
     BACKGROUND, all_done, bed_is, crash, eventually, in_background, listed, mount_again, pending,
     staged, stays,
 };
+use crate::semantics::bed;
 
 /// A picture that was being written over when its mount was killed.
 struct Interrupted {
@@ -277,6 +278,45 @@ fn looking_at_what_is_pending_while_files_come_in_disturbs_none_of_them() {
     mount_again(&mount, BACKGROUND);
     all_done(&mount);
     bed_is(&mount, &names.iter().map(|name| (&**name, name.as_bytes())).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_a_saver_left_is_told_after_an_hour_and_holds_nothing_up() {
+    let mount = bed(|bed| drop(bed.put("b.svg", b"<svg/>")));
+    for name in ["a.svg.QGYOP0", "sedAb3dE9", ".DS_Store"] {
+        fs::write(mount.at(name), noise(1, 5000)).expect("written");
+    }
+    fs::rename(mount.at("b.svg"), mount.at("b.svg.bak")).expect("renamed");
+    assert_eq!(listed(&mount), "", "a save may be under way");
+    mount.unmount();
+    // As if it were two hours later.
+    let older = "for db in state/bedfs/*/state.db; do
+            sqlite3 $db 'update local set changed = changed - 7200'; done
+        touch -d '2 hours ago' state/bedfs/*/staging/*";
+    run("sh", ["-c", &format!("cd {} && {older}", mount.dir.path().display())]);
+    let list = listed(&mount);
+    for name in ["a.svg.QGYOP0", "sedAb3dE9", "b.svg.bak"] {
+        assert!(line(&list, name).contains("  local  "), "{list}");
+    }
+    assert_eq!(list.lines().count(), 6, "each is told with what to do: {list}");
+    let run_pending = |args: &[&str]| mount.bedfs("pending").args(args).output().expect("runs");
+    let out = mount.dir.path().join("out");
+    let exported = run_pending(&["export", out.to_str().expect("UTF-8")]);
+    must(&exported);
+    assert!(fs::read(out.join("a.svg.QGYOP0")).expect("exported") == noise(1, 5000));
+    assert!(!out.join("b.svg.bak").exists(), "its bytes are at the service alone");
+    assert!(text(&exported.stderr).contains("b.svg.bak"), "{}", text(&exported.stderr));
+    for action in ["retry", "discard"] {
+        let refused = run_pending(&[action, "sedAb3dE9"]);
+        assert!(!refused.status.success(), "{action}");
+        assert!(text(&refused.stderr).contains("rename it"), "{}", text(&refused.stderr));
+    }
+    mount_again(&mount, &[]);
+    mount.quiet();
+    assert!(line(&listed(&mount), "sedAb3dE9").contains("  local  "));
+    fs::rename(mount.at("a.svg.QGYOP0"), mount.at("a.svg")).expect("renamed");
+    assert_eq!(mount.emulator.read("a.svg"), Some(noise(1, 5000)));
+    assert!(!listed(&mount).contains("a.svg.QGYOP0"));
 }
 
 #[test]

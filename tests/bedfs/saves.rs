@@ -2,18 +2,29 @@
 //! version once, and never what was only on the way.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use bedfs_emulator::Fault;
+use bedfs_emulator::{Answers, Emulator, Fault, Formats, Options};
 
 use crate::bench::refusal;
-use crate::harness::{Mount, attempt, noise, run, text, xattr};
+use crate::harness::{Mount, attempt, fast, noise, run, text, xattr};
 use crate::local_names::{changes, sh, uploads};
-use crate::semantics::{bed, names, no_violations, python};
+use crate::semantics::{bed_with, names, no_violations, python};
 
 /// The calls that change the bed where a picture is replaced: uploaded into a scratch folder that
 /// was made for it, the old one deleted, the new one moved into place.
 const FIRST_REPLACEMENT: [usize; 6] = [1, 1, 1, 1, 1, 1];
+
+/// A service that takes pictures alone: what is on the way to be one would be refused.
+fn pictures_only() -> Options {
+    let answers = Answers { formats: Formats::PicturesOnly, ..Answers::default() };
+    Options { answers, ..fast() }
+}
+
+fn bed(fill: impl FnOnce(&Emulator)) -> Mount {
+    bed_with(pictures_only(), &[], fill)
+}
 
 /// Nothing but these names is in the mount, and nothing but them, with the same bytes, in the bed.
 fn holds_only(mount: &Mount, wanted: &[(&str, &[u8])]) {
@@ -85,19 +96,26 @@ fn a_backup_that_vim_is_told_to_keep_stays_here() {
 
 #[test]
 fn a_save_by_renaming_the_old_version_away_is_one_upload() {
-    for end in ["nothing", "remount", "crash"] {
+    for (backup, end) in [
+        ("a.jpg~", "nothing"),
+        ("a.jpg~", "remount"),
+        ("a.jpg~", "crash"),
+        ("a.jpg.bak", "nothing"),
+        ("a.jpg_original", "remount"),
+        ("a.jpg~RF1a2b3c.TMP", "crash"),
+    ] {
         let mount = bed(|bed| drop(bed.put("a.jpg", &noise(1, 5000))));
         mount.local("new", &noise(2, 6000));
         // As vim does: the old one aside, the new one in its place, the old one away.
-        sh(&mount, "mv a.jpg a.jpg~");
+        sh(&mount, &format!("mv a.jpg {backup}"));
         sh(&mount, "cat $S/new > a.jpg");
         match end {
             "remount" => mount.remount(&[]),
             "crash" => mount.crash(&[]),
             _ => {}
         }
-        assert!(fs::read(mount.at("a.jpg~")).expect("read") == noise(1, 5000), "{end}");
-        sh(&mount, "rm a.jpg~");
+        assert!(fs::read(mount.at(backup)).expect("read") == noise(1, 5000), "{end}");
+        sh(&mount, &format!("rm {backup}"));
         holds_only(&mount, &[("a.jpg", &noise(2, 6000))]);
         assert_eq!((mount.emulator.count("create"), mount.emulator.count("put")), (1, 1), "{end}");
         mount.unmount();
@@ -109,7 +127,9 @@ fn a_save_by_renaming_the_old_version_away_is_one_upload() {
 fn a_save_that_is_given_up_leaves_the_picture_as_it_was() {
     let mount = bed(|bed| drop(bed.put("a.jpg", &noise(1, 5000))));
     let id = xattr(&mount.at("a.jpg"), "id");
-    sh(&mount, "mv a.jpg a.jpg~ && mv a.jpg~ a.jpg");
+    for backup in ["a.jpg~", "a.jpg.bak", "a.jpg_original", "a.jpg.orig"] {
+        sh(&mount, &format!("mv a.jpg {backup} && mv {backup} a.jpg"));
+    }
     sh(&mount, "echo half > .a.jpg.swp && rm .a.jpg.swp");
     sh(&mount, "echo half > .goutputstream-AB12CD && rm .goutputstream-AB12CD");
     holds_only(&mount, &[("a.jpg", &noise(1, 5000))]);
@@ -127,9 +147,19 @@ with open(temporary, 'xb') as file:
         file.write(block)
     file.flush()
     os.fsync(file.fileno())
+    os.fchmod(file.fileno(), 0o640)
 os.rename(temporary, path)
 ";
-    for temporary in [".goutputstream-AB12CD", ".a.jpg.Xk29aB", "a.jpg.part", "a.jpg.tmp"] {
+    for temporary in [
+        ".goutputstream-AB12CD",
+        ".a.jpg.Xk29aB",
+        "a.jpg.part",
+        "a.jpg.tmp",
+        "sedAb3dE9",
+        "a.jpg.QGYOP0",
+        "a.jpg.new",
+        "tmpk3j_x0ab",
+    ] {
         let mount = bed(|bed| drop(bed.put("a.jpg", &noise(1, 5000))));
         let new = mount.local("new", &noise(2, 6000));
         names(&mount.path);
@@ -139,6 +169,8 @@ os.rename(temporary, path)
         assert_eq!(changes(&mount), FIRST_REPLACEMENT, "{temporary}");
         mount.remount(&[]);
         holds_only(&mount, &[("a.jpg", &noise(2, 6000))]);
+        let mode = fs::metadata(mount.at("a.jpg")).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o640, "{temporary}");
     }
 }
 
@@ -163,7 +195,7 @@ fn rsync(mount: &Mount, args: &[&str]) -> String {
 #[test]
 fn rsync_copies_a_tree_once_and_the_second_time_nothing() {
     for args in [&["-a"][..], &["-a", "--inplace"], &["-a", "--delay-updates"]] {
-        let mount = Mount::new();
+        let mount = Mount::with(pictures_only(), &[]);
         pictures(&mount);
         rsync(&mount, args);
         mount.quiet();
@@ -192,7 +224,7 @@ fn rsync_copies_a_tree_once_and_the_second_time_nothing() {
 
 #[test]
 fn rsync_replaces_what_changed_and_removes_what_is_gone_and_nothing_else() {
-    let mount = Mount::new();
+    let mount = Mount::with(pictures_only(), &[]);
     pictures(&mount);
     rsync(&mount, &["-a"]);
     mount.quiet();
@@ -216,7 +248,7 @@ fn rsync_replaces_what_changed_and_removes_what_is_gone_and_nothing_else() {
 
 #[test]
 fn a_download_that_is_finished_by_a_rename_is_one_upload() {
-    let mount = Mount::new();
+    let mount = Mount::with(pictures_only(), &[]);
     mount.local("new", &noise(1, 40_000));
     // In pieces, with the file closed between them, as browsers do when they are paused.
     sh(&mount, "head -c 15000 $S/new > a.jpg.crdownload");

@@ -61,6 +61,8 @@ fn a_name_that_the_service_refuses_is_refused_before_any_call() {
         let path = mount.at(name);
         assert_eq!(errno(File::create(&path)), expected, "create {name:?}");
         assert_eq!(errno(fs::create_dir(&path)), expected, "mkdir {name:?}");
+        // `mv` would take EINVAL for a folder that is moved into itself.
+        let expected = if expected == libc::EINVAL { libc::EPERM } else { expected };
         assert_eq!(errno(fs::rename(mount.at("a.jpg"), &path)), expected, "mv {name:?}");
         assert_eq!(errno(fs::rename(mount.at("d"), &path)), expected, "mv a folder {name:?}");
         let inside = mount.at("d").join(name);

@@ -267,7 +267,8 @@ fn a_login_keeps_what_the_service_takes_and_nothing_else() {
     let mount = unmounted();
     let home = Home::new("# mine\ndir-ttl = 7\n");
     let wrong = login(&home, &mount, &[], "emulator-id\nwrong\n");
-    assert!(!wrong.status.success() && home.read() == "# mine\ndir-ttl = 7\n");
+    assert_eq!(wrong.status.code(), Some(78), "{}", text(&wrong.stderr));
+    assert_eq!(home.read(), "# mine\ndir-ttl = 7\n");
     assert!(!text(&wrong.stderr).contains("wrong\n"), "{}", text(&wrong.stderr));
     for args in [&[][..], &["--profile", "new", "--client-id", "emulator-id"]] {
         let answers =
@@ -285,6 +286,52 @@ fn a_login_keeps_what_the_service_takes_and_nothing_else() {
     assert_eq!(kept.lines().count(), 1, "{kept}");
     good(home.bedfs(&["mount", "--profile", "new"]).arg(&mount.path));
     good(home.bedfs(&["umount"]).arg(&mount.path));
+}
+
+#[test]
+fn a_login_keeps_the_endpoint_that_it_tried_whoever_names_it() {
+    let mount = unmounted();
+    let home = Home::new("");
+    let answers = mount.local("answers", b"emulator-id\nemulator-secret\n");
+    let url = mount.emulator.base_url();
+    let mut login = home.bedfs(&["login"]);
+    login.env("BEDFS_ENDPOINT", &url).stdin(fs::File::open(answers).expect("opened"));
+    good(&mut login);
+    assert!(home.read().contains(&format!("endpoint = \"{url}\"")), "{}", home.read());
+    good(home.bedfs(&["mount"]).arg(&mount.path));
+    good(home.bedfs(&["umount"]).arg(&mount.path));
+}
+
+#[test]
+fn a_profile_that_is_none_is_refused_by_every_command_but_a_login() {
+    let home = Home::new("[profile.work]\nclient-id = 'a'\n");
+    for words in [
+        &["status"][..],
+        &["umount", "/nowhere"],
+        &["link", "/nowhere"],
+        &["traffic"],
+        &["emulator", "--listen", "127.0.0.1:0"],
+        &["demo", "/nowhere"],
+    ] {
+        for (typed, hint) in [("wrok", "did you mean work?"), ("other", "there are: work")] {
+            let refused = output(home.bedfs(words).args(["--profile", typed]));
+            let said = text(&refused.stderr);
+            assert_eq!(refused.status.code(), Some(78), "{words:?}: {said}");
+            assert!(said.contains(typed) && said.contains(hint), "{words:?}: {said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_variable_that_is_misspelt_is_told_once_by_every_command() {
+    let home = Home::new("");
+    for words in [&["status"][..], &["pending"], &["completions", "bash"], &["doctor"]] {
+        let told = output(home.bedfs(words).env("BEDFS_ENDPOINTS", "x"));
+        let said = text(&told.stderr) + &text(&told.stdout);
+        assert_eq!(said.matches("BEDFS_ENDPOINTS").count(), 1, "{words:?}: {said}");
+        assert!(said.contains("did you mean BEDFS_ENDPOINT?"), "{words:?}: {said}");
+    }
 }
 
 #[test]

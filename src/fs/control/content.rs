@@ -221,7 +221,9 @@ impl Fs {
     /// Which link took the place of which, as CSV.
     fn moved(&self) -> Result<Vec<u8>> {
         let mut table = Table::new(Vec::new(), &["old_link", "new_link", "path", "time"])?;
-        for moved in self.state.moved()? {
+        // What was never told by the service was never published.
+        let moved = self.state.moved()?.into_iter();
+        for moved in moved.filter(|moved| moved.old_link.is_some()) {
             let time = jiff::Timestamp::from_second(moved.changed).unwrap_or_default().to_string();
             table.row(&[
                 Cell::Text(moved.old_link.as_deref().unwrap_or_default()),
@@ -275,6 +277,7 @@ fn operation(stage: Stage) -> &'static str {
         Stage::Deleting => "delete",
         Stage::Renaming => "rename",
         Stage::Waiting | Stage::Failed | Stage::Open | Stage::Interrupted => "upload",
+        Stage::Left => "none",
     }
 }
 
