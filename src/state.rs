@@ -116,7 +116,11 @@ impl State {
 
     /// Waits until nobody else changes the state file, in this process or another.
     pub fn writing(&self) -> Result<Writing<'_>> {
-        aside(|| Writing::begin_on(self.writer(), &self.path, &self.room))
+        aside(|| {
+            let writing = Writing::new(self.writer(), &self.path, &self.room);
+            writing.begin_transaction()?;
+            Ok(writing)
+        })
     }
 
     fn writer(&self) -> MutexGuard<'_, Connection> {

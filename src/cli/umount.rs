@@ -120,7 +120,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         left = wait(deadline, || Left::of_mount(&full));
         // A dead mount holds nothing: out of sight with it.
         if mountpoint::is_ours(&full) {
-            mountpoint::unmount(&full, mountpoint::is_dead(&full))?;
+            let unmounted = mountpoint::unmount(&full, mountpoint::is_dead(&full));
+            unmounted.inspect_err(|_| tell(&left))?;
         }
         end = Ending::of(&full).or(status.map(|Status { pid }| Ending::Process(pid)));
     } else if end.is_none() {

@@ -290,7 +290,7 @@ impl Fs {
 
     /// Writes to the local disk; `None` if something has to be recorded before.
     pub fn write_here(&self, handle: u64, offset: u64, data: &[u8]) -> Option<Result<()>> {
-        let file = match self.writable_file(handle) {
+        let file = match self.file_to_write(handle) {
             Ok(file) => file,
             Err(error) => return Some(Err(error)),
         };
@@ -300,18 +300,23 @@ impl Fs {
 
     /// As `write_here`, and records what has to be.
     pub async fn write(&self, handle: u64, offset: u64, data: &[u8]) -> Result<()> {
-        let file = self.writable_file(handle)?;
+        let file = self.file_to_write(handle)?;
         self.write_staged(&file, self.stage(&file.local)?, offset, data)
     }
 
     /// An open file that may be written to.
     pub(super) fn writable_file(&self, handle: u64) -> Result<Arc<FileHandle>> {
         let file = self.handles.file(handle)?;
-        match (file.writable, file.is_rolled_back.load(Ordering::Relaxed)) {
-            (false, _) => Err(Error::BadHandle),
+        if file.writable { Ok(file) } else { Err(Error::BadHandle) }
+    }
+
+    /// The same for a write.
+    fn file_to_write(&self, handle: u64) -> Result<Arc<FileHandle>> {
+        let file = self.writable_file(handle)?;
+        match file.is_rolled_back.load(Ordering::Relaxed) {
             // What would follow here is gone.
-            (true, true) => Err(io::Error::from_raw_os_error(libc::ENOSPC).into()),
-            (true, false) => Ok(file),
+            true => Err(io::Error::from_raw_os_error(libc::ENOSPC).into()),
+            false => Ok(file),
         }
     }
 

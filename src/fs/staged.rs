@@ -15,8 +15,13 @@ use crate::types::{Attributes, Entry, FileId, Ino};
 impl Fs {
     /// The file's staged bytes, if they may be changed without anything being recorded before.
     pub(super) fn staged_here(&self, local: &LocalFile) -> Option<Arc<StagedFile>> {
-        let state = local.state();
-        state.kept.as_ref().filter(|kept| kept.phase != Phase::Done).map(|kept| kept.staged.clone())
+        let mut state = local.state();
+        let kept = state.kept.as_mut().filter(|kept| kept.phase != Phase::Done)?;
+        if kept.phase == Phase::Closed && kept.staged.size() == 0 {
+            // Nothing in it was promised.
+            kept.phase = Phase::Open;
+        }
+        Some(kept.staged.clone())
     }
 
     /// The file's staged bytes, over the remote content if there is one, about to be changed. No
@@ -36,9 +41,6 @@ impl Fs {
                 staged.detach()?;
                 kept.phase = Phase::Open;
                 kept.base = None;
-            } else if kept.phase == Phase::Closed && staged.size() == 0 {
-                // Nothing in it was promised.
-                kept.phase = Phase::Open;
             }
             return Ok(staged);
         }
@@ -109,18 +111,12 @@ impl Fs {
     }
 
     /// Makes the staged bytes that a row is of, over a base, and the row.
-    fn keep(&self, writing: Writing<'_>, row: LocalRow, base: Option<&Arc<Entry>>) -> Result<Kept> {
+    fn keep(
+        &self, writing: Writing<'_>, mut row: LocalRow, base: Option<&Arc<Entry>>,
+    ) -> Result<Kept> {
         let size = base.map_or(0, |base| base.size());
         let create = || StagedFile::create(&self.options.staging, &row.path(), size);
-        let staged = self.state.room().insist(is_full, create)?;
-        self.record(writing, row, Arc::new(staged), base)
-    }
-
-    /// Makes the row of staged bytes.
-    pub(super) fn record(
-        &self, writing: Writing<'_>, mut row: LocalRow, staged: Arc<StagedFile>,
-        base: Option<&Arc<Entry>>,
-    ) -> Result<Kept> {
+        let staged = Arc::new(self.state.room().insist(is_full, create)?);
         row.staged = staged.name().map(str::to_owned);
         row.base = base.map(|base| Entry::clone(base));
         match writing.begin(&row) {

@@ -20,23 +20,21 @@ pub struct Writing<'a> {
 }
 
 impl<'a> Writing<'a> {
-    /// Begins a transaction on the connection to the file.
-    pub(super) fn begin_on(
-        db: MutexGuard<'a, Connection>, path: &'a Path, room: &'a Room,
-    ) -> Result<Self> {
-        let writing = Self { db, path, room };
-        writing.insist(|| writing.enter())?;
-        Ok(writing)
+    /// On this connection to the file, before its transaction has begun.
+    pub(super) fn new(db: MutexGuard<'a, Connection>, path: &'a Path, room: &'a Room) -> Self {
+        Self { db, path, room }
     }
 
-    /// Begins the transaction, unless it is begun.
-    fn enter(&self) -> Result<()> {
+    /// Begins the transaction, unless it is begun. Waits for other processes.
+    pub(super) fn begin_transaction(&self) -> Result<()> {
         if !self.db.is_autocommit() {
             return Ok(());
         }
         // What reads before it writes could find that another process has written meanwhile.
-        let begun = self.db.execute_batch("BEGIN IMMEDIATE");
-        begun.map_err(|source| Error::new("waiting to write", self.path, source))
+        self.insist(|| {
+            let begun = self.db.execute_batch("BEGIN IMMEDIATE");
+            begun.map_err(|source| Error::new("waiting to write", self.path, source))
+        })
     }
 
     /// Does what a full disk must not stop.
@@ -50,7 +48,7 @@ impl<'a> Writing<'a> {
         self, what: &'static str, work: impl Fn(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T> {
         let written = self.insist(|| {
-            self.enter()?;
+            self.begin_transaction()?;
             self.commit(what, &work)
         });
         self.room.restore();

@@ -101,7 +101,7 @@ fn a_mount_that_goes_on_uploading_gives_way_to_the_next_and_says_what_is_left_in
     mount.emulator.inject(stays("create", FaultKind::Hang));
     let names: Vec<_> = (0..30).map(|number| format!("album/{number}.jpg")).collect();
     for name in names.iter().map(String::as_str).chain(["top.jpg"]) {
-        fs::write(mount.at(name), b"bytes").expect("written");
+        fs::write(mount.at(name), name).expect("written");
     }
     let process = pid(&mount);
     for times in ["once", "again, of what is unmounted"] {
@@ -118,17 +118,17 @@ fn a_mount_that_goes_on_uploading_gives_way_to_the_next_and_says_what_is_left_in
         );
         assert!(is_alive(process), "{times}: {said}");
     }
-    let list = listed(&mount);
+    let list = text(&pending(&mount, &[]).stdout);
     assert!(list.lines().count() < 20 && list.contains("30 in album"), "{list}");
-    let all = text(&pending(&mount, &["--all"]).stdout);
+    let all = listed(&mount);
     assert_eq!(all.lines().filter(|line| line.contains(".jpg")).count(), 31, "{all}");
     // It waits half a minute at most, and the other would try for a whole one.
     mount_again(&mount, BACKGROUND);
     assert!(!is_alive(process));
     mount.emulator.clear_faults();
     all_done(&mount);
-    let mut wanted: Vec<(&str, &[u8])> = vec![("album", b""), ("top.jpg", b"bytes")];
-    wanted.extend(names.iter().map(|name| (&**name, &b"bytes"[..])));
+    let mut wanted: Vec<(&str, &[u8])> = vec![("album", b""), ("top.jpg", b"top.jpg")];
+    wanted.extend(names.iter().map(|name| (&**name, name.as_bytes())));
     bed_is(&mount, &wanted);
 }
 
