@@ -217,13 +217,18 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn write(
-        &self, _req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64, data: &[u8],
+        &self, req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64, data: &[u8],
         _write_flags: WriteFlags, _flags: OpenFlags, _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        answer("write", reply, self.fs.write(fh.0, offset, data), |reply, ()| {
-            reply.written(data.len() as u32);
-        });
+        let len = data.len() as u32;
+        let done = move |reply: ReplyWrite, ()| reply.written(len);
+        if let Some(result) = self.fs.write_here(fh.0, offset, data) {
+            return answer("write", reply, result, done);
+        }
+        let (fs, data) = (self.fs.clone(), data.to_owned());
+        let work = async move { fs.write(fh.0, offset, &data).await };
+        self.spawn("write", req, reply, work, done);
     }
 
     fn flush(
@@ -258,11 +263,12 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn fallocate(
-        &self, _req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64, length: u64, mode: i32,
+        &self, req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64, length: u64, mode: i32,
         reply: ReplyEmpty,
     ) {
-        let range = offset..offset.saturating_add(length);
-        answer("fallocate", reply, self.fs.fallocate(fh.0, range, mode), |reply, ()| reply.ok());
+        let (fs, range) = (self.fs.clone(), offset..offset.saturating_add(length));
+        let work = async move { fs.fallocate(fh.0, range, mode).await };
+        self.spawn("fallocate", req, reply, work, |reply, ()| reply.ok());
     }
 
     fn opendir(&self, req: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {

@@ -25,6 +25,7 @@ mod schema;
 mod scratch;
 mod sent;
 mod traffic;
+mod writing;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -46,6 +47,7 @@ pub use posted::Posted;
 pub use scratch::{Retired, ScratchRow};
 pub use sent::Sent;
 pub use traffic::{DayAsked, DaySum, FileSum};
+pub use writing::Writing;
 
 use crate::disk::Room;
 
@@ -111,8 +113,8 @@ impl State {
     /// Waits until nobody else changes the state file, in this process or another.
     pub fn writing(&self) -> Result<Writing<'_>> {
         aside(|| {
-            let writing = Writing { db: self.writer(), path: &self.path, room: &self.room };
-            writing.insist(|| writing.begin())?;
+            let writing = Writing::new(self.writer(), &self.path, &self.room);
+            writing.begin_transaction()?;
             Ok(writing)
         })
     }
@@ -163,77 +165,5 @@ fn aside<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
         _ => work(),
-    }
-}
-
-/// The right to write, for one transaction: nobody else writes until it is dropped.
-pub struct Writing<'a> {
-    db: MutexGuard<'a, Connection>,
-    path: &'a Path,
-    room: &'a Room,
-}
-
-impl Writing<'_> {
-    /// Begins the transaction, unless it is begun.
-    fn begin(&self) -> Result<()> {
-        if !self.db.is_autocommit() {
-            return Ok(());
-        }
-        // What reads before it writes could find that another process has written meanwhile.
-        let begun = self.db.execute_batch("BEGIN IMMEDIATE");
-        begun.map_err(|source| Error::new("waiting to write", self.path, source))
-    }
-
-    /// Does what a full disk must not stop.
-    fn insist<T>(&self, work: impl FnMut() -> Result<T>) -> Result<T> {
-        self.room.insist(|error: &Error| error.is_short_of_room(self.room), work)
-    }
-
-    /// Runs `work` and commits, also where the disk is full. `what` says what is being done, for
-    /// messages.
-    fn write<T>(
-        self, what: &'static str, work: impl Fn(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T> {
-        let written = self.insist(|| {
-            self.begin()?;
-            self.commit(what, &work)
-        });
-        self.room.restore();
-        written
-    }
-
-    /// The same for what can be learned anew, and is not worth the last room on the disk.
-    fn keep<T>(
-        self, what: &'static str, work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T> {
-        self.room.hold().map_err(|error| Error::io(what, self.path, error))?;
-        self.commit(what, work)
-    }
-
-    fn commit<T>(
-        &self, what: &'static str, work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T> {
-        let value = work(&self.db).and_then(|value| {
-            self.db.execute_batch("COMMIT")?;
-            Ok(value)
-        });
-        value.map_err(|source| {
-            self.roll_back();
-            Error::new(what, self.path, source)
-        })
-    }
-
-    fn roll_back(&self) {
-        if !self.db.is_autocommit()
-            && let Err(error) = self.db.execute_batch("ROLLBACK")
-        {
-            tracing::error!("rolling back in the state file {}: {error}", self.path.display());
-        }
-    }
-}
-
-impl Drop for Writing<'_> {
-    fn drop(&mut self) {
-        self.roll_back();
     }
 }

@@ -15,11 +15,8 @@ const ZERO_INSIDE: i32 = ZERO | libc::FALLOC_FL_KEEP_SIZE;
 
 impl Fs {
     /// What `fallocate` asks for by `mode`: room on the local disk, where the bytes are staged.
-    pub fn fallocate(&self, handle: u64, range: Range<u64>, mode: i32) -> Result<()> {
-        let file = self.handles.file(handle)?;
-        if !file.writable {
-            return Err(Error::BadHandle);
-        }
+    pub async fn fallocate(&self, handle: u64, range: Range<u64>, mode: i32) -> Result<()> {
+        let file = self.writable_file(handle)?;
         if i64::try_from(range.end).is_err() {
             return Err(Error::TooLarge);
         }

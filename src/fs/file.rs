@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::attr::{Attr, Maker, SET_ID};
 use super::control::ControlFolder;
@@ -15,6 +16,9 @@ use crate::read::{self, Asked};
 use crate::staging::{Staged, StagedFile};
 use crate::tree::{Error as TreeError, What};
 use crate::types::{Entry, Ino};
+
+/// How long who reads waits until a link is recorded.
+const WRITE_DOWN: Duration = Duration::from_millis(200);
 
 /// An opened file.
 #[derive(Clone, Copy, Debug)]
@@ -150,8 +154,7 @@ impl Fs {
 
     /// Lets the local side go if nobody needs it.
     pub(super) fn drop_local(&self, ino: Ino) {
-        self.locals.drop_if_idle(ino, |state| {
-            state.kept.iter().chain(&state.earlier).for_each(|kept| self.drop_kept(kept));
+        let dropped = self.locals.drop_if_idle(ino, || {
             self.tree.set_staged(ino, false);
             match self.tree.info(ino).map(|info| info.what) {
                 // Neither here nor at the service any more: it was removed elsewhere while open.
@@ -161,6 +164,8 @@ impl Fs {
             }
             self.tree.release(ino);
         });
+        // Whoever makes it anew meanwhile has nothing of this.
+        dropped.iter().for_each(|kept| self.drop_kept(kept));
     }
 
     /// Reads what can be read without the network. The error, where that is not enough, is what is on
@@ -233,7 +238,7 @@ impl Fs {
                 Ok(fresh) if fresh.has_link() => {
                     let fresh = Arc::new(fresh);
                     self.tree.update_entry(ino, fresh.clone());
-                    self.state.learn_link(&fresh)?;
+                    self.write_link_down(fresh.clone()).await?;
                     return Ok(Some(fresh));
                 }
                 Err(error) if error.api().is_some_and(|error| error.is_unauthorized()) => {
@@ -255,6 +260,23 @@ impl Fs {
         Ok(Some(entry))
     }
 
+    /// Records the link of an object that took another's place. Whoever reads does not wait for a
+    /// process that has the state file.
+    async fn write_link_down(&self, entry: Arc<Entry>) -> Result<()> {
+        if !self.state.without_link()?.contains(&entry.id) {
+            return Ok(());
+        }
+        let state = self.state.clone();
+        let written = self.runtime.spawn_blocking(move || {
+            if let Err(error) = state.learn_link(&entry) {
+                tracing::warn!("a link is not written down yet: {error}");
+            }
+        });
+        // It goes on, and is looked for by the replay if it fails.
+        drop(tokio::time::timeout(WRITE_DOWN, written).await);
+        Ok(())
+    }
+
     /// What cannot be read since it is gone is looked for at the next use.
     fn look_again(&self, ino: Ino, error: &read::Error) {
         if let read::Error::Fetch { source, .. } = error
@@ -265,17 +287,41 @@ impl Fs {
         }
     }
 
-    /// Writes to the local disk.
-    pub fn write(&self, handle: u64, offset: u64, data: &[u8]) -> Result<()> {
+    /// Writes to the local disk; `None` if something has to be recorded before.
+    pub fn write_here(&self, handle: u64, offset: u64, data: &[u8]) -> Option<Result<()>> {
+        let file = match self.file_to_write(handle) {
+            Ok(file) => file,
+            Err(error) => return Some(Err(error)),
+        };
+        let staged = self.staged_here(&file.local)?;
+        Some(self.write_staged(&file, staged, offset, data))
+    }
+
+    /// As `write_here`, and records what has to be.
+    pub async fn write(&self, handle: u64, offset: u64, data: &[u8]) -> Result<()> {
+        let file = self.file_to_write(handle)?;
+        self.write_staged(&file, self.stage(&file.local)?, offset, data)
+    }
+
+    /// An open file that may be written to.
+    pub(super) fn writable_file(&self, handle: u64) -> Result<Arc<FileHandle>> {
         let file = self.handles.file(handle)?;
-        if !file.writable {
-            return Err(Error::BadHandle);
-        }
-        if file.is_rolled_back.load(Ordering::Relaxed) {
+        if file.writable { Ok(file) } else { Err(Error::BadHandle) }
+    }
+
+    /// The same for a write.
+    fn file_to_write(&self, handle: u64) -> Result<Arc<FileHandle>> {
+        let file = self.writable_file(handle)?;
+        match file.is_rolled_back.load(Ordering::Relaxed) {
             // What would follow here is gone.
-            return Err(io::Error::from_raw_os_error(libc::ENOSPC).into());
+            true => Err(io::Error::from_raw_os_error(libc::ENOSPC).into()),
+            false => Ok(file),
         }
-        let staged = self.stage(&file.local)?;
+    }
+
+    fn write_staged(
+        &self, file: &FileHandle, staged: Arc<StagedFile>, offset: u64, data: &[u8],
+    ) -> Result<()> {
         file.wrote.store(true, Ordering::Relaxed);
         self.state.room().ask(data.len() as u64, || staged.write_at(offset, data))?;
         self.follow(staged);

@@ -177,8 +177,8 @@ impl LocalFile {
         Self { ino, turn: one(), promising: one(), state: Mutex::default() }
     }
 
-    /// The state, for a short section. Lock order: `LocalFiles` before a state, a state before the
-    /// tree's table, before a staged file's extents and before the state file.
+    /// The state, for a short section. Lock order: the right to write into the state file before
+    /// `LocalFiles`, that before a state, a state before the tree's table and a staged file's extents.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -242,8 +242,9 @@ impl LocalFiles {
     }
 
     /// Drops the file if nobody uses it and it holds nothing that is wanted; `dropped` is called
-    /// before anyone can make it anew.
-    pub(super) fn drop_if_idle(&self, ino: Ino, dropped: impl FnOnce(&State)) {
+    /// before anyone can make it anew. Gives what it held, which is to go from disk.
+    #[must_use]
+    pub(super) fn drop_if_idle(&self, ino: Ino, dropped: impl FnOnce()) -> Vec<Kept> {
         let mut files = self.files();
         let idle = files.get(&ino).is_some_and(|file| {
             let state = file.state();
@@ -252,8 +253,11 @@ impl LocalFiles {
             state.opens == 0 && state.users == 0 && !wanted
         });
         if idle && let Some(file) = files.remove(&ino) {
-            dropped(&file.state());
+            dropped();
+            let state = file.state();
+            return state.kept.iter().chain(&state.earlier).cloned().collect();
         }
+        Vec::new()
     }
 
     /// Every local file.

@@ -61,12 +61,13 @@ impl Fs {
     /// The file waits for the user, who is told why.
     pub(super) fn give_up(&self, local: &LocalFile, error: &Error) {
         let text = error.to_string();
+        let writing = self.state.writing();
         let mut state = local.state();
         let Some(kept) = &mut state.kept else { return };
         let (row, generation) = (kept.row, kept.staged.generation());
         if kept.phase == Phase::Closed {
             kept.phase = Phase::Failed;
-            if let Err(unrecorded) = self.state.failed(row, &text) {
+            if let Err(unrecorded) = writing.and_then(|writing| writing.failed(row, &text)) {
                 tracing::error!("{unrecorded}");
             }
         }
@@ -282,10 +283,11 @@ impl Fs {
             None => (info.parent, info.name.to_string()),
         };
         let path = self.path_in(parent, &name);
+        let writing = self.state.writing()?;
         // Held to the end: a removal comes before all of it, or after.
         let mut state = local.state();
         if state.removed {
-            drop(state);
+            drop((state, writing));
             return self.take_back(kept, &stored.new);
         }
         let is_current = state.kept.as_ref().is_some_and(|now| now.row == kept.row);
@@ -301,7 +303,7 @@ impl Fs {
         let later = later.map(|(old, folder)| Delete::of(old, folder, path.clone()));
         let ended = aside.as_ref().map(|base| Delete::of(base, base.parent.clone(), path.clone()));
         let deletes: Vec<Delete> = later.iter().chain(&ended).cloned().collect();
-        self.state.published(
+        writing.published(
             kept.row,
             &Published {
                 path: &path,

@@ -173,7 +173,13 @@ impl Fs {
             Ok(staged) => Arc::new(staged),
             Err(error) => {
                 let text = format!("its staged bytes {}: {error}", path.display());
-                self.state.failed(row.id, &text)?;
+                let (state, id) = (self.state.clone(), row.id);
+                // Whoever looks at the folder does not wait for that.
+                self.runtime.spawn_blocking(move || {
+                    if let Err(error) = state.failed(id, &text) {
+                        tracing::warn!("{error}");
+                    }
+                });
                 return Err(error.into());
             }
         };
@@ -305,7 +311,8 @@ impl Fs {
     }
 
     fn fail_folder(&self, id: &FileId, path: &str) {
-        for row in self.restorable.rows().remove(id).unwrap_or_default() {
+        let rows = self.restorable.rows().remove(id);
+        for row in rows.unwrap_or_default() {
             tracing::error!("{:?} is not uploaded: its folder is gone", row.path());
             let why =
                 format!("its folder {path:?} is gone: make it again, then bedfs pending retry");

@@ -8,32 +8,44 @@ use super::local::{Kept, LocalFile, State};
 use super::{Fs, Result, turn};
 use crate::disk::is_full;
 use crate::staging::StagedFile;
-use crate::state::{Acknowledged, LocalRow, Phase, RowId};
+use crate::state::{Acknowledged, LocalRow, Phase, RowId, Writing};
 use crate::tree::Info;
 use crate::types::{Attributes, Entry, FileId, Ino};
 
 impl Fs {
+    /// The file's staged bytes, if they may be changed without anything being recorded before.
+    pub(super) fn staged_here(&self, local: &LocalFile) -> Option<Arc<StagedFile>> {
+        let mut state = local.state();
+        let kept = state.kept.as_mut().filter(|kept| kept.phase != Phase::Done)?;
+        if kept.phase == Phase::Closed && kept.staged.size() == 0 {
+            // Nothing in it was promised.
+            kept.phase = Phase::Open;
+        }
+        Some(kept.staged.clone())
+    }
+
     /// The file's staged bytes, over the remote content if there is one, about to be changed. No
-    /// network.
+    /// network. For tasks: another process may be waited for, before the file is locked.
     pub(super) fn stage(&self, local: &LocalFile) -> Result<Arc<StagedFile>> {
+        if let Some(staged) = self.staged_here(local) {
+            return Ok(staged);
+        }
         let info = self.tree.info(local.ino)?;
+        let writing = self.state.writing()?;
         let mut state = local.state();
         if let Some(kept) = &mut state.kept {
             let (staged, row) = (kept.staged.clone(), kept.row);
             if kept.phase == Phase::Done {
                 // What was published is all here.
-                self.state.reopen(row)?;
+                writing.reopen(row)?;
                 staged.detach()?;
                 kept.phase = Phase::Open;
                 kept.base = None;
-            } else if kept.phase == Phase::Closed && staged.size() == 0 {
-                // Nothing in it was promised.
-                kept.phase = Phase::Open;
             }
             return Ok(staged);
         }
         let base = info.entry();
-        let kept = self.begin(&info, base, state.is_local)?;
+        let kept = self.begin(writing, &info, base, state.is_local)?;
         let staged = kept.staged.clone();
         // Over a base nothing has changed yet; a file that is only here is dirty from the start.
         state.published = base.is_some().then_some(staged.generation());
@@ -49,15 +61,16 @@ impl Fs {
     pub(super) async fn stage_anew(&self, local: &LocalFile) -> Result<Arc<StagedFile>> {
         let _promise = turn(&local.promising).await;
         let info = self.tree.info(local.ino)?;
-        {
+        let is_new = |state: &State| state.kept.is_none() || state.is_owed();
+        if is_new(&local.state()) {
+            let writing = self.state.writing()?;
             let mut state = local.state();
             if state.kept.is_none() {
                 // Nothing of the object shows through.
-                state.kept = Some(self.begin(&info, None, state.is_local)?);
+                state.kept = Some(self.begin(writing, &info, None, state.is_local)?);
                 (state.published, state.promised) = (None, None);
-            }
-            if state.is_owed() {
-                let kept = self.begin(&info, None, state.is_local)?;
+            } else if state.is_owed() {
+                let kept = self.begin(writing, &info, None, state.is_local)?;
                 let staged = kept.staged.clone();
                 let earlier = state.kept.replace(kept);
                 // One that another took the place of before: nobody can come back to it.
@@ -80,9 +93,11 @@ impl Fs {
     }
 
     /// New staged bytes over a base, and their row.
-    fn begin(&self, info: &Info, base: Option<&Arc<Entry>>, is_local: bool) -> Result<Kept> {
+    fn begin(
+        &self, writing: Writing<'_>, info: &Info, base: Option<&Arc<Entry>>, is_local: bool,
+    ) -> Result<Kept> {
         let row = self.new_row(info.parent, &info.name, info.attributes.clone())?;
-        self.keep(LocalRow { is_local, ..row }, base)
+        self.keep(writing, LocalRow { is_local, ..row }, base)
     }
 
     /// Staged bytes and a row for an object that is taken aside, which shows through whole.
@@ -92,24 +107,19 @@ impl Fs {
         let mut row = self.new_row(Some(to), name, info.attributes.clone())?;
         row.is_aside = true;
         row.origin = Some(self.bed_path(info.ino));
-        self.keep(row, Some(entry))
+        self.keep(self.state.writing()?, row, Some(entry))
     }
 
     /// Makes the staged bytes that a row is of, over a base, and the row.
-    fn keep(&self, row: LocalRow, base: Option<&Arc<Entry>>) -> Result<Kept> {
+    fn keep(
+        &self, writing: Writing<'_>, mut row: LocalRow, base: Option<&Arc<Entry>>,
+    ) -> Result<Kept> {
         let size = base.map_or(0, |base| base.size());
         let create = || StagedFile::create(&self.options.staging, &row.path(), size);
-        let staged = self.state.room().insist(is_full, create)?;
-        self.record(row, Arc::new(staged), base)
-    }
-
-    /// Makes the row of staged bytes.
-    pub(super) fn record(
-        &self, mut row: LocalRow, staged: Arc<StagedFile>, base: Option<&Arc<Entry>>,
-    ) -> Result<Kept> {
+        let staged = Arc::new(self.state.room().insist(is_full, create)?);
         row.staged = staged.name().map(str::to_owned);
         row.base = base.map(|base| Entry::clone(base));
-        match self.state.begin(&row) {
+        match writing.begin(&row) {
             Ok(row) => Ok(Kept { staged, row, phase: Phase::Open, base: base.cloned() }),
             Err(error) => {
                 remove_bytes(&staged);

@@ -65,11 +65,12 @@ impl Fs {
     /// meanwhile. Whether an upload before this one may still come about.
     pub(super) fn record_sent(&self, local: &LocalFile, row: RowId, sum: Sum) -> Result<bool> {
         self.state.sends(row, sum.md5, sum.size)?;
-        let mut state = local.state();
         // One that comes later inherits it when it is acknowledged.
-        if let Some(now) = state.kept.as_ref().map(|kept| kept.row).filter(|now| *now != row) {
+        let now = local.state().kept.as_ref().map(|kept| kept.row).filter(|now| *now != row);
+        if let Some(now) = now {
             self.state.sends(now, sum.md5, sum.size)?;
         }
+        let mut state = local.state();
         state.sent += 1;
         Ok(state.sent > 1)
     }

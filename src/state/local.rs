@@ -7,12 +7,9 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 
-use super::row::{
-    ATTRIBUTES, attribute_values, attributes, entry_column, entry_text, id_column, now,
-    put_attributes,
-};
+use super::row::{attribute_values, attributes, entry_column, entry_text, id_column, now};
 use super::sent::{self, Sent};
-use super::{Delete, Result, State, deletes, moved, scratch};
+use super::{Delete, Result, State, deletes};
 use crate::types::{Attributes, Entry, FileId};
 
 /// The number of a local row.
@@ -37,7 +34,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    fn text(self) -> &'static str {
+    pub(super) fn text(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Interrupted => "interrupted",
@@ -209,31 +206,14 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<LocalRow> {
 }
 
 impl State {
-    /// A file or folder begins to be here. Its `id` is given by this call, and `changed` set.
+    /// As [`Writing::begin`], for who has no lock.
     pub fn begin(&self, row: &LocalRow) -> Result<RowId> {
-        self.write("recording a new file", |db| {
-            let sql = format!(
-                "INSERT INTO local (folder, folder_path, name, is_folder, is_local, staged, phase, base,
-                     is_aside, origin, changed, {ATTRIBUTES})
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            );
-            let mut values: Vec<Value> = vec![
-                row.folder.as_str().to_owned().into(),
-                row.folder_path.clone().into(),
-                row.name.clone().into(),
-                row.is_folder.into(),
-                row.is_local.into(),
-                row.staged.clone().into(),
-                row.phase.text().to_owned().into(),
-                row.base.as_ref().map(entry_text).into(),
-                row.is_aside.into(),
-                row.origin.clone().into(),
-                now().into(),
-            ];
-            values.extend(attribute_values(&row.attributes).map(Value::from));
-            db.prepare_cached(&sql)?.execute(params_from_iter(values))?;
-            Ok(RowId(db.last_insert_rowid()))
-        })
+        self.writing()?.begin(row)
+    }
+
+    /// As [`Writing::failed`], for who has no lock.
+    pub fn failed(&self, row: RowId, error: &str) -> Result<()> {
+        self.writing()?.failed(row, error)
     }
 
     /// The file was closed, and its bytes are synced: from now on they are promised.
@@ -255,36 +235,6 @@ impl State {
             let Some(earlier) = promised.supersedes else { return Ok(()) };
             sent::inherit(db, row, earlier)?;
             set_done(db, earlier)
-        })
-    }
-
-    /// The service has the bytes that a row keeps.
-    pub fn published(&self, row: RowId, published: &Published<'_>) -> Result<()> {
-        self.write("recording an upload", |db| {
-            let Published { path, old, new, attributes, is_done, ends, deletes } = published;
-            if let Some(old) = old {
-                moved::record(db, path, old, new)?;
-                // It came by a scratch folder.
-                scratch::back(db, &new.id, &new.parent)?;
-            }
-            moved::succeed(db, path, new)?;
-            deletes::end(db, &new.id)?;
-            put_attributes(db, &new.id, attributes)?;
-            let sql =
-                "UPDATE local SET new = NULL, old = NULL, error = NULL, is_aside = 0, sent = '', base = ?
-                       WHERE id = ?";
-            db.prepare_cached(sql)?.execute(params![entry_text(new), row.0])?;
-            deletes.iter().try_for_each(|delete| deletes::insert(db, delete))?;
-            ends.iter().try_for_each(|row| set_done(db, *row))?;
-            if *is_done { set_done(db, row) } else { Ok(()) }
-        })
-    }
-
-    /// The service will not take the file.
-    pub fn failed(&self, row: RowId, error: &str) -> Result<()> {
-        self.write("recording a failure", |db| {
-            let sql = "UPDATE local SET phase = 'failed', error = ? WHERE id = ?";
-            db.execute(sql, params![error, row.0]).map(drop)
         })
     }
 
@@ -324,15 +274,6 @@ impl State {
     pub fn replacing(&self, row: RowId) -> Result<Option<Replacing>> {
         let rows = self.locals()?;
         Ok(rows.into_iter().find(|local| local.id == row).and_then(|local| local.replacing))
-    }
-
-    /// A file whose bytes the service has is written to again. All of it is staged.
-    pub fn reopen(&self, row: RowId) -> Result<()> {
-        self.write("recording a change of a file", |db| {
-            let sql = "UPDATE local SET phase = 'open', base = NULL, is_aside = 0, changed = ?
-                       WHERE id = ?";
-            db.prepare_cached(sql)?.execute(params![now(), row.0]).map(drop)
-        })
     }
 
     /// Files or folders have another place and name, in which others end: rows, and objects that are

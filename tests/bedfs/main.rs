@@ -10,6 +10,7 @@
 //! | `attributes_kept` | modes, owners and times set by programs outlive the mount, its crash and every move |
 //! | `background` | a close that returns at once: what it took is kept, and gets there |
 //! | `background_model` | random changes in the background, and kills, come to what was acknowledged |
+//! | `beside` | the state file beside other processes: who looks waits for none, who writes gets through |
 //! | `cache` | the cache on disk: kept across remounts and kills, bounded, checked, and never needed |
 //! | `calls` | how many calls, bytes and how much memory everything takes at most |
 //! | `changes` | each fault at each endpoint of moving, removing and making: nothing goes that nobody removed |
@@ -95,6 +96,7 @@ mod attributes_kept;
 mod background;
 mod background_model;
 mod bench;
+mod beside;
 mod cache;
 mod calls;
 mod changes;
