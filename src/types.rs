@@ -1,6 +1,7 @@
 //! The words every room shares: file IDs, inode numbers, md5 sums, listing rows, links.
 
 mod ledger;
+mod right;
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use ledger::{IMAGE_BED, OfflineLog, PaidShare, TrafficRow};
+pub use right::DeveloperRight;
 
 /// What the IDs of folders begin with that exist only here.
 const LOCAL: &str = "\0local-";
@@ -280,4 +282,6 @@ pub struct Account {
     pub traffic_left: u64,
     /// Whether it is a member's account; `None` where the service does not say.
     pub is_member: Option<bool>,
+    /// The right to call the API.
+    pub right: DeveloperRight,
 }

@@ -236,7 +236,7 @@ impl Fs {
                     self.state.learn_link(&fresh)?;
                     return Ok(Some(fresh));
                 }
-                Err(error) if error.api().is_some_and(|error| error.is_unauthorized()) => {
+                Err(error) if error.api().is_some_and(|error| error.is_denied()) => {
                     return Err(error.into());
                 }
                 Ok(_) | Err(_) => {}
