@@ -86,6 +86,8 @@ impl Tree {
         let long = all.iter().filter(|(_, far)| far.began.elapsed() >= SHORT);
         let long: Vec<_> = long.map(|(ino, far)| (*ino, far.entries)).collect();
         drop(all);
-        long.into_iter().map(|(ino, entries)| (self.path(ino), entries)).collect()
+        let path = |ino| Some(self.path(ino)).filter(|path| !path.is_empty());
+        let shown = |(ino, entries)| (path(ino).unwrap_or_else(|| "/".into()), entries);
+        long.into_iter().map(shown).collect()
     }
 }
