@@ -8,6 +8,7 @@
 //! This room is the only home of `reqwest`.
 
 mod client;
+mod denied;
 mod download;
 mod endpoint;
 mod envelope;
@@ -23,9 +24,11 @@ mod ledger;
 mod limit;
 mod list;
 mod numbered;
+mod pace;
 mod progress;
 mod pulse;
 mod qps;
+mod right;
 mod roots;
 mod scrub;
 mod send;
@@ -34,6 +37,7 @@ mod staleness;
 mod token;
 mod tolerant;
 mod upload;
+mod user;
 mod wire;
 
 pub use client::{Client, Spelling};

@@ -17,7 +17,8 @@ mod replay;
 mod scratch;
 mod store;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::api::{self, Client, Staleness};
@@ -163,6 +164,8 @@ pub struct Bed {
     staging: std::path::PathBuf,
     scratch: Scratch,
     deletes: Deletes,
+    /// By the rows whose bytes they have.
+    unfinished: Mutex<HashMap<RowId, store::Aside>>,
 }
 
 impl Bed {
@@ -173,7 +176,8 @@ impl Bed {
     ) -> Result<Self, Error> {
         let scratch = Scratch::new(client.clone(), state.clone());
         let deletes = Deletes::new(state.deletes()?);
-        Ok(Self { client, tree, reader, state, staging, scratch, deletes })
+        let unfinished = Mutex::default();
+        Ok(Self { client, tree, reader, state, staging, scratch, deletes, unfinished })
     }
 
     /// How long the service may show what was before a change.
@@ -334,6 +338,16 @@ impl Bed {
     /// What each endpoint has done.
     pub fn figures(&self) -> Vec<api::Figures> {
         self.client.figures()
+    }
+
+    /// The endpoints that are asked less often since the service wants that, and how often a second.
+    pub fn slowed(&self) -> Vec<(&'static str, f64)> {
+        self.client.slowed()
+    }
+
+    /// For how long no call is sent that wants the developer right, if the service refuses them.
+    pub fn refused_for(&self) -> Option<Duration> {
+        self.client.refused_for()
     }
 
     /// Bytes that came from direct links, and that went to storage.

@@ -10,6 +10,7 @@ mod kept;
 mod listing;
 mod news;
 mod node;
+mod progress;
 mod refresh;
 mod row;
 mod table;
@@ -33,6 +34,7 @@ pub use listing::{CONTROL_NAME, SCRATCH_PREFIX};
 use news::Listener;
 pub use news::News;
 use node::{Kind, Node};
+use progress::UnderWay;
 use row::Row;
 use table::Table;
 
@@ -153,6 +155,7 @@ pub struct Tree {
     listener: Listener,
     /// The ID that the service gives the root in the rows of its children.
     real_root: Mutex<Option<FileId>>,
+    under_way: UnderWay,
 }
 
 impl Tree {
@@ -161,7 +164,8 @@ impl Tree {
         let kept = Kept::new(&state, &root);
         let (behind, listener) = (Semaphore::new(BEHIND), Listener::default());
         let (table, real_root) = (Mutex::new(Table::new(root)), Mutex::new(None));
-        Arc::new(Self { client, state, ttl, table, kept, behind, listener, real_root })
+        let under_way = UnderWay::default();
+        Arc::new(Self { client, state, ttl, table, kept, behind, listener, real_root, under_way })
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -324,19 +328,6 @@ impl Tree {
             gone: folder.gone.keys().cloned().collect(),
             is_young: since.is_some_and(|since| since.elapsed() < lag),
         }
-    }
-
-    /// The path from the mount's root, for messages.
-    pub fn path(&self, ino: Ino) -> String {
-        let table = self.table();
-        let mut names = Vec::new();
-        let mut at = Some(ino);
-        while let Some(node) = at.and_then(|ino| table.get(ino).ok()) {
-            names.push(node.name.clone());
-            at = node.parent();
-        }
-        names.reverse();
-        names.iter().map(|name| &**name).collect::<Vec<_>>().join("/")
     }
 
     /// The kernel was told of the inode once more. Before the reply is sent.

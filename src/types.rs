@@ -3,6 +3,7 @@
 mod address;
 mod ledger;
 mod number;
+mod right;
 mod xattrs;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use std::time::SystemTime;
 pub use address::{Address, host, service_host};
 pub use ledger::{IMAGE_BED, OfflineLog, PaidShare, TrafficRow};
 pub use number::Ino;
+pub use right::DeveloperRight;
 pub use xattrs::Xattrs;
 
 /// What the IDs of folders begin with that exist only here.
@@ -275,4 +277,6 @@ pub struct Account {
     pub traffic_left: u64,
     /// Whether it is a member's account; `None` where the service does not say.
     pub is_member: Option<bool>,
+    /// The right to call the API.
+    pub right: DeveloperRight,
 }

@@ -1,38 +1,26 @@
-//! An upload: staged bytes become an object of the bed, `create` → slices → `complete` → poll.
+//! An upload: staged bytes become an object of the bed, `create` → `slices` → `complete` → poll.
 //!
 //! `create` and `upload_complete` are not idempotent. When the answer to one is lost, the upload
 //! looks for what it did before it asks again (`003`: 上传流程说明).
 
+mod complete;
+mod slices;
+
 use std::fs::File;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::api::{self, Client, Completed, Created, Slice};
+use crate::api::{self, Client, Created};
 use crate::staging::Sum;
 use crate::types::{Entry, FileId};
-
-/// Slices of one file on their way at once.
-const SLICES_AT_ONCE: usize = 4;
-
-/// Tries for one slice without success before the upload fails.
-const SLICE_TRIES: usize = 5;
+use complete::Completion;
+pub use complete::outcome;
+use slices::Slices;
 
 /// How often a lost `create` or `complete` is asked for again, after looking.
 const REPEATS: usize = 3;
-
-/// How often it is looked whether what is being sent is still wanted.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// "若返回的completed为false，请1秒后再次调用" (`003`): never sooner.
-const POLL: Duration = Duration::from_millis(1050);
-
-/// The service checks the md5 of what it got; it is given a minute, and a second for every so many
-/// bytes.
-const CHECK_BASE: Duration = Duration::from_secs(60);
-const CHECK_BYTES_A_SECOND: u64 = 4 << 20;
 
 /// Why an upload did not come to its end.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -47,9 +35,12 @@ pub enum Error {
     #[error("the file was written to while it was uploaded")]
     Changed,
     /// The service never said that it was done with checking.
-    #[error("the service was still checking the upload after {} s (preupload {preupload})", .waited.as_secs())]
+    #[error(
+        "the service was still checking the upload after {} s (preupload {}…)", .waited.as_secs(),
+        .preupload.chars().take(24).collect::<String>()
+    )]
     Unfinished {
-        /// The beginning of the upload's ID, for the service's support.
+        /// The upload's ID: it can be asked for later.
         preupload: String,
         /// How long it was asked.
         waited: Duration,
@@ -98,20 +89,28 @@ pub struct Job<'a> {
 }
 
 /// Uploads, and gives the ID of the new object.
+///
+/// Where the service has other bytes than were sent, and takes no more of them, it is begun anew once.
 pub async fn upload(client: &Client, job: &Job<'_>) -> Result<FileId, Error> {
-    match create(client, job).await? {
-        Begun::Done(id) => Ok(id),
-        Begun::Send { preupload, slice_size } => {
-            tokio::select! {
-                sent = send(client, job, &preupload, slice_size) => sent?,
-                // Never completed, so never an object.
-                () = changes(job) => return Err(Error::Changed),
+    let mut is_anew = false;
+    loop {
+        let slices = match create(client, job).await? {
+            Begun::Done(id) => return Ok(id),
+            Begun::Send { preupload, slice_size } => Slices { client, job, preupload, slice_size },
+        };
+        slices.send_all().await?;
+        if !(job.unchanged)() {
+            // Never completed, so never an object.
+            return Err(Error::Changed);
+        }
+        (job.sent)(&slices.preupload);
+        match complete::complete(&slices).await? {
+            Completion::Done(id) => return Ok(id),
+            Completion::Spoilt(error) if is_anew => return Err(error.into()),
+            Completion::Spoilt(error) => {
+                tracing::warn!("{:?} is uploaded anew: {error}", job.name);
+                is_anew = true;
             }
-            if !(job.unchanged)() {
-                return Err(Error::Changed);
-            }
-            (job.sent)(&preupload);
-            complete(client, job, &preupload).await
         }
     }
 }
@@ -187,115 +186,6 @@ async fn find_soon(client: &Client, job: &Job<'_>) -> Result<Entry, Error> {
         tokio::time::sleep(pause).await;
     }
     Err(Error::Unlisted { name: job.name.to_owned() })
-}
-
-/// Sends all slices, some at once.
-async fn send(
-    client: &Client, job: &Job<'_>, preupload: &str, slice_size: u64,
-) -> Result<(), Error> {
-    let slices = job.sum.size.div_ceil(slice_size);
-    stream::iter(0..slices)
-        .map(|index| send_slice(client, job, preupload, index, slice_size))
-        .buffer_unordered(SLICES_AT_ONCE)
-        .try_collect::<()>()
-        .await
-}
-
-/// Ends when nobody wants the bytes any more: sending them on would hold their room, and the place of
-/// others.
-async fn changes(job: &Job<'_>) {
-    while (job.unchanged)() {
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// Sends the slice that begins at `index * slice_size`, with a new address for each try: an
-/// address expires, and one that was used in vain may be spent.
-async fn send_slice(
-    client: &Client, job: &Job<'_>, preupload: &str, index: u64, slice_size: u64,
-) -> Result<(), Error> {
-    let offset = index * slice_size;
-    let len = slice_size.min(job.sum.size - offset);
-    // Slices count from 1 (`003`).
-    let number = u32::try_from(index + 1).map_err(|_| Error::SliceSize(slice_size))?;
-    let mut pauses = pauses(SLICE_TRIES);
-    loop {
-        let url = client.get_upload_url(preupload, number).await?;
-        let bytes = (job.bytes)().map_err(|error| Error::Staging(Arc::new(error)))?;
-        match client.put_slice(&url, Slice { file: Arc::new(bytes), offset, len }).await {
-            Ok(()) => return Ok(()),
-            Err(error) if error.is_transient() || error.is_expired() => match pauses.next() {
-                Some(pause) => {
-                    tracing::debug!("slice {number} of {:?} goes again: {error}", job.name);
-                    tokio::time::sleep(pause).await;
-                }
-                None => return Err(error.into()),
-            },
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-async fn complete(client: &Client, job: &Job<'_>, preupload: &str) -> Result<FileId, Error> {
-    let mut repeats = REPEATS;
-    loop {
-        match client.upload_complete(preupload).await {
-            Ok(Completed::Done(id)) => return Ok(id),
-            Ok(Completed::Pending) => return poll(client, job.sum.size, preupload).await,
-            Err(error) if error.may_be_done() && repeats > 0 => {
-                repeats -= 1;
-                // Never sooner than a second after the question before.
-                tokio::time::sleep(POLL).await;
-                match client.upload_async_result(preupload).await {
-                    Ok(Completed::Done(id)) => return Ok(id),
-                    // Not done: it is being checked, or was never asked for. Looking tells.
-                    Ok(Completed::Pending) | Err(_) => {
-                        if let Some(entry) = find(client, job).await? {
-                            return Ok(entry.id);
-                        }
-                    }
-                }
-            }
-            // A repeated `complete` may be refused because the lost one was done after all.
-            Err(error) if error.is_refused() && repeats < REPEATS => {
-                return match find(client, job).await? {
-                    Some(entry) => Ok(entry.id),
-                    None => poll(client, job.sum.size, preupload).await.map_err(|_| error.into()),
-                };
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// What became of an upload that the service was told to complete, perhaps before this process
-/// began: the object's ID; `None` if the service does not say that it made one.
-pub async fn outcome(client: &Client, preupload: &str, size: u64) -> Result<Option<FileId>, Error> {
-    match poll(client, size, preupload).await {
-        Ok(id) => Ok(Some(id)),
-        Err(error)
-            if error.api().is_some_and(|error| error.is_transient() || error.is_unauthorized()) =>
-        {
-            Err(error)
-        }
-        Err(_) => Ok(None),
-    }
-}
-
-/// Asks every second until the service has checked the bytes.
-async fn poll(client: &Client, size: u64, preupload: &str) -> Result<FileId, Error> {
-    let began = Instant::now();
-    let patience = CHECK_BASE + Duration::from_secs(size / CHECK_BYTES_A_SECOND);
-    loop {
-        tokio::time::sleep(POLL).await;
-        if let Completed::Done(id) = client.upload_async_result(preupload).await? {
-            return Ok(id);
-        }
-        if began.elapsed() > patience {
-            let preupload = preupload.chars().take(24).collect();
-            return Err(Error::Unfinished { preupload, waited: began.elapsed() });
-        }
-    }
 }
 
 fn pauses(times: usize) -> impl Iterator<Item = Duration> {

@@ -49,7 +49,7 @@ pub(crate) struct Bed {
 pub(crate) fn serve(bed: &str) -> Outcome<()> {
     let bed: Bed = serde_json::from_str(bed)?;
     let rates: HashMap<_, _> =
-        RATES.iter().map(|(name, rate)| ((*name).to_owned(), *rate)).collect();
+        RATES.iter().map(|(name, rate)| ((*name).to_owned(), f64::from(*rate))).collect();
     let emulator = Emulator::start(Options {
         latency: Duration::from_millis(bed.latency),
         bandwidth: bed.bandwidth,

@@ -1,6 +1,10 @@
 //! [`Answers`]: one switch for each point on which the documents leave the service's behaviour open.
 
+mod account;
+
 use std::time::Duration;
+
+pub use account::{DeveloperInfo, Lapsed};
 
 /// What the emulator does where nobody could confirm what the service does.
 #[derive(Clone, Debug)]
@@ -79,6 +83,13 @@ pub struct Answers {
     /// Unknown: the code with which the logs are refused to who is no developer. None: this account
     /// is one.
     pub no_developer: Option<i64>,
+    /// Unknown: how calls of the image bed are refused once the developer right has lapsed. None: it
+    /// has not.
+    pub lapsed: Option<Lapsed>,
+    /// Unknown: what `user/info` tells of the developer right.
+    pub developer_info: DeveloperInfo,
+    /// Unknown: how an upload that is still being checked is told.
+    pub checking: Checking,
 }
 
 impl Default for Answers {
@@ -119,8 +130,21 @@ impl Default for Answers {
             log_end: LogEnd::default(),
             unique_id: UniqueId::default(),
             no_developer: None,
+            lapsed: None,
+            developer_info: DeveloperInfo::default(),
+            checking: Checking::default(),
         }
     }
+}
+
+/// What `upload_complete` and `upload_async_result` say of an upload that is still being checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checking {
+    /// `completed` is false.
+    #[default]
+    NotCompleted,
+    /// Code 20103.
+    Code,
 }
 
 /// The form in which `mkdir` takes its `name`.

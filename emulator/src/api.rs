@@ -207,7 +207,8 @@ pub(crate) fn answer(
             if refusal.is_breach {
                 server.record.breach(endpoint.name, &refusal.message);
             }
-            Reply::envelope(refusal.code, &refusal.message, &Value::Null, as_string)
+            let reply = Reply::envelope(refusal.code, &refusal.message, &Value::Null, as_string);
+            Reply { status: refusal.status, ..reply }
         }
     }
 }
@@ -225,6 +226,12 @@ fn admit<'a>(
     }
     if !endpoint.is_open() {
         authorize(server, head)?;
+    }
+    if endpoint.path.contains("/oss/")
+        && let Some(lapsed) = &options.answers.lapsed
+    {
+        let refusal = Refusal::new(lapsed.code, lapsed.message.as_str());
+        return Err(Refusal { status: lapsed.status, ..refusal });
     }
     if let Some(limit) = options.qps.limit(endpoint.name, endpoint.qps)
         && !lock(&server.limiter).admit(endpoint.name, limit)

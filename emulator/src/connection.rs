@@ -11,6 +11,7 @@ use crate::api;
 use crate::cdn;
 use crate::clock;
 use crate::control;
+use crate::fault::FaultKind;
 use crate::head::Head;
 use crate::link;
 use crate::lock;
@@ -75,7 +76,8 @@ async fn exchange(
     let is_paced = matches!(route, Route::Storage | Route::Link | Route::Log);
     wire.set_rate(options.bandwidth.filter(|_| is_paced));
     let fault = lock(&server.faults).strike(name);
-    let work = Work { server, options, head: &head, entry, door };
+    let is_corrupt = fault == Some(FaultKind::Corrupt);
+    let work = Work { server, options, head: &head, entry, door, is_corrupt };
     let play = match fault.as_ref().and_then(Play::instead) {
         Some(Play::Reset) => return Ok(Next::Reset),
         Some(play) => play,
@@ -118,12 +120,14 @@ struct Work<'a> {
     head: &'a Head,
     entry: &'a Entry,
     door: Door,
+    /// Whether storage is to keep other bytes than come.
+    is_corrupt: bool,
 }
 
 impl Work<'_> {
     /// Does what is asked, and gives the answer to it.
     async fn reply(&self, route: Route, wire: &mut Wire) -> io::Result<Reply> {
-        let Work { server, options, head, entry, door } = *self;
+        let Work { server, options, head, entry, door, is_corrupt } = *self;
         if head.is_chunked() {
             server.record.breach(entry.endpoint(), "a body without Content-Length");
             return Ok(Reply::html(411));
@@ -135,7 +139,7 @@ impl Work<'_> {
                 };
                 Ok(api::answer(server, options, endpoint, head, &body))
             }
-            Route::Storage => storage::put(server, head, entry, wire).await,
+            Route::Storage => storage::put(server, head, entry, wire, is_corrupt).await,
             Route::Link => Ok(cdn::answer(server, options, head, door)),
             Route::Log => Ok(cdn::offline_log(server, head)),
             Route::Video => Ok(cdn::video()),

@@ -88,8 +88,21 @@ pub enum FaultKind {
         /// The envelope's message.
         message: String,
     },
-    /// That HTTP status and a body of HTML; nothing is done.
+    /// An envelope with that code, and this HTTP status; nothing is done.
+    RefuseWith {
+        /// The HTTP status.
+        status: u16,
+        /// The envelope's code.
+        code: i64,
+        /// The envelope's message.
+        message: String,
+        /// What the header `Retry-After` says, if it is there.
+        retry_after: Option<String>,
+    },
+    /// That HTTP status and a body of HTML; nothing is done. With 200, a slice is lost so.
     Status(u16),
+    /// Storage: HTTP 200 and no body, as if the slice were taken; nothing is done.
+    Swallow,
     /// The connection is reset before anything is read or answered; nothing is done.
     Reset,
     /// The work is done, then the connection is reset.
@@ -112,7 +125,7 @@ pub enum FaultKind {
     Slow(Duration),
     /// The body ends with the connection after that many bytes, `Content-Length` having said more.
     Truncate(u64),
-    /// Direct links: as many bytes as there should be, but others.
+    /// Direct links: as many bytes as there should be, but others. Storage: others are kept than came.
     Corrupt,
     /// Direct links: that many bytes, then nothing for as long as the client stays.
     Stall(u64),
@@ -140,7 +153,9 @@ impl FaultKind {
     fn fits(&self, endpoint: &str) -> bool {
         let link = matches!(endpoint, "cdn" | "cdn2");
         match self {
-            FaultKind::Corrupt | FaultKind::Stall(_) | FaultKind::Instead(_) => link,
+            FaultKind::Stall(_) | FaultKind::Instead(_) => link,
+            FaultKind::Corrupt => link || endpoint == "put",
+            FaultKind::Swallow => endpoint == "put",
             FaultKind::Expired => link || matches!(endpoint, "put" | "offline-log"),
             _ => true,
         }

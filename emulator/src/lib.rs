@@ -58,9 +58,10 @@ mod upload;
 mod wire;
 
 pub use crate::answers::{
-    Answers, Asked, Cursor, DeleteFullFolder, DeleteMissing, DuplicateName, EmptyFile, Formats,
-    InstantUpload, ListOrder, LogEnd, LogReach, LogTotal, MkdirName, MoveFolder, MoveToRoot,
-    RangeAnswer, Redirect, ReuseFileId, SameBytes, SelfUrl, UniqueId, Validator,
+    Answers, Asked, Checking, Cursor, DeleteFullFolder, DeleteMissing, DeveloperInfo,
+    DuplicateName, EmptyFile, Formats, InstantUpload, Lapsed, ListOrder, LogEnd, LogReach,
+    LogTotal, MkdirName, MoveFolder, MoveToRoot, RangeAnswer, Redirect, ReuseFileId, SameBytes,
+    SelfUrl, UniqueId, Validator,
 };
 pub use crate::emulator::Emulator;
 pub use crate::fault::{Fault, FaultKind, Instead};

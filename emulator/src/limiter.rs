@@ -14,14 +14,16 @@ pub(crate) struct Limiter {
 }
 
 impl Limiter {
-    /// Admits a call, or not when `limit` calls were admitted within the window.
-    pub(crate) fn admit(&mut self, endpoint: &'static str, limit: u32) -> bool {
+    /// Admits a call, or not when `limit` calls were admitted within the window. A limit below 1 is
+    /// one call in a window that is as much longer.
+    pub(crate) fn admit(&mut self, endpoint: &'static str, limit: f64) -> bool {
         let now = Instant::now();
+        let window = WINDOW.div_f64(limit.clamp(f64::MIN_POSITIVE, 1.0));
         let calls = self.calls.entry(endpoint).or_default();
-        while calls.front().is_some_and(|call| now.duration_since(*call) >= WINDOW) {
+        while calls.front().is_some_and(|call| now.duration_since(*call) >= window) {
             calls.pop_front();
         }
-        let admitted = calls.len() < usize::try_from(limit).unwrap_or(usize::MAX);
+        let admitted = calls.len() < limit.max(1.0) as usize;
         if admitted {
             calls.push_back(now);
         }

@@ -42,6 +42,8 @@ pub struct Options {
     pub async_polls: u32,
     /// Bytes the account may hold.
     pub space_total: u64,
+    /// How long from now the developer right lasts.
+    pub right_life: Duration,
     /// Bytes that direct links may serve, from the start on.
     pub traffic_left: u64,
     /// How far the service's clock is ahead, as the header `Date` of every answer tells.
@@ -69,6 +71,7 @@ impl Default for Options {
             presigned_life: Duration::from_secs(3600),
             async_polls: 0,
             space_total: 2 << 40,
+            right_life: Duration::from_secs(365 * 24 * 3600),
             traffic_left: 1 << 40,
             clock_ahead: Duration::ZERO,
             control: false,
@@ -78,22 +81,23 @@ impl Default for Options {
 }
 
 /// How many calls a second each endpoint admits; one more is answered with code 429.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Qps {
     /// The documents' values for the image bed's siblings; where they have none, the published ones.
     #[default]
     Documented,
     /// Any number.
     Unlimited,
-    /// By endpoint name; an endpoint that is not named admits any number.
-    Each(HashMap<String, u32>),
+    /// By endpoint name; an endpoint that is not named admits any number. Below 1, one call in so
+    /// many seconds.
+    Each(HashMap<String, f64>),
 }
 
 impl Qps {
     /// The limit of an endpoint, given the documented one; None is no limit.
-    pub(crate) fn limit(&self, endpoint: &str, documented: u32) -> Option<u32> {
+    pub(crate) fn limit(&self, endpoint: &str, documented: u32) -> Option<f64> {
         match self {
-            Qps::Documented => Some(documented),
+            Qps::Documented => Some(f64::from(documented)),
             Qps::Unlimited => None,
             Qps::Each(limits) => limits.get(endpoint).copied(),
         }

@@ -27,6 +27,15 @@ impl Play {
             FaultKind::Refuse { code, message } => {
                 Reply::envelope(*code, message, &Value::Null, false)
             }
+            FaultKind::RefuseWith { status, code, message, retry_after } => {
+                let reply = Reply::envelope(*code, message, &Value::Null, false);
+                let reply = Reply { status: *status, ..reply };
+                match retry_after {
+                    Some(wait) => reply.header("Retry-After", wait.as_str()),
+                    None => reply,
+                }
+            }
+            FaultKind::Swallow => Reply::empty(200),
             FaultKind::Status(status) => Reply::html(*status),
             FaultKind::Garbage => Reply::text(200, "application/json", GARBAGE),
             FaultKind::EmptyObject => Reply::text(200, "application/json", "{}"),
@@ -48,6 +57,7 @@ impl Play {
             Some(FaultKind::Slow(delay)) => Reply { delay: *delay, ..reply },
             Some(FaultKind::Truncate(bytes)) => Reply { end: End::Cut(*bytes), ..reply },
             Some(FaultKind::Stall(bytes)) => Reply { end: End::Stall(*bytes), ..reply },
+            // What storage keeps is corrupt already.
             Some(FaultKind::Corrupt) => Reply { is_corrupt: true, ..reply },
             _ => reply,
         };

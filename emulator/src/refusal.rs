@@ -3,6 +3,8 @@
 /// Why a call of the API is not done.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
+    /// The HTTP status.
+    pub(crate) status: u16,
     pub(crate) code: i64,
     pub(crate) message: String,
     /// Whether the documents forbid what the client did, so that a correct client is never refused so.
@@ -11,7 +13,7 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(code: i64, message: impl Into<String>) -> Refusal {
-        Refusal { code, message: message.into(), is_breach: false }
+        Refusal { status: 200, code, message: message.into(), is_breach: false }
     }
 
     /// A refusal with the code that says nothing.
@@ -22,6 +24,11 @@ impl Refusal {
     /// A refusal of what the documents forbid.
     pub(crate) fn breach(message: impl Into<String>) -> Refusal {
         Refusal { is_breach: true, ..Refusal::generic(message) }
+    }
+
+    /// An upload is still being checked.
+    pub(crate) fn checking() -> Refusal {
+        Refusal::new(20103, "文件正在校验中,请间隔1秒后再试")
     }
 
     /// The token is missing or not live.

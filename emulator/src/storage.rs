@@ -40,7 +40,7 @@ fn sign(server: &Server, path: &str, key: &str, slice: &str, deadline: &str) -> 
 
 /// Takes a slice.
 pub(crate) async fn put(
-    server: &Server, head: &Head, entry: &Entry, wire: &mut Wire,
+    server: &Server, head: &Head, entry: &Entry, wire: &mut Wire, is_corrupt: bool,
 ) -> io::Result<Reply> {
     let (key, slice) = match admit(server, head) {
         Ok(admitted) => admitted,
@@ -50,7 +50,10 @@ pub(crate) async fn put(
     let mut sink = store.sink(head.content_length().unwrap_or(0))?;
     while let Some(chunk) = wire.body_chunk().await? {
         entry.received(chunk.len() as u64);
-        sink.write(&chunk)?;
+        match is_corrupt {
+            true => sink.write(&chunk.iter().map(|byte| !byte).collect::<Vec<_>>())?,
+            false => sink.write(&chunk)?,
+        }
     }
     let stored = sink.finish();
     let etag = format!("\"{}\"", stored.md5);

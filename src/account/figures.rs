@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 use crate::api::{self, Client};
-use crate::types::Account;
+use crate::types::{Account, DeveloperRight};
 
 /// How long an answer serves.
 const FRESH: Duration = Duration::from_secs(10);
+
+/// How often the log is told of an end that is near.
+const WARN: Duration = Duration::from_secs(24 * 3600);
 
 /// The last known figures of the account.
 pub struct AccountCache {
@@ -17,6 +20,8 @@ pub struct AccountCache {
     known: Mutex<Option<(Instant, Account)>>,
     /// The last failure, which serves for as long as an answer.
     failed: Mutex<Option<(Instant, api::Error)>>,
+    /// When the log was told that the developer right ends.
+    warned: Mutex<Option<Instant>>,
     /// One asks, the others wait for its answer.
     asking: Semaphore,
 }
@@ -24,17 +29,43 @@ pub struct AccountCache {
 impl AccountCache {
     /// A cache that begins with these figures, if they are known.
     pub fn new(client: Client, known: Option<Account>) -> Self {
-        Self {
+        let cache = Self {
             client,
-            known: Mutex::new(known.map(|account| (Instant::now(), account))),
+            known: Mutex::default(),
             failed: Mutex::default(),
+            warned: Mutex::default(),
             asking: Semaphore::new(1),
+        };
+        if let Some(account) = known {
+            cache.learn(account);
+        }
+        cache
+    }
+
+    /// Keeps the figures, and warns of the end of the developer right once a day.
+    fn learn(&self, account: Account) {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((Instant::now(), account));
+        let warning = account.right.warning(jiff::Timestamp::now().as_second());
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(warning) = warning
+            && warned.is_none_or(|at| at.elapsed() >= WARN)
+        {
+            *warned = Some(Instant::now());
+            tracing::warn!("{warning}");
         }
     }
 
     /// The last known figures, however old.
     pub fn known(&self) -> Option<Account> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).map(|(_, account)| account)
+    }
+
+    /// The developer right as it was told last, and whether the service refuses what wants it.
+    pub fn right(&self) -> (DeveloperRight, bool) {
+        let (right, is_refused) = self.client.developer_right();
+        let known = || self.known().map_or(right, |account| account.right);
+        (if right == DeveloperRight::Untold { known() } else { right }, is_refused)
     }
 
     fn fresh(&self) -> Option<Account> {
@@ -73,8 +104,7 @@ impl AccountCache {
         let asked = api::in_background(self.client.account()).await;
         *self.failed() = asked.as_ref().err().map(|error| (Instant::now(), error.clone()));
         let account = asked?;
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((Instant::now(), account));
+        self.learn(account);
         Ok(account)
     }
 }

@@ -20,11 +20,12 @@ use super::send::{Call, Sender};
 use super::settings::Settings;
 use super::staleness::Staleness;
 use super::upload::Slice;
+use super::user::UserInfo;
 use super::wire::{
     CreateRequest, DeleteRequest, Garbage, ListAnswer, ListRequest, MkdirAnswer, MkdirRequest,
-    MoveRequest, PreuploadRequest, Row, UploadUrlAnswer, UploadUrlRequest, UserInfo,
+    MoveRequest, PreuploadRequest, Row, UploadUrlAnswer, UploadUrlRequest,
 };
-use crate::types::{Account, Entry, FileId, Md5};
+use crate::types::{Account, DeveloperRight, Entry, FileId, Md5};
 
 /// File IDs in one request (`003`: "参数长度最大不超过 100").
 const MOST_IDS: usize = 100;
@@ -228,13 +229,13 @@ impl Client {
     /// Says that all slices are sent. If the answer is lost the error [`Error::may_be_done`].
     pub async fn upload_complete(&self, preupload: &str) -> Result<Completed, Error> {
         let call = upload_call(Endpoint::UploadComplete, preupload);
-        self.send(&call, Completed::read).await
+        Completed::of(self.send(&call, Completed::read).await)
     }
 
     /// Asks how far the upload is. At least 1 s has to lie between two polls (`003`).
     pub async fn upload_async_result(&self, preupload: &str) -> Result<Completed, Error> {
         let call = upload_call(Endpoint::UploadAsyncResult, preupload);
-        self.send(&call, Completed::read).await
+        Completed::of(self.send(&call, Completed::read).await)
     }
 
     /// Deletes files and empty folders, 100 in a request; an error may leave some deleted.
@@ -268,7 +269,26 @@ impl Client {
     /// The account's space and traffic.
     pub async fn account(&self) -> Result<Account, Error> {
         let call = Call::get(Endpoint::UserInfo, "", &[]);
-        self.send(&call, UserInfo::account).await
+        let account = self.send(&call, UserInfo::account).await?;
+        self.shared.sender.right.told(account.right);
+        Ok(account)
+    }
+
+    /// The developer right as it was told last, and whether the service refuses what wants it.
+    pub fn developer_right(&self) -> (DeveloperRight, bool) {
+        self.shared.sender.right.state()
+    }
+
+    /// The endpoints that are asked less often since the service wants that (429), and how many times a
+    /// second they are.
+    pub fn slowed(&self) -> Vec<(&'static str, f64)> {
+        self.shared.sender.slowed()
+    }
+
+    /// For how long calls are answered here that want the developer right, if the service refuses them:
+    /// the next one after that finds out whether it still does.
+    pub fn refused_for(&self) -> Option<Duration> {
+        self.shared.sender.right.refused_for()
     }
 
     /// Begins to read a direct link: the bytes of `range`, first and last, or all.
@@ -303,6 +323,12 @@ impl Client {
     /// What each endpoint has done since the client was made.
     pub fn figures(&self) -> Vec<Figures> {
         self.shared.sender.figures()
+    }
+
+    /// Rests between two questions, as the service wants it: that it says nothing meanwhile is no
+    /// silence.
+    pub async fn rest(&self, time: Duration) {
+        self.shared.sender.pulse.beat_during(tokio::time::sleep(time)).await;
     }
 
     /// The signs of life of the service, to this client and its clones.

@@ -157,8 +157,18 @@ impl Endpoint {
         }
     }
 
-    /// Whether it wants a right beyond a valid token: "此接口需要开通开发者权益" (`000`, `001`). A refusal
-    /// then may not be the token's.
+    /// Whether it asks how far an upload is, so that "still being checked" is an answer to it.
+    pub(super) fn asks_for_upload(self) -> bool {
+        matches!(self, Self::UploadComplete | Self::UploadAsyncResult)
+    }
+
+    /// Whether it is of the image bed, all of which is refused when the developer right has lapsed.
+    pub(super) fn is_of_bed(self) -> bool {
+        self.path().contains("/oss/")
+    }
+
+    /// Whether it wants a right of its own beyond a valid token: "此接口需要开通开发者权益" (`000`, `001`).
+    /// A refusal then may not be the token's.
     pub(super) fn wants_a_right(self) -> bool {
         matches!(self, Self::TrafficLog | Self::OfflineLogs | Self::DriveLink | Self::PaidShares)
     }

@@ -12,7 +12,9 @@ use super::failure::{Failure, FailureKind};
 use super::scrub::scrub;
 use super::tolerant;
 
-/// How long to wait when an upload is still being checked (code 20103).
+/// The code of an upload that is still being checked.
+pub(super) const STILL_CHECKING: i64 = 20103;
+/// How long to wait then.
 const CHECKING: Duration = Duration::from_secs(1);
 
 /// An answer as it came from the API host.
@@ -70,7 +72,8 @@ impl Answer {
             Some(_) => format!("HTTP status {}, {reply}", status.as_u16()),
             None => format!("HTTP status {}, no envelope of JSON", status.as_u16()),
         };
-        if status == StatusCode::UNAUTHORIZED || reply.code == 401 {
+        let is_login = reply.code != 0 && reply.speaks_of_login();
+        if status == StatusCode::UNAUTHORIZED || is_login {
             return Err(Failure::new(FailureKind::Denied(reply), cause));
         }
         if status == StatusCode::TOO_MANY_REQUESTS || reply.code == 429 {
@@ -101,7 +104,7 @@ impl Answer {
 fn refusal(asking: &Asking<'_>, reply: Reply, cause: String) -> Failure {
     let what = asking.what.to_owned();
     match reply.code {
-        20103 => Failure { kind: FailureKind::NotDone, cause, wait: CHECKING },
+        STILL_CHECKING => Failure { kind: FailureKind::Checking(reply), cause, wait: CHECKING },
         404 | 5066 => Failure::last_word(Error::NotFound { what, cause: reply.to_string() }),
         _ => Failure::last_word(Error::Refused { what, reply }),
     }

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::instead::Instead;
 use super::scrub;
+use crate::types::DeveloperRight;
 
 /// An error envelope of the service (`003`: 接口响应参数), safe to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +24,45 @@ impl Reply {
     /// What stands for an envelope where only an HTTP status came.
     pub(super) fn of_status(status: u16) -> Self {
         Self { code: status.into(), message: String::new(), trace_id: String::new() }
+    }
+}
+
+/// Codes that say something else than that a login is not valid, whatever name the message quotes.
+const NO_LOGIN: [i64; 6] = [404, 429, 5060, 5066, 5113, 20103];
+/// Words of messages about a login that is not valid.
+const LOGIN: [&str; 10] = [
+    "登录",
+    "登陆",
+    "鉴权",
+    "未授权",
+    "login",
+    "log in",
+    "logged in",
+    "sign in",
+    "unauthorized",
+    "unauthenticated",
+];
+/// A token is spoken of in other messages too, which have none of these words.
+const INVALID: [&str; 6] = ["无效", "失效", "过期", "invalid", "expired", "not valid"];
+/// Codes, and words of messages, that may be about the developer right.
+const RIGHT_CODES: [i64; 3] = [401, 402, 403];
+const RIGHT: [&str; 8] =
+    ["开发者", "权益", "权限", "会员", "developer", "permission", "forbidden", "not allowed"];
+
+impl Reply {
+    /// Whether it speaks of a login or a token that is not valid, with whatever code.
+    pub(super) fn speaks_of_login(&self) -> bool {
+        let message = self.message.to_lowercase();
+        let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+        let is_of_token = message.contains("token") && says(&INVALID);
+        self.code == 401 || (!NO_LOGIN.contains(&self.code) && (says(&LOGIN) || is_of_token))
+    }
+
+    /// Whether it may be about the developer right: then the account has to be asked for.
+    fn may_mean_the_right(&self) -> bool {
+        let message = self.message.to_lowercase();
+        let is_open = message.is_empty() || RIGHT.iter().any(|word| message.contains(word));
+        RIGHT_CODES.contains(&self.code) || (!NO_LOGIN.contains(&self.code) && is_open)
     }
 }
 
@@ -64,6 +106,19 @@ pub enum Error {
         what: String,
         /// What the service said.
         reply: Reply,
+    },
+    /// The service takes the credentials, and none of the calls that want the developer right.
+    #[error(
+        "{what}: the service takes the credentials, but refuses this account's calls ({reply}): {}",
+        no_right(.right)
+    )]
+    NoRight {
+        /// What was being done.
+        what: String,
+        /// What the service said.
+        reply: Reply,
+        /// The right, as the service told it.
+        right: DeveloperRight,
     },
     /// The service refused the request: certainly not done, and not to be repeated as it is.
     #[error("{what}: refused by the service ({reply})")]
@@ -145,7 +200,31 @@ pub enum Error {
     },
 }
 
+/// Why calls are refused by a service that takes the token, and what to do.
+fn no_right(right: &DeveloperRight) -> String {
+    let now = Timestamp::now().as_second();
+    let told = right.warning(now).filter(|_| right.is_held(now) == Some(false));
+    told.unwrap_or_else(|| {
+        "the developer right (开发者权益) of this account seems to have lapsed, see to it at 123pan; \
+         bedfs goes on by itself within a minute once it is back"
+            .to_owned()
+    })
+}
+
 impl Error {
+    pub(super) fn no_right(what: &str, reply: &Reply, right: DeveloperRight) -> Self {
+        Self::NoRight { what: what.to_owned(), reply: reply.clone(), right }
+    }
+
+    /// Whether it may be for the lack of the developer right that the service said so.
+    pub(super) fn may_mean_the_right(&self) -> bool {
+        match self {
+            Self::Refused { reply, .. } => reply.may_mean_the_right(),
+            Self::Status { status, .. } => matches!(status, 402 | 403),
+            _ => false,
+        }
+    }
+
     /// A refusal to give a token is one of the credentials.
     pub(super) fn of_credentials(self) -> Self {
         match self {
@@ -162,6 +241,17 @@ impl Error {
     /// Whether the credentials are not valid, or no longer.
     pub fn is_unauthorized(&self) -> bool {
         matches!(self, Self::Unauthorized { .. })
+    }
+
+    /// Whether the service takes the credentials, but not the account's calls: its developer right has
+    /// lapsed.
+    pub fn lacks_the_right(&self) -> bool {
+        matches!(self, Self::NoRight { .. })
+    }
+
+    /// Whether the service has nothing to do with this account, for either reason.
+    pub fn is_denied(&self) -> bool {
+        self.is_unauthorized() || self.lacks_the_right()
     }
 
     /// Whether a presigned URL or a link has to be replaced by a new one.
@@ -189,10 +279,13 @@ impl Error {
         matches!(self, Self::Instead { instead, .. } if instead.is_refusal())
     }
 
-    /// Whether the same request may succeed later, as far as can be told.
+    /// Whether the same request may succeed later, as far as can be told. One that is denied says
+    /// nothing of the file it is about.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Lost { .. }
+            Self::Unauthorized { .. }
+            | Self::NoRight { .. }
+            | Self::Lost { .. }
             | Self::Unavailable { .. }
             | Self::TimedOut { .. }
             | Self::Garbled { .. } => true,

@@ -13,6 +13,8 @@ use super::error::{Error, Reply};
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// The longest wait between two tries, before jitter.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// So many deadlines may be spent in a queue that moves.
+const FORGIVEN: u32 = 10;
 /// A try that cannot last this long is not begun: it would only raise doubts.
 const LEAST_TRY: Duration = Duration::from_millis(100);
 
@@ -29,6 +31,8 @@ pub(super) struct Failure {
 pub(super) enum FailureKind {
     /// Certainly not done; later it may be.
     NotDone,
+    /// Certainly not done: an upload is still being checked.
+    Checking(Reply),
     /// Certainly not done: 429.
     Throttled,
     /// Certainly not done: the token was refused.
@@ -67,6 +71,8 @@ pub(super) struct Tries<'a> {
     /// The least wait between two tries.
     pause: Duration,
     begin: Instant,
+    /// The time that is not counted.
+    forgiven: Duration,
     deadline: Duration,
     waits: ExponentialBackoff,
     /// Whether a change of the bed may have been made by a try so far.
@@ -89,6 +95,7 @@ impl<'a> Tries<'a> {
             repeat,
             pause,
             begin: Instant::now(),
+            forgiven: Duration::ZERO,
             deadline,
             waits: waits.build(),
             may_be_done: false,
@@ -96,9 +103,15 @@ impl<'a> Tries<'a> {
         }
     }
 
+    /// A wait that is not counted: of a queue that moves. All in all it is bounded.
+    pub(super) fn forgive(&mut self, wait: Duration) {
+        let wait = wait.min((self.deadline * FORGIVEN).saturating_sub(self.forgiven));
+        self.forgiven += wait;
+    }
+
     /// What is left of the deadline.
     pub(super) fn left(&self) -> Duration {
-        self.deadline.saturating_sub(self.begin.elapsed())
+        (self.deadline + self.forgiven).saturating_sub(self.begin.elapsed())
     }
 
     /// The wait before the next try, or what the call ends with.

@@ -14,8 +14,9 @@ use super::list::Page;
 use super::progress::{Completed, Created, Part};
 use super::scrub::scrub;
 use super::send::http_date;
+use super::user::UserInfo;
 use super::wire::{
-    Garbage, ListAnswer, MkdirAnswer, Row, TokenAnswer, UploadUrlAnswer, UserInfo, md5, seconds,
+    Garbage, ListAnswer, MkdirAnswer, Row, TokenAnswer, UploadUrlAnswer, md5, seconds,
 };
 use crate::types::{Entry, FileId};
 
@@ -45,7 +46,9 @@ pub fn answer(bytes: &[u8]) {
 
 fn told(failure: Failure) -> String {
     match failure.kind {
-        FailureKind::Denied(reply) => format!("{} {reply}", failure.cause),
+        FailureKind::Denied(reply) | FailureKind::Checking(reply) => {
+            format!("{} {reply}", failure.cause)
+        }
         FailureKind::Final(error) => format!("{} {error}", failure.cause),
         _ => failure.cause,
     }

@@ -1,5 +1,7 @@
 //! What the service says of an upload: begun, done, pending, and the slices it has.
 
+use super::envelope::STILL_CHECKING;
+use super::error::Error;
 use super::wire::{CompleteAnswer, CreateAnswer, Garbage, PartsAnswer, md5};
 use crate::types::{FileId, Md5};
 
@@ -40,9 +42,20 @@ pub enum Completed {
     Done(FileId),
     /// Ask `upload_async_result`, not sooner than in 1 s.
     Pending,
+    /// Still being checked (code 20103), ask again in 1 s: whether `upload_complete` was taken is not
+    /// told.
+    Checking,
 }
 
 impl Completed {
+    /// "Still being checked" is an answer, though it comes as a refusal.
+    pub(super) fn of(answer: Result<Self, Error>) -> Result<Self, Error> {
+        match answer {
+            Err(Error::Refused { reply, .. }) if reply.code == STILL_CHECKING => Ok(Self::Checking),
+            answer => answer,
+        }
+    }
+
     /// `completed` decides; where only `async` is there, false means that nothing is waited for.
     pub(super) fn read(answer: CompleteAnswer) -> Result<Self, Garbage> {
         let is_done = answer

@@ -1,8 +1,15 @@
 //! The pulse: a count of the signs of life of the service, for those who wait and wonder, and of the
 //! bytes that came and went.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+/// The time between two beats of a wait.
+const BEAT: Duration = Duration::from_millis(500);
 
 /// Beats with every answer, whatever it says, and with every piece of bytes that moves in or out.
 /// All clones are one count.
@@ -19,6 +26,17 @@ struct Counts {
 impl Pulse {
     pub(super) fn beat(&self) {
         self.0.beats.fetch_add(1, Relaxed);
+    }
+
+    /// Beats while `wait` lasts: the service is left alone, since it wants that.
+    pub(super) async fn beat_during<T>(&self, wait: impl Future<Output = T>) -> T {
+        let mut wait = pin!(wait);
+        loop {
+            self.beat();
+            if let Ok(done) = timeout(BEAT, &mut wait).await {
+                return done;
+            }
+        }
     }
 
     /// Bytes came from a direct link.

@@ -4,17 +4,20 @@ use std::str::FromStr;
 
 use super::endpoint::Endpoint;
 
+/// The least rate: an hour between two calls.
+const LEAST: f64 = 1.0 / 3600.0;
+
 /// Calls a second for each endpoint, as documented or as `--qps` says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct QpsTable {
     /// By `Endpoint::index`; `None` is unlimited, and no rate is 0.
-    rates: [Option<u32>; Endpoint::ALL.len()],
+    rates: [Option<f64>; Endpoint::ALL.len()],
 }
 
 impl QpsTable {
     /// The documented rates (`003`: 限流处理), those of the siblings where none is documented.
     pub fn documented() -> Self {
-        Self { rates: Endpoint::ALL.map(|endpoint| Some(endpoint.documented_rate())) }
+        Self { rates: Endpoint::ALL.map(|endpoint| Some(f64::from(endpoint.documented_rate()))) }
     }
 
     /// No limit at all, for a stand-in of the service.
@@ -23,7 +26,7 @@ impl QpsTable {
     }
 
     /// Calls a second, `None` for no limit.
-    pub(super) fn rate(&self, endpoint: Endpoint) -> Option<u32> {
+    pub(super) fn rate(&self, endpoint: Endpoint) -> Option<f64> {
         self.rates[endpoint.index()]
     }
 
@@ -36,9 +39,9 @@ impl QpsTable {
             .ok_or_else(|| NotQps::Name(name.into()))?;
         self.rates[endpoint.index()] = match rate.trim() {
             "unlimited" => None,
-            number => match number.parse() {
-                Ok(0) | Err(_) => return Err(NotQps::Rate(item.into())),
-                Ok(rate) => Some(rate),
+            number => match number.parse::<f64>() {
+                Ok(rate) if rate.is_finite() && rate >= LEAST => Some(rate),
+                _ => return Err(NotQps::Rate(item.into())),
             },
         };
         Ok(())
@@ -71,8 +74,8 @@ pub enum NotQps {
     /// A name that no endpoint has.
     #[error("no endpoint is called {0:?}; there are {names}", names = names())]
     Name(String),
-    /// A rate that is not a whole number above 0.
-    #[error("{0:?}: the rate is a whole number of calls a second above 0, or unlimited")]
+    /// A rate that is no number above 0.
+    #[error("{0:?}: the rate is a number of calls a second above 0, as 4 or 0.2, or unlimited")]
     Rate(String),
 }
 
@@ -86,11 +89,11 @@ mod tests {
 
     #[test]
     fn reads_items_over_the_documented_rates() {
-        let table: QpsTable = "create=5, list=unlimited,user/info=10".parse().expect("a table");
-        assert_eq!(table.rate(Endpoint::Create), Some(5));
+        let table: QpsTable = "create=0.2, list=unlimited,user/info=10".parse().expect("a table");
+        assert_eq!(table.rate(Endpoint::Create), Some(0.2));
         assert_eq!(table.rate(Endpoint::List), None);
-        assert_eq!(table.rate(Endpoint::UserInfo), Some(10));
-        assert_eq!(table.rate(Endpoint::Delete), Some(1));
+        assert_eq!(table.rate(Endpoint::UserInfo), Some(10.0));
+        assert_eq!(table.rate(Endpoint::Delete), Some(1.0));
         assert_eq!("unlimited".parse(), Ok(QpsTable::unlimited()));
         assert_eq!("".parse(), Ok(QpsTable::documented()));
     }
@@ -101,6 +104,8 @@ mod tests {
         assert!(refused("lists=4").contains("user/info"));
         assert!(refused("list").contains("NAME=N"));
         assert!(refused("list=0").contains("above 0"));
-        assert!(refused("list=-1").contains("above 0"));
+        for rate in ["-1", "NaN", "inf", "0.00001", "many"] {
+            assert!(refused(&format!("list={rate}")).contains("above 0"), "{rate}");
+        }
     }
 }

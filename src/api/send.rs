@@ -1,5 +1,6 @@
 //! The send loop: one call as one or more requests, each with a token, a start and a time-out.
 
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -7,9 +8,10 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::RequestBuilder;
 use reqwest::header::{DATE, RETRY_AFTER};
 use serde::Serialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::denied::{Denials, Verdict};
 use super::endpoint::{Endpoint, Repeat};
 use super::envelope::{Answer, Asking};
 use super::error::Error;
@@ -18,6 +20,7 @@ use super::figures::{Counts, Figures};
 use super::http::Http;
 use super::limit::{Limiter, Priority};
 use super::pulse::Pulse;
+use super::right::{Pass, Right};
 use super::scrub::{scrub, transport};
 use super::settings::{Credentials, Settings};
 use super::token::{Token, Tokens};
@@ -28,12 +31,16 @@ use crate::types::Secret;
 const LONGEST_ANSWER: usize = 16 << 20;
 /// Requests for a token that may go unanswered: each may have made one, and three can live.
 const MOST_LOST: u32 = 2;
+/// How long a call waits that was denied with a token that the service takes.
+const AGAIN: Duration = Duration::from_millis(500);
+/// How often a call that waits for its start looks whether others are answered.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// One call of an endpoint.
 pub(super) struct Call<'a> {
-    endpoint: Endpoint,
+    pub(super) endpoint: Endpoint,
     /// The endpoint and what it is called for, for messages.
-    what: String,
+    pub(super) what: String,
     query: Vec<(&'a str, &'a str)>,
     /// JSON.
     body: Option<Vec<u8>>,
@@ -61,7 +68,8 @@ impl<'a> Call<'a> {
 pub(super) struct Sender {
     pub(super) http: Http,
     credentials: Credentials,
-    tokens: Tokens,
+    pub(super) tokens: Tokens,
+    pub(super) right: Right,
     /// By `Endpoint::index`, like `counts`.
     limiters: [Limiter; Endpoint::ALL.len()],
     counts: [Counts; Endpoint::ALL.len()],
@@ -78,6 +86,7 @@ impl Sender {
         Ok(Self {
             http: Http::new(&settings.endpoint, &settings.roots, settings.attempt_timeout)?,
             tokens: Tokens::new(settings.token_dir, &settings.credentials),
+            right: Right::default(),
             credentials: settings.credentials,
             limiters: Endpoint::ALL.map(|endpoint| Limiter::new(settings.qps.rate(endpoint))),
             counts: Endpoint::ALL.map(|_| Counts::default()),
@@ -100,6 +109,11 @@ impl Sender {
         *self.clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The second since the epoch that the service's clock shows, as far as it was told.
+    pub(super) fn now(&self) -> i64 {
+        Timestamp::now().as_second() + self.clock().unwrap_or_default().as_secs()
+    }
+
     /// Sends the call until it succeeds, may not be repeated, or its deadline runs out, which is
     /// counted from its first start: the queue before that moves at the limiter's rate.
     pub(super) async fn send<A: DeserializeOwned, T>(
@@ -107,51 +121,61 @@ impl Sender {
     ) -> Result<T, Error> {
         // Before the start, so that getting a token does not put the request off after it.
         self.check_token().await?;
-        let mut start = self.limiter(call).start(priority).await;
-        let mut tries = self.tries(call);
-        let mut denied = None;
+        let mut start = self.turn(call, priority).await;
+        let mut tries = self.tries(call, self.deadline);
+        let mut denials = Denials::default();
+        let mut pass = self.admit(call)?;
         loop {
-            let refused = denied.as_ref().map(|(token, _)| token);
-            let token = tries.within("a token", self.token(refused)).await?;
+            let token = tries.within("a token", self.token(denials.refused())).await?;
             let token = token.map_err(|error| tries.without_token(error))?;
             let failure = match self.attempt(call, Some(&token), tries.left(), &read).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.limiter(call).served();
+                    self.works(pass);
+                    return Ok(answer);
+                }
                 Err(failure) => failure,
             };
             self.count(call, &failure, start);
+            // The service answers others: this one is as good as not begun.
+            let is_queued = matches!(failure.kind, FailureKind::Throttled) && self.moves(call);
             let wait = match failure.kind {
-                FailureKind::Denied(reply)
-                    if call.endpoint.wants_a_right()
-                        && self.accepts(&token, tries.left()).await =>
-                {
+                FailureKind::Denied(ref reply) => {
+                    let sent_with = (&token, pass);
+                    match self.judge(call, reply, sent_with, &mut denials, tries.left()).await {
+                        Verdict::Another => Duration::ZERO,
+                        Verdict::Again => AGAIN,
+                        Verdict::End(error) => return Err(error),
+                        Verdict::GiveUp => {
+                            let error = tries.end(failure);
+                            self.tokens.give_up(&token, &error);
+                            return Err(error);
+                        }
+                    }
+                }
+                FailureKind::Checking(reply) if call.endpoint.asks_for_upload() => {
                     return Err(Error::Refused { what: call.what.clone(), reply });
                 }
-                FailureKind::Denied(_) => {
-                    let first = denied.map_or_else(Instant::now, |(_, first)| first);
-                    if token.got.is_some_and(|got| got >= first) {
-                        let error = tries.end(failure);
-                        self.tokens.give_up(&token, &error);
-                        return Err(error);
-                    }
-                    denied = Some((token, first));
-                    Duration::ZERO
+                FailureKind::Final(error) => {
+                    return Err(self.judge_refusal(call, *error, &token, tries.left()).await);
                 }
+                _ if is_queued && !tries.left().is_zero() => Duration::ZERO,
                 _ => tries.after(failure)?,
             };
             sleep(wait).await;
-            let turn = self.limiter(call).start(priority);
-            start = tries.within("its turn", turn).await?;
+            start = match is_queued {
+                true => {
+                    let queue = Instant::now();
+                    let start = self.turn(call, priority).await;
+                    tries.forgive(queue.elapsed());
+                    start
+                }
+                false => tries.within("its turn", self.turn(call, priority)).await?,
+            };
+            if pass == Pass::Free {
+                pass = self.admit(call)?;
+            }
         }
-    }
-
-    /// Whether the service takes the token elsewhere: what it refuses then is not the token.
-    async fn accepts(&self, token: &Token, left: Duration) -> bool {
-        let call = Call::get(Endpoint::UserInfo, "", &[]);
-        let asked = async {
-            self.limiter(&call).start(Priority::Foreground).await;
-            self.attempt(&call, Some(token), left, |_: IgnoredAny| Ok(())).await
-        };
-        matches!(timeout(left, asked).await, Ok(Ok(())))
     }
 
     /// Has, or gets, a token that may be valid.
@@ -173,30 +197,13 @@ impl Sender {
         };
         let call = Call::post(Endpoint::AccessToken, "", &request);
         // A little less than the caller has, who is to hear why it failed.
-        let deadline = self.deadline / 10 * 9;
-        let mut start = self.limiter(&call).start(Priority::Foreground).await;
-        let mut tries = Tries::new(&call.what, call.endpoint.repeat(), Duration::ZERO, deadline);
-        let mut unsure = 0;
+        let time = self.deadline / 10 * 9;
         let read = |answer: TokenAnswer| Ok(Token::given(&answer));
-        loop {
-            let failure = match self.attempt(&call, None, tries.left(), read).await {
-                Ok(token) => return Ok(token),
-                Err(failure) => failure,
-            };
-            self.count(&call, &failure, start);
-            unsure += u32::from(failure.is_unsure());
-            if unsure > MOST_LOST {
-                return Err(tries.end(failure));
-            }
-            let wait = tries.after(failure).map_err(Error::of_credentials)?;
-            sleep(wait).await;
-            let turn = self.limiter(&call).start(Priority::Foreground);
-            start = tries.within("its turn", turn).await?;
-        }
+        self.insist(&call, None, time, MOST_LOST, read).await.map_err(Error::of_credentials)
     }
 
     /// One request and its answer.
-    async fn attempt<A: DeserializeOwned, T>(
+    pub(super) async fn attempt<A: DeserializeOwned, T>(
         &self, call: &Call<'_>, token: Option<&Token>, left: Duration,
         read: impl Fn(A) -> Result<T, Garbage>,
     ) -> Result<T, Failure> {
@@ -235,23 +242,55 @@ impl Sender {
         read(answer).map_err(|Garbage(why)| garbled(why))
     }
 
-    fn count(&self, call: &Call<'_>, failure: &Failure, start: Instant) {
+    /// The moment at which the call may start. Where it waits for one since the service wants to be
+    /// asked less often, and answers, that is no silence.
+    pub(super) async fn turn(&self, call: &Call<'_>, priority: Priority) -> Instant {
+        let mut start = pin!(self.limiter(call).start(priority));
+        loop {
+            match timeout(LOOK, &mut start).await {
+                Ok(start) => return start,
+                Err(_) if self.moves(call) => self.pulse.beat(),
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn moves(&self, call: &Call<'_>) -> bool {
+        self.limiter(call).moves(self.deadline)
+    }
+
+    /// The endpoints that are slowed down since the service asks for that, and their rates.
+    pub(super) fn slowed(&self) -> Vec<(&'static str, f64)> {
+        let slowed = |endpoint: Endpoint| {
+            let rate = self.limiters[endpoint.index()].slowed()?;
+            Some((endpoint.name(), rate))
+        };
+        Endpoint::ALL.into_iter().filter_map(slowed).collect()
+    }
+
+    pub(super) fn count(&self, call: &Call<'_>, failure: &Failure, start: Instant) {
         let counts = &self.counts[call.endpoint.index()];
         Counts::add(&counts.errors);
         if matches!(failure.kind, FailureKind::Throttled) {
             Counts::add(&counts.throttled);
-            self.limiter(call).throttled(start);
+            if let Some(rate) = self.limiter(call).throttled(start, failure.wait) {
+                tracing::warn!(
+                    "the service wants fewer calls of {name} (429): from here on it is asked {rate:.2} \
+                     times a second, or less; a free account is admitted less than a member's",
+                    name = call.endpoint.name()
+                );
+            }
         }
         tracing::debug!("{}: a try failed: {}", call.what, failure.cause);
     }
 
-    fn limiter(&self, call: &Call<'_>) -> &Limiter {
+    pub(super) fn limiter(&self, call: &Call<'_>) -> &Limiter {
         &self.limiters[call.endpoint.index()]
     }
 
-    fn tries<'a>(&self, call: &'a Call<'_>) -> Tries<'a> {
+    pub(super) fn tries<'a>(&self, call: &'a Call<'_>, deadline: Duration) -> Tries<'a> {
         let endpoint = call.endpoint;
-        Tries::new(&call.what, endpoint.repeat(), endpoint.pause(), self.deadline)
+        Tries::new(&call.what, endpoint.repeat(), endpoint.pause(), deadline)
     }
 }
 
@@ -271,12 +310,18 @@ async fn exchange(request: RequestBuilder, pulse: &Pulse) -> Result<Answer, Fail
     let retry_after = response.headers().get(RETRY_AFTER);
     Ok(Answer {
         status: response.status(),
-        retry_after: retry_after
-            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-            .map(Duration::from_secs),
+        retry_after: retry_after.and_then(|value| rest(value.to_str().ok()?)),
         date: response.headers().get(DATE).and_then(|value| http_date(value.to_str().ok()?)),
         body,
     })
+}
+
+/// How long `Retry-After` says: a number of seconds, or a date.
+fn rest(text: &str) -> Option<Duration> {
+    let seconds =
+        text.trim().parse::<f64>().ok().and_then(|it| Duration::try_from_secs_f64(it).ok());
+    let until = || http_date(text.trim())?.duration_since(Timestamp::now()).try_into().ok();
+    seconds.or_else(until)
 }
 
 /// The moment that an HTTP date names, as `Sun, 06 Nov 1994 08:49:37 GMT`.

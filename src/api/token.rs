@@ -30,6 +30,11 @@ const MARGIN: SignedDuration = SignedDuration::from_mins(10);
 const NEW: Duration = Duration::from_secs(5 * 60);
 /// How long no token is asked for after the credentials were refused.
 const PENALTY: Duration = Duration::from_secs(60);
+/// The same after the service refused a token that it had just given, at most: it doubles each time,
+/// since each token that is asked for throws out another.
+const LONGEST_PENALTY: Duration = Duration::from_secs(3600);
+/// A token this new is as good as any that could be asked for.
+const FRESH: SignedDuration = SignedDuration::from_hours(24);
 /// How often a lock that another process holds is tried.
 const LOCK_POLL: Duration = Duration::from_millis(25);
 
@@ -41,20 +46,28 @@ pub(super) struct Token {
     ends: Option<Timestamp>,
     /// When this process got it from the service; `None` if it was read from the file.
     pub(super) got: Option<Instant>,
+    /// When any process got it, as far as the file tells.
+    given: Option<Timestamp>,
 }
 
 impl Token {
     /// A token that the service has just given.
     pub(super) fn given(answer: &TokenAnswer) -> Self {
-        Self { got: Some(Instant::now()), ..Self::kept(answer) }
+        Self { got: Some(Instant::now()), ..Self::kept(answer, Some(Timestamp::now())) }
     }
 
-    fn kept(answer: &TokenAnswer) -> Self {
+    fn kept(answer: &TokenAnswer, given: Option<Timestamp>) -> Self {
         Self {
             access: Secret::new(answer.access_token.as_str()),
             ends: answer.expired_at.parse().ok(),
             got: None,
+            given,
         }
+    }
+
+    /// Whether the service gave it so short a time ago that another would be no better.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.given.is_some_and(|given| given.duration_until(Timestamp::now()).abs() < FRESH)
     }
 
     fn is_over(&self) -> bool {
@@ -79,8 +92,17 @@ pub(super) struct Tokens {
 #[derive(Default)]
 struct Held {
     token: Option<Token>,
-    /// The last failure to get a token, and when.
-    failure: Option<(Instant, Error)>,
+    failure: Option<NoToken>,
+    /// How many tokens in a row the service gave and refused.
+    fruitless: u32,
+}
+
+/// The last failure to get a token that is of use.
+struct NoToken {
+    at: Instant,
+    error: Error,
+    /// How long no token is asked for.
+    penalty: Duration,
 }
 
 impl Held {
@@ -89,9 +111,9 @@ impl Held {
         if let Some(token) = self.token.as_ref().filter(|token| token.serves(refused)) {
             return Some(Ok(token.clone()));
         }
-        let (at, error) = self.failure.as_ref()?;
-        let holds = *at >= since || (error.is_unauthorized() && at.elapsed() < PENALTY);
-        holds.then(|| Err(error.clone()))
+        let failure = self.failure.as_ref()?;
+        let holds = failure.at >= since || failure.at.elapsed() < failure.penalty;
+        holds.then(|| Err(failure.error.clone()))
     }
 }
 
@@ -130,7 +152,9 @@ impl Tokens {
                 Ok(token)
             }
             Err(error) => {
-                self.held().failure = Some((Instant::now(), error.clone()));
+                let penalty = if error.is_unauthorized() { PENALTY } else { Duration::ZERO };
+                self.held().failure =
+                    Some(NoToken { at: Instant::now(), error: error.clone(), penalty });
                 Err(error)
             }
         }
@@ -142,11 +166,24 @@ impl Tokens {
         if held.token.as_ref().is_some_and(|held| held.access == token.access) {
             held.token = None;
         }
-        held.failure = Some((Instant::now(), error.clone()));
+        let penalty = (PENALTY * 2u32.pow(held.fruitless.min(16))).min(LONGEST_PENALTY);
+        held.fruitless += 1;
+        held.failure = Some(NoToken { at: Instant::now(), error: error.clone(), penalty });
+    }
+
+    /// The service took a token.
+    pub(super) fn works(&self) {
+        self.held().fruitless = 0;
+    }
+
+    /// Whether another token is held already than this one, and serves.
+    pub(super) fn has_another(&self, refused: &Token) -> bool {
+        self.held().token.as_ref().is_some_and(|token| token.serves(Some(refused)))
     }
 
     fn hold(&self, token: &Token) {
-        *self.held() = Held { token: Some(token.clone()), failure: None };
+        let mut held = self.held();
+        (held.token, held.failure) = (Some(token.clone()), None);
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -169,6 +206,9 @@ struct Kept {
     token: TokenAnswer,
     #[serde(default)]
     owner: String,
+    /// When the service gave it.
+    #[serde(default)]
+    given: Option<Timestamp>,
 }
 
 /// Tells credentials apart, and is too short to tell what they are.
@@ -217,7 +257,7 @@ impl TokenFile {
         let kept: Kept = serde_json::from_slice(&bytes)
             .map_err(|_| tracing::warn!("the kept token is garbage, a new one is asked for"))
             .ok()?;
-        (kept.owner == self.owner).then(|| Token::kept(&kept.token))
+        (kept.owner == self.owner).then(|| Token::kept(&kept.token, kept.given))
     }
 
     /// Replaces the token on disk as a whole.
@@ -228,6 +268,7 @@ impl TokenFile {
                 expired_at: token.ends.map(|ends| ends.to_string()).unwrap_or_default(),
             },
             owner: self.owner.clone(),
+            given: token.given,
         };
         let dir = self.dir.clone();
         let written = blocking(move || {

@@ -10,7 +10,7 @@ use futures_util::stream;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Body, Client, StatusCode, Url};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::error::Error;
 use super::pulse::Pulse;
@@ -58,9 +58,17 @@ impl Slice {
             }),
         };
         match answer {
-            Ok(response) => {
+            Ok(mut response) => {
                 pulse.beat();
-                judge(response.status(), what, &url)
+                judge(response.status(), what.clone(), &url)?;
+                match timeout(stall, response.chunk()).await {
+                    Ok(Ok(Some(chunk))) if !chunk.trim_ascii().is_empty() => {
+                        let cause = "a page came where an empty answer is right".into();
+                        Err(Error::Garbled { what, cause })
+                    }
+                    // The status is what counts.
+                    _ => Ok(()),
+                }
             }
             Err(error) => Err(progress.failure(error, what)),
         }

@@ -8,7 +8,7 @@ use jiff::tz::{TimeZone, offset};
 use serde::{Deserialize, Serialize};
 
 use super::tolerant;
-use crate::types::{Account, Entry, EntryKind, FileId, Link, Md5, Picture};
+use crate::types::{Entry, EntryKind, FileId, Link, Md5, Picture};
 
 /// The service's clock runs in UTC+8.
 pub(super) const SERVICE_HOURS: i8 = 8;
@@ -247,34 +247,6 @@ impl Row {
 fn link(download: String, own: String) -> Option<Link> {
     (!download.is_empty())
         .then(|| Link { own: (own != download).then(|| own.into()), download: download.into() })
-}
-
-/// `GET user/info`, which is in newer pages of the documentation only. Bytes.
-#[derive(Deserialize)]
-pub(super) struct UserInfo {
-    #[serde(rename = "spaceUsed", default, deserialize_with = "tolerant::any_count")]
-    space_used: Option<u64>,
-    #[serde(rename = "spacePermanent", default, deserialize_with = "tolerant::any_count")]
-    space_permanent: Option<u64>,
-    #[serde(rename = "spaceTemp", default, deserialize_with = "tolerant::any_count")]
-    space_temp: Option<u64>,
-    #[serde(rename = "directTraffic", default, deserialize_with = "tolerant::any_count")]
-    direct_traffic: Option<u64>,
-    #[serde(default, deserialize_with = "tolerant::any_truth")]
-    vip: Option<bool>,
-}
-
-impl UserInfo {
-    /// The account in our words.
-    pub(super) fn account(self) -> Result<Account, Garbage> {
-        let permanent = self.space_permanent.ok_or_else(|| Garbage::field("spacePermanent"))?;
-        Ok(Account {
-            space_used: self.space_used.ok_or_else(|| Garbage::field("spaceUsed"))?,
-            space_total: permanent.saturating_add(self.space_temp.unwrap_or_default()),
-            traffic_left: self.direct_traffic.unwrap_or_default(),
-            is_member: self.vip,
-        })
-    }
 }
 
 /// An `etag` as an md5 sum; storage services put theirs in quotes.

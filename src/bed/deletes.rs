@@ -140,11 +140,15 @@ impl Bed {
             self.quiet_or_full().await;
             match api::in_background(self.send_one_batch(|_| true)).await {
                 Ok(_) => pause = FIRST_PAUSE,
-                Err(error) => {
-                    tracing::warn!("deleting, again in {} s: {error}", pause.as_secs());
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
+                Err(error) => match self.refused_for() {
+                    // Told once, by who asked the service.
+                    Some(wait) => tokio::time::sleep(wait.max(FIRST_PAUSE)).await,
+                    None => {
+                        tracing::warn!("deleting, again in {} s: {error}", pause.as_secs());
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(LONGEST_PAUSE);
+                    }
+                },
             }
         }
     }

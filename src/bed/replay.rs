@@ -6,6 +6,7 @@ use super::folder::Pour;
 use super::{Bed, Error};
 use crate::api::{self, Staleness};
 use crate::probe;
+use crate::upload;
 impl Bed {
     /// Brings every rename and every folder's rename to its end that was cut off. To be done before
     /// anything else is changed; what fails stays for the next time.
@@ -72,6 +73,7 @@ async fn patiently<R: Future<Output = Result<(), Error>>>(
 fn wait_or_skip(what: &str, resumed: Result<(), Error>) -> Result<(), Error> {
     match resumed {
         Err(error) if error.api().is_some_and(api::Error::is_transient) => Err(error),
+        Err(error @ Error::Upload(upload::Error::Unfinished { .. })) => Err(error),
         Err(error) => {
             tracing::error!("the rename of {what:?} is not finished: {error}");
             Ok(())

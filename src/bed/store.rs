@@ -6,7 +6,8 @@ use crate::staging::{StagedFile, Sum};
 use crate::state::{Replacing, RowId, Whereabouts};
 use crate::types::{Entry, EntryKind, FileId, Picture};
 use crate::upload::{self, Job};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::scratch::Spot;
 
@@ -38,6 +39,14 @@ pub struct Bytes<'a> {
     pub earlier: &'a [String],
     /// Told the upload's ID when they are sent, before the service is to complete it.
     pub sent: &'a (dyn Fn(&str) + Send + Sync),
+}
+
+/// An upload to a scratch folder that the service was still checking when it was asked last.
+#[derive(Debug)]
+pub(super) struct Aside {
+    spot: Spot,
+    preupload: String,
+    sum: Sum,
 }
 
 impl Bed {
@@ -85,8 +94,7 @@ impl Bed {
     async fn replace(
         &self, target: &Target, old: &Arc<Entry>, bytes: Bytes<'_>,
     ) -> Result<Stored, Error> {
-        let spot = self.scratch.take(&target.name).await?;
-        let new = self.upload(spot.folder(), &target.name, bytes).await?;
+        let (spot, new) = self.upload_aside(target, bytes).await?;
         let found = match self.confirm(&new, spot.folder(), &target.name, bytes.sum).await {
             Ok(found) => found,
             Err(error) => {
@@ -126,6 +134,40 @@ impl Bed {
             return Ok(stored);
         }
         Ok(Stored { aside, ..replaced(target, &replacing) })
+    }
+
+    /// The new version in a scratch folder. One that the service was still checking when it was asked
+    /// last is asked for again, and not sent again.
+    async fn upload_aside(
+        &self, target: &Target, bytes: Bytes<'_>,
+    ) -> Result<(Spot, FileId), Error> {
+        let earlier = self.unfinished().remove(&bytes.row).filter(|it| it.sum == bytes.sum);
+        if let Some(Aside { spot, preupload, sum }) = earlier {
+            match upload::outcome(&self.client, &preupload).await {
+                Ok(Some(id)) => return Ok((spot, id)),
+                // It is sent anew. What may come of it after all lies there as junk.
+                Ok(None) => {}
+                Err(error) => {
+                    self.unfinished().insert(bytes.row, Aside { spot, preupload, sum });
+                    return Err(error.into());
+                }
+            }
+        }
+        let spot = self.scratch.take(&target.name).await?;
+        match self.upload(spot.folder(), &target.name, bytes).await {
+            Ok(id) => Ok((spot, id)),
+            Err(error) => {
+                if let upload::Error::Unfinished { preupload, .. } = &error {
+                    let aside = Aside { spot, preupload: preupload.clone(), sum: bytes.sum };
+                    self.unfinished().insert(bytes.row, aside);
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    fn unfinished(&self) -> MutexGuard<'_, HashMap<RowId, Aside>> {
+        self.unfinished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The old version goes, and the new one takes its place; the inner error is that it cannot be
@@ -247,7 +289,7 @@ impl Bed {
     pub async fn made_by(
         &self, preupload: &str, folder: &FileId, name: &str, sum: Sum,
     ) -> Result<Option<Entry>, Error> {
-        let Some(id) = upload::outcome(&self.client, preupload, sum.size).await? else {
+        let Some(id) = upload::outcome(&self.client, preupload).await? else {
             return Ok(None);
         };
         match self.confirm(&id, folder, name, sum).await {
@@ -285,7 +327,7 @@ impl Bed {
         loop {
             let error = match self.client.detail(id).await {
                 Ok(found) => return Ok(found),
-                Err(error) if error.is_unauthorized() => return Err(error.into()),
+                Err(error) if error.is_denied() => return Err(error.into()),
                 Err(error) => error,
             };
             let rows = self.client.list_all(folder).await?;

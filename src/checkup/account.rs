@@ -44,16 +44,41 @@ pub(super) async fn checks(client: &Client) -> (Vec<Check>, Option<Vec<String>>)
             "nothing to do: only df and the account attributes need them",
         ),
     });
-    match client.list_all(&FileId::root()).await {
+    let listed = client.list_all(&FileId::root()).await;
+    checks.extend(right(client));
+    match listed {
         Ok(rows) => {
             checks.push(Check::ok("image bed", format!("{} entries in its root", rows.len())));
             (checks, Some(rows.into_iter().map(|row| row.name.into()).collect()))
         }
         Err(error) => {
-            let mend = "ask 123pan whether this account has an image bed";
+            let mend = match () {
+                () if error.lacks_the_right() => BUY,
+                () if error.is_transient() => "try again later",
+                () => "ask 123pan whether this account has an image bed",
+            };
             checks.push(Check::failed("image bed", error.to_string(), mend));
             (checks, None)
         }
+    }
+}
+
+/// What mends the lack of the right.
+const BUY: &str = "buy the developer right (开发者权益) at 123pan: a mount then goes on by itself";
+
+/// Nothing where the service neither tells the right nor refuses what wants it.
+fn right(client: &Client) -> Option<Check> {
+    let about = "developer right";
+    let (right, is_refused) = client.developer_right();
+    match (right.warning(jiff::Timestamp::now().as_second()), right.end()) {
+        (warning, _) if is_refused => {
+            let refused =
+                || "the service takes the credentials, but not this account's calls".into();
+            Some(Check::failed(about, warning.unwrap_or_else(refused), BUY))
+        }
+        (Some(warning), _) => Some(Check::warning(about, warning, "see to it at 123pan")),
+        (None, Some(_)) => Some(Check::ok(about, right.to_string())),
+        (None, None) => None,
     }
 }
 

@@ -54,7 +54,15 @@ fn try_out(
     let settings = Settings::new(endpoint.to_owned(), credentials, folder.path());
     let client = Client::new(settings.trusting(Roots::read_from(ca_file)?))?;
     let _patience = Patience::with("asking the service whether it takes them");
-    Ok(Runtime::new()?.block_on(client.check_credentials())?)
+    Runtime::new()?.block_on(async {
+        client.check_credentials().await?;
+        // It may be asked for in vain: the credentials are good all the same.
+        let right = client.account().await.map_or_else(|_| Default::default(), |it| it.right);
+        if let Some(warning) = right.warning(jiff::Timestamp::now().as_second()) {
+            eprintln!("bedfs: warning: {warning}");
+        }
+        Ok(())
+    })
 }
 
 fn ask(words: &str) -> Result<String, Failure> {

@@ -102,6 +102,13 @@ fn tell(status: &Value, out: &mut impl Write) -> std::io::Result<()> {
         let (used, total) = (bytes("space_used"), bytes("space_total"));
         writeln!(out, "  account: {used} of {total} used, traffic left {}", bytes("traffic_left"))?;
     }
+    for listing in status["listing"].as_array().into_iter().flatten() {
+        let path = one_line(listing["path"].as_str().unwrap_or_default());
+        writeln!(out, "  listing {path:?}: {} entries so far", listing["entries"])?;
+    }
+    for warning in status["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        writeln!(out, "  warning: {}", one_line(warning))?;
+    }
     let calls = status["calls"].as_object().into_iter().flatten();
     for (endpoint, count) in calls.filter(|(_, count)| count.as_u64() > Some(0)) {
         writeln!(out, "  {endpoint:<26} {count:>7} calls")?;

@@ -19,6 +19,28 @@ const SIZE_WORDS: &[&str] = &["过大", "大小", "too large", "too big", "size"
 const TYPE_WORDS: &[&str] = &["格式", "类型", "format", "type", "extension"];
 
 impl Error {
+    /// What the service told, where it was the reason.
+    pub fn api(&self) -> Option<&api::Error> {
+        match self {
+            Self::Unpublished(error) => error.api(),
+            Self::Tree(tree::Error::Api(error)) => Some(error),
+            Self::Api(error) => Some(error),
+            Self::Bed(error) => error.api(),
+            Self::Read(read::Error::Fetch { source, .. }) => Some(source),
+            Self::Account(error) => error.api(),
+            _ => None,
+        }
+    }
+
+    /// Tells the log of what is tried again. That the developer right has lapsed was told once, by who
+    /// asked the service.
+    pub(super) fn warn(&self, doing: &str) {
+        match self.api().is_some_and(api::Error::lacks_the_right) {
+            true => tracing::debug!("{doing}: {self}"),
+            false => tracing::warn!("{doing}: {self}"),
+        }
+    }
+
     /// The number that the caller of the system call sees.
     pub fn errno(&self) -> i32 {
         match self {
@@ -124,7 +146,7 @@ fn of_read(error: &read::Error) -> i32 {
 }
 
 fn of_api(error: &api::Error) -> i32 {
-    if error.is_unauthorized() || error.is_expired() || error.is_kept_back() {
+    if error.is_denied() || error.is_expired() || error.is_kept_back() {
         libc::EACCES
     } else if error.is_not_found() {
         libc::ENOENT

@@ -242,7 +242,7 @@ impl Fs {
                     self.write_link_down(fresh.clone()).await?;
                     return Ok(Some(fresh));
                 }
-                Err(error) if error.api().is_some_and(|error| error.is_unauthorized()) => {
+                Err(error) if error.api().is_some_and(|error| error.is_denied()) => {
                     return Err(error.into());
                 }
                 Ok(_) | Err(_) => {}

@@ -26,10 +26,7 @@ impl Fs {
     pub(super) async fn replay_begun(&self) {
         let begin = async {
             while let Err(error) = self.begin_replay().await {
-                tracing::warn!(
-                    "going on with what was cut off, again in {} s: {error}",
-                    AGAIN.as_secs()
-                );
+                error.warn("going on with what was cut off");
                 tokio::time::sleep(AGAIN).await;
             }
         };
@@ -58,7 +55,7 @@ impl Fs {
                 self.learn_links().await;
                 self.resume_replacements();
                 if let Err(error) = self.replay_changes(false).await {
-                    tracing::warn!("going on with what was cut off: {error}");
+                    error.warn("going on with what was cut off");
                 }
                 // What is refused again and again is asked for less and less.
                 pause = match self.is_settled() {

@@ -240,7 +240,7 @@ impl Fs {
             let mut failed = false;
             for (id, path) in self.restorable.folders() {
                 if let Err(error) = self.take_up(&id, &path).await {
-                    tracing::warn!("going on with what is in {path:?}: {error}");
+                    error.warn(&format!("going on with what is in {path:?}"));
                     failed = true;
                 }
             }

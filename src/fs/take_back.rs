@@ -121,7 +121,7 @@ impl Fs {
         self.replay_begun().await;
         loop {
             if let Err(error) = self.clear_removed(|_| true).await {
-                tracing::warn!("clearing away what was removed: {error}");
+                error.warn("clearing away what was removed");
             }
             // What cannot be done now is tried again.
             drop(tokio::time::timeout(AGAIN, self.restorable.is_removed.notified()).await);

@@ -16,7 +16,6 @@ use crate::api;
 use crate::bed;
 use crate::config::Upload;
 use crate::state::Phase;
-use crate::tree;
 use crate::types::Ino;
 use crate::upload;
 
@@ -132,6 +131,17 @@ impl Fs {
             }
             drop(local);
             let path = self.tree.path(ino);
+            if let Some(wait) = self.bed.refused_for() {
+                // Told once, by who asked the service.
+                tracing::debug!("uploading {path:?} once the developer right is back: {error}");
+                tokio::time::sleep(wait.max(FIRST_PAUSE)).await;
+                (pause, place) = (FIRST_PAUSE, self.uploads.place().await);
+                continue;
+            }
+            if matches!(error, Error::Bed(bed::Error::Upload(upload::Error::Unfinished { .. }))) {
+                // It is asked for on, and not sent again.
+                pause = FIRST_PAUSE;
+            }
             tracing::warn!("uploading {path:?} again in {} s: {error}", pause.as_secs());
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -183,15 +193,11 @@ impl Fs {
 
 /// Whether the same upload may succeed later without anything being done about it.
 pub(super) fn may_pass(error: &Error) -> bool {
-    let of_api = |error: &api::Error| error.is_transient() || error.is_unauthorized();
     match error {
         Error::Bed(bed::Error::Upload(
             upload::Error::Unfinished { .. } | upload::Error::Changed,
         )) => true,
-        Error::Bed(error) => error.api().is_some_and(of_api),
-        Error::Tree(tree::Error::Api(error)) => of_api(error),
-        Error::Api(error) => of_api(error),
         Error::Bug => true,
-        _ => false,
+        error => error.api().is_some_and(api::Error::is_transient),
     }
 }

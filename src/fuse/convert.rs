@@ -9,6 +9,7 @@ use fuser::{
 };
 
 use crate::account;
+use crate::api;
 use crate::fs::{Attr, Error, Maker, Opened};
 use crate::types::Ino;
 
@@ -49,7 +50,8 @@ pub(super) fn log(what: &str, error: &Error) {
         // The errno alone would not say which character it was.
         return tracing::warn!("{what}: {error}");
     }
-    if let Error::Account(account::Error::NotEntitled(_)) = error {
+    let is_told = error.api().is_some_and(api::Error::lacks_the_right);
+    if is_told || matches!(error, Error::Account(account::Error::NotEntitled(_))) {
         // Told once, by who asked the service.
         return tracing::debug!("{what}: {error}");
     }

@@ -372,7 +372,7 @@ impl Pilot {
             Ended::Expired(self.reading.fetch_error(error))
         } else if error.is_timed_out() {
             Ended::Stalled(self.reading.fetch_error(error))
-        } else if error.is_transient() {
+        } else if error.is_transient() && !error.is_denied() {
             Ended::Broken(self.reading.fetch_error(error))
         } else {
             Ended::Failed(self.reading.fetch_error(error))

@@ -306,7 +306,11 @@ impl Tree {
         if let Ok(folder) = self.table().folder_mut(ino)
             && matches!(folder.view, View::Kept(_) | View::Listed(_))
         {
-            tracing::warn!("showing an older view of {path:?}: {error}");
+            match error.lacks_the_right() {
+                // Told once, by who asked the service.
+                true => tracing::debug!("showing an older view of {path:?}: {error}"),
+                false => tracing::warn!("showing an older view of {path:?}: {error}"),
+            }
             folder.excused = Some(Instant::now() + EXCUSE);
         }
     }

@@ -52,7 +52,7 @@ impl Tree {
             self.table().folder_mut(ino)?.view = View::Listed(merge.began);
             return Ok(());
         }
-        let mut pages = self.client.pages(&merge.id);
+        let (mut pages, progress) = (self.client.pages(&merge.id), self.progress(ino));
         loop {
             let is_wanted = *wanted.borrow();
             let page = match is_wanted {
@@ -61,6 +61,7 @@ impl Tree {
             };
             match page {
                 Ok(Some(rows)) => {
+                    progress.came(rows.len());
                     let new = self.take_page(&mut merge, rows)?;
                     // The end of the listing brings those of the last page.
                     if !new.is_empty() && !pages.is_last() {

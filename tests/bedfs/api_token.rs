@@ -92,6 +92,7 @@ fn a_new_token_that_is_refused_ends_the_asking() {
     let world = World::fast();
     let client = world.client();
     world.fail_always("list", refusal(401));
+    world.fail_always("user/info", refusal(401));
     for _ in 0..3 {
         let error = world.run(client.list_all(&root())).expect_err("refused");
         assert!(error.is_unauthorized(), "{error}");

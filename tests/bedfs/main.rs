@@ -14,6 +14,7 @@
 //! | `cache` | the cache on disk: kept across remounts and kills, bounded, checked, and never needed |
 //! | `calls` | how many calls, bytes and how much memory everything takes at most |
 //! | `changes` | each fault at each endpoint of moving, removing and making: nothing goes that nobody removed |
+//! | `checking` | uploads that the service goes on checking, and slices that got lost behind a success, send nothing in vain |
 //! | `clients` | programs that were written for PicGo upload by bedfs |
 //! | `command` | what cannot be mounted is told in one line; completions, manual page, demo |
 //! | `control` | the control folder, and the commands that tell the same |
@@ -58,8 +59,10 @@
 //! | `readme` | what the README says to type works as it is written, in either language |
 //! | `relink` | texts follow their pictures byte for byte, and links that lead nowhere are told |
 //! | `restart` | a mount ends or is killed while programs write, and another program goes on with it |
+//! | `right` | a developer right that has lapsed is named, costs no token and no upload, and is tried again |
 //! | `samba` | a share of a mount is what a share of a folder is, at a price |
 //! | `saves` | how vim, rsync and others save: the bed sees each version once |
+//! | `scarce` | an account that is admitted few calls: listings come to their end, and the user is told why that takes long |
 //! | `semantics` | what a file holds: written anywhere, cut, mapped, appended to, read back |
 //! | `semantics_attributes` | extended attributes, modes and times, the control folder, what is not there |
 //! | `semantics_elsewhere` | what others do to the bed, and listings that fail |
@@ -108,6 +111,7 @@ mod beside;
 mod cache;
 mod calls;
 mod changes;
+mod checking;
 mod clients;
 mod command;
 mod compare;
@@ -160,8 +164,10 @@ mod programs;
 mod readme;
 mod relink;
 mod restart;
+mod right;
 mod samba;
 mod saves;
+mod scarce;
 mod semantics;
 mod semantics_attributes;
 mod semantics_elsewhere;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Call;
+use crate::answers::DeveloperInfo;
 use crate::clock;
 use crate::link::UID;
 use crate::lock;
@@ -20,7 +21,7 @@ pub(super) fn access_token(call: &Call) -> Result<Value, Refusal> {
 
 pub(super) fn user_info(call: &Call) -> Result<Value, Refusal> {
     let Call { server, options, .. } = call;
-    Ok(json!({
+    let mut info = json!({
         "uid": UID,
         "nickname": "emulator",
         "headImage": "",
@@ -34,5 +35,17 @@ pub(super) fn user_info(call: &Call) -> Result<Value, Refusal> {
         "directTraffic": options.traffic_left.saturating_sub(server.traffic()),
         "isHideUID": false,
         "httpsCount": 0,
-    }))
+    });
+    let told = match (options.answers.developer_info, &options.answers.lapsed) {
+        (DeveloperInfo::Absent, _) => return Ok(info),
+        (DeveloperInfo::NullWhenOver, Some(_)) => Value::Null,
+        (DeveloperInfo::NullWhenOver | DeveloperInfo::Kept, _) => {
+            let now = clock::now(options.clock_ahead);
+            let end = now + i64::try_from(options.right_life.as_secs()).unwrap_or(i64::MAX / 2);
+            let spell = |second| clock::spell(second, "%Y-%m-%d %H:%M:%S");
+            json!({"startTime": spell(now - 24 * 3600), "endTime": spell(end)})
+        }
+    };
+    info["developerInfo"] = told;
+    Ok(info)
 }

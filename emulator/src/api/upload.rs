@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Call;
-use crate::answers::{DuplicateName, EmptyFile, Formats, InstantUpload, ReuseFileId};
+use crate::answers::{Checking, DuplicateName, EmptyFile, Formats, InstantUpload, ReuseFileId};
 use crate::bed::Bed;
 use crate::content::Content;
 use crate::digest;
@@ -123,11 +123,14 @@ pub(super) fn list_upload_parts(call: &Call) -> Result<Value, Refusal> {
 pub(super) fn upload_complete(call: &Call) -> Result<Value, Refusal> {
     let (server, polls) = (call.server, call.options.async_polls);
     let id = call.fields.text("preuploadID")?;
-    let later = json!({"async": true, "completed": false, "fileID": ""});
+    let later = || match call.options.answers.checking {
+        Checking::NotCompleted => Ok(json!({"async": true, "completed": false, "fileID": ""})),
+        Checking::Code => Err(Refusal::checking()),
+    };
     let (content, found, wanted) = seal(server, id)?;
     if let Err(refusal) = verify(call.options, &content, found, &wanted) {
         lock(&server.uploads).get(id)?.end(&Err(refusal.clone()));
-        return if polls == 0 { Err(refusal) } else { Ok(later) };
+        return if polls == 0 { Err(refusal) } else { later() };
     }
     lock(&server.uploads).get(id)?.check(polls, content);
     if polls == 0 {
@@ -135,7 +138,7 @@ pub(super) fn upload_complete(call: &Call) -> Result<Value, Refusal> {
         return Ok(json!({"async": false, "completed": true, "fileID": *file_id}));
     }
     tokio::spawn(finish_unpolled(Arc::clone(server), id.to_owned(), UNPOLLED * polls));
-    Ok(later)
+    later()
 }
 
 /// Compares the md5 of all bytes, `found` where it is known, with what was promised.
@@ -172,7 +175,12 @@ pub(super) fn upload_async_result(call: &Call) -> Result<Value, Refusal> {
     let id = call.fields.text("preuploadID")?;
     let poll = lock(&call.server.uploads).get(id)?.poll()?;
     let file_id = match poll {
-        Poll::Pending => return Ok(json!({"completed": false, "fileID": ""})),
+        Poll::Pending => {
+            return match call.options.answers.checking {
+                Checking::NotCompleted => Ok(json!({"completed": false, "fileID": ""})),
+                Checking::Code => Err(Refusal::checking()),
+            };
+        }
         Poll::Ripe => finish(call.server, id)?,
         Poll::Done(file_id) => file_id,
     };

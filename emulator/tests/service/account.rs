@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bedfs_emulator::Qps;
+use bedfs_emulator::{Lapsed, Qps};
 use serde_json::json;
 
 use crate::client::{ACCESS_TOKEN, Client, DETAIL, LIST, MKDIR, USER_INFO, breached, start};
@@ -48,6 +48,22 @@ fn tokens_end_by_age_and_on_demand() {
     std::thread::sleep(Duration::from_millis(5));
     client.get(USER_INFO).refused(401);
     assert!(emulator.violations().is_empty(), "an old token is no breach");
+}
+
+#[test]
+fn an_account_whose_developer_right_lapsed_is_refused_all_but_its_token_and_itself() {
+    let (emulator, mut client) = start(|_| ());
+    assert!(client.get(USER_INFO).data()["developerInfo"]["endTime"].is_string());
+    let lapsed = Lapsed { status: 401, ..Lapsed::with_code(401) };
+    emulator.change(|options| options.answers.lapsed = Some(lapsed));
+    let refused = client.post(LIST, json!({"limit": 10, "type": 1}));
+    assert_eq!(refused.status, 401);
+    refused.refused(401);
+    assert!(client.get(USER_INFO).data()["developerInfo"].is_null());
+    client.token = client.ask_for_token();
+    emulator.change(|options| options.answers.lapsed = None);
+    client.post(LIST, json!({"limit": 10, "type": 1})).data();
+    assert!(emulator.violations().is_empty());
 }
 
 #[test]
@@ -133,7 +149,7 @@ fn calls_over_the_limit_are_refused() {
     client.get(USER_INFO).data();
     assert!((0..50).any(|_| client.get(USER_INFO).code() == 429));
     breached(&emulator, "user/info");
-    emulator.change(|options| options.qps = Qps::Each(HashMap::from([("list".to_owned(), 1)])));
+    emulator.change(|options| options.qps = Qps::Each(HashMap::from([("list".to_owned(), 1.0)])));
     client.get(USER_INFO).data();
     client.get(USER_INFO).data();
     let list = || client.post(LIST, json!({"limit": 1, "type": 1})).code();

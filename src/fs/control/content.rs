@@ -138,6 +138,7 @@ impl Fs {
             "space_total": known.map(|account| account.space_total),
             "traffic_left": known.map(|account| account.traffic_left),
             "member": known.and_then(|account| account.is_member),
+            "developer_right_ends": known.and_then(|account| account.right.end()),
         })
     }
 
@@ -246,6 +247,7 @@ impl Fs {
             all.iter().filter(is_staged).filter_map(|file| file["size"].as_u64()).sum();
         let since = jiff::Timestamp::try_from(self.born).map(|at| at.to_string()).ok();
         let account = self.account.known();
+        let (right, is_refused) = self.account.right();
         let figures = self.bed.figures().into_iter();
         let calls: Value =
             figures.map(|it| (it.endpoint.to_owned(), Value::from(it.calls))).collect();
@@ -266,8 +268,29 @@ impl Fs {
             "space_used": account.map(|account| account.space_used),
             "space_total": account.map(|account| account.space_total),
             "traffic_left": account.map(|account| account.traffic_left),
+            "developer_right_ends": right.end(),
+            "refused": is_refused,
+            "warnings": self.warnings(),
+            "listing": self.tree.listings().into_iter().map(|(path, entries)| {
+                json!({"path": path, "entries": entries})
+            }).collect::<Vec<_>>(),
             "calls": calls,
         }))
+    }
+
+    /// What the user should know of the account, or do about it.
+    fn warnings(&self) -> Vec<String> {
+        let (right, is_refused) = self.account.right();
+        let now = jiff::Timestamp::now().as_second();
+        let refused = || "the service refuses this account's calls: see to its developer right (开发者权益) at 123pan";
+        let of_right = right.warning(now).or_else(|| is_refused.then(|| refused().to_owned()));
+        let of_rate = |(endpoint, rate): (&str, f64)| {
+            format!(
+                "{endpoint} is asked {rate:.2} times a second at most, since the service answers 429 to \
+                 more; a folder of 1,000 pictures takes ten calls of list"
+            )
+        };
+        of_right.into_iter().chain(self.bed.slowed().into_iter().map(of_rate)).collect()
     }
 }
 
