@@ -90,7 +90,7 @@ pub struct Job<'a> {
     /// Of the bytes.
     pub sum: Sum,
     /// The bytes.
-    pub bytes: &'a (dyn Fn() -> std::io::Result<File> + Send + Sync),
+    pub bytes: &'a (dyn Fn() -> std::io::Result<Arc<File>> + Send + Sync),
     /// Whether the bytes are still those that were summed, and wanted.
     pub unchanged: &'a (dyn Fn() -> bool + Send + Sync),
     /// Told the upload's ID when all bytes are sent, before the service is to complete it.
@@ -220,9 +220,13 @@ async fn send_slice(
     let number = u32::try_from(index + 1).map_err(|_| Error::SliceSize(slice_size))?;
     let mut pauses = pauses(SLICE_TRIES);
     loop {
+        // The bytes are open, and a connection is, for as long as this is held.
+        let turn = client.slice_turn().await;
         let url = client.get_upload_url(preupload, number).await?;
-        let bytes = (job.bytes)().map_err(|error| Error::Staging(Arc::new(error)))?;
-        match client.put_slice(&url, Slice { file: Arc::new(bytes), offset, len }).await {
+        let file = (job.bytes)().map_err(|error| Error::Staging(Arc::new(error)))?;
+        let put = client.put_slice(&url, Slice { file, offset, len }).await;
+        drop(turn);
+        match put {
             Ok(()) => return Ok(()),
             Err(error) if error.is_transient() || error.is_expired() => match pauses.next() {
                 Some(pause) => {

@@ -8,6 +8,7 @@ use reqwest::RequestBuilder;
 use reqwest::header::{DATE, RETRY_AFTER};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::endpoint::{Endpoint, Repeat};
@@ -22,12 +23,19 @@ use super::scrub::{scrub, transport};
 use super::settings::{Credentials, Settings};
 use super::token::{Token, Tokens};
 use super::wire::{Garbage, TokenAnswer, TokenRequest};
+use crate::process::share_of_open_files;
 use crate::types::Secret;
 
 /// No answer of the API host is longer, in bytes.
 const LONGEST_ANSWER: usize = 16 << 20;
 /// Requests for a token that may go unanswered: each may have made one, and three can live.
 const MOST_LOST: u32 = 2;
+
+/// Calls of one endpoint, and slices, that are under way at once: at most so many, and one in `PART`
+/// of the descriptors that the process may have, or half of that for calls.
+const MOST_CALLS: usize = 32;
+const MOST_SLICES: usize = 64;
+const PART: u64 = 16;
 
 /// One call of an endpoint.
 pub(super) struct Call<'a> {
@@ -64,7 +72,11 @@ pub(super) struct Sender {
     tokens: Tokens,
     /// By `Endpoint::index`, like `counts`.
     limiters: [Limiter; Endpoint::ALL.len()],
+    /// Calls under way at once, each of which may take a connection.
+    places: [Semaphore; Endpoint::ALL.len()],
     counts: [Counts; Endpoint::ALL.len()],
+    /// Slices under way at once, likewise.
+    pub(super) slices: Semaphore,
     pub(super) pulse: Pulse,
     /// How far the service's clock was ahead of this machine's at its last answer.
     clock: Mutex<Option<SignedDuration>>,
@@ -75,12 +87,16 @@ pub(super) struct Sender {
 impl Sender {
     /// Touches neither network nor disk.
     pub(super) fn new(settings: Settings) -> Result<Self, Error> {
+        let calls = share_of_open_files(2 * PART, 4, MOST_CALLS);
+        let slices = share_of_open_files(PART, 8, MOST_SLICES);
         Ok(Self {
             http: Http::new(&settings.endpoint, &settings.roots, settings.attempt_timeout)?,
             tokens: Tokens::new(settings.token_dir, &settings.credentials),
             credentials: settings.credentials,
             limiters: Endpoint::ALL.map(|endpoint| Limiter::new(settings.qps.rate(endpoint))),
+            places: Endpoint::ALL.map(|_| Semaphore::new(calls)),
             counts: Endpoint::ALL.map(|_| Counts::default()),
+            slices: Semaphore::new(slices),
             pulse: Pulse::default(),
             clock: Mutex::default(),
             attempt_timeout: settings.attempt_timeout,
@@ -107,6 +123,7 @@ impl Sender {
     ) -> Result<T, Error> {
         // Before the start, so that getting a token does not put the request off after it.
         self.check_token().await?;
+        let _place = turn(&self.places[call.endpoint.index()]).await;
         let mut start = self.limiter(call).start(priority).await;
         let mut tries = self.tries(call);
         let mut denied = None;
@@ -296,4 +313,9 @@ fn not_sent(error: reqwest::Error) -> Failure {
 
 fn broken(error: reqwest::Error) -> Failure {
     Failure::new(FailureKind::Broken, transport(error))
+}
+
+/// One of what there is a bounded number of at once.
+pub(super) async fn turn(places: &Semaphore) -> SemaphorePermit<'_> {
+    places.acquire().await.expect("the semaphores are never closed")
 }
