@@ -36,6 +36,7 @@ use tracing::level_filters::LevelFilter;
 use crate::config::{self as configuration, Choice, take_secrets};
 use crate::log;
 use crate::memory;
+use crate::process;
 #[cfg(any(test, fuzzing))]
 pub use logs::fuzz as fuzz_logs;
 use options::Spelled;
@@ -106,6 +107,9 @@ pub fn main() -> ExitCode {
     memory::give_back_what_is_freed();
     if let Err(error) = memory::keep_private() {
         eprintln!("bedfs: warning: a core dump of this process would hold secrets: {error}");
+    }
+    if let Err(error) = process::raise_open_files() {
+        eprintln!("bedfs: warning: the limit of open files stays as low as it is: {error}");
     }
     let names: Vec<String> =
         Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();

@@ -138,7 +138,7 @@ impl Inner {
 
     async fn upload(&self, upload: &mut Upload) -> Result<Sent, Error> {
         let source = &upload.source;
-        let (reader, unchanged) = (|| source.reader(), || source.is_unchanged());
+        let (reader, unchanged) = (|| Ok(source.reader()), || source.is_unchanged());
         let mut others = OTHER_NAMES;
         let id = loop {
             let (folder, name, sum) = (&upload.folder, &*upload.name, source.sum);

@@ -1,6 +1,26 @@
-//! Processes: who is behind the number that comes with a FUSE request.
+//! Processes: who is behind the number that comes with a FUSE request, and what this one may have open.
 
-use std::fs;
+use std::{fs, io};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Has this process have as many files open as it may at most, and not as few as is usual for
+/// programs that ask `select` for them.
+pub fn raise_open_files() -> io::Result<()> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
+}
+
+/// One in `part` of the files that this process may have open, within these bounds.
+pub fn share_of_open_files(part: u64, fewest: usize, most: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit / part).unwrap_or(most).clamp(fewest, most)
+}
+
+/// Whether the process, or the machine, had too many files open.
+pub fn lacks_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
 
 /// The thread group (what users call the process) of a thread. `None` where it cannot be told, as
 /// for threads of another PID namespace, which FUSE numbers 0.

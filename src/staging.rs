@@ -11,13 +11,14 @@ mod base;
 mod disk;
 mod hash;
 mod log;
+mod open;
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rangemap::RangeSet;
 
@@ -26,8 +27,9 @@ pub use base::Part;
 use disk::Disk;
 use hash::Prefix;
 pub use hash::Sum;
-use log::ExtentLog;
 pub use log::is_log;
+use log::{ExtentLog, Told};
+use open::{Number, OPEN, Open};
 
 /// Bytes of the label in the name of a file on disk, at most.
 const LABEL: usize = 100;
@@ -35,18 +37,23 @@ const LABEL: usize = 100;
 /// Bytes hashed or copied at a time.
 const CHUNK: usize = 1 << 20;
 
-/// One file's staged bytes.
+/// One file's staged bytes. It has no descriptor of its own, unless it has no name.
 #[derive(Debug)]
 pub struct StagedFile {
-    file: File,
-    disk: Disk,
-    /// `None`: the file has no name, and goes with the value.
-    path: Option<PathBuf>,
-    /// Tells which bytes lie over the base. There is none without a base or a name.
-    log: Option<ExtentLog>,
+    on_disk: OnDisk,
+    disk: Arc<Disk>,
     /// What is hashed so far. Locked before `extents`, and only by who may wait for the disk.
     prefix: Mutex<Prefix>,
     extents: Mutex<Extents>,
+}
+
+/// Where the bytes are on disk.
+#[derive(Debug)]
+enum OnDisk {
+    /// In a file without a name, which goes with the value.
+    Nameless(Arc<Open>),
+    /// In the file of this path, which is open while it is used.
+    Named { path: PathBuf, number: Number, has_log: bool },
 }
 
 /// Which bytes the staged file holds.
@@ -84,18 +91,25 @@ impl StagedFile {
     ///
     /// Fails as the disk does: full, read-only, gone.
     pub fn create(dir: &Path, label: &str, base: u64) -> io::Result<Self> {
-        let (file, path) = Self::named(label, |builder| builder.tempfile_in(dir))?.keep()?;
-        let begun = file.set_len(base).and_then(|()| match base {
-            0 => Ok(None),
-            _ => ExtentLog::begin(&path, base).map(Some),
-        });
-        match begun {
-            Ok(log) => Ok(Self::over(file, Some(path), log, base)),
-            Err(error) => {
-                Self::remove_from(&path)?;
-                Err(error)
-            }
-        }
+        let (number, disk) = (Number::new(), Arc::<Disk>::default());
+        let mut path = PathBuf::new();
+        OPEN.get(number, || {
+            let (file, made) = Self::named(label, |builder| builder.tempfile_in(dir))?.keep()?;
+            let begun = file.set_len(base).and_then(|()| match base {
+                0 => Ok(None),
+                _ => ExtentLog::begin(&made, base).map(Some),
+            });
+            let log = match begun {
+                Ok(log) => log,
+                Err(error) => {
+                    Self::remove_from(&made)?;
+                    return Err(error);
+                }
+            };
+            path = made;
+            Ok(Open::new(file, log, disk.clone()))
+        })?;
+        Ok(Self::over(OnDisk::Named { path, number, has_log: base > 0 }, disk, base))
     }
 
     /// Makes a file by a name that tells the time and the label.
@@ -111,25 +125,28 @@ impl StagedFile {
     pub fn nameless(dir: &Path, base: u64) -> io::Result<Self> {
         let file = tempfile::tempfile_in(dir)?;
         file.set_len(base)?;
-        Ok(Self::over(file, None, None, base))
+        let disk = Arc::<Disk>::default();
+        let open = Arc::new(Open::new(file, None, disk.clone()));
+        Ok(Self::over(OnDisk::Nameless(open), disk, base))
     }
 
-    /// Opens what was staged before as the file `path`. What was filled in is missing again.
+    /// What was staged before as the file `path`. What was filled in is missing again.
     pub fn reopen(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        let len = file.metadata()?.len();
-        let (log, told) = ExtentLog::reopen(path)?.unzip();
-        let told = told.unwrap_or_default();
-        let staged = Self::over(file, Some(path.to_owned()), log, told.base.min(len));
+        let len = std::fs::metadata(path)?.len();
+        let told = ExtentLog::read(path)?;
+        let has_log = told.is_some();
+        let Told { base, written } = told.unwrap_or_default();
+        let on_disk = OnDisk::Named { path: path.to_owned(), number: Number::new(), has_log };
+        let staged = Self::over(on_disk, Arc::default(), base.min(len));
         {
             let mut extents = staged.extents();
             extents.len = len;
-            extents.present = told.written;
+            extents.present = written;
         }
         Ok(staged)
     }
 
-    fn over(file: File, path: Option<PathBuf>, log: Option<ExtentLog>, base: u64) -> Self {
+    fn over(on_disk: OnDisk, disk: Arc<Disk>, base: u64) -> Self {
         let extents = Extents {
             len: base,
             base,
@@ -140,17 +157,36 @@ impl StagedFile {
             is_rewritten: false,
             is_followed: false,
         };
-        let (disk, prefix, extents) = (Disk::default(), Mutex::default(), Mutex::new(extents));
-        Self { file, disk, path, log, prefix, extents }
+        Self { on_disk, disk, prefix: Mutex::default(), extents: Mutex::new(extents) }
+    }
+
+    /// The file on disk, open for as long as this is held. Not to be held while the network is waited
+    /// for.
+    fn open(&self) -> io::Result<Arc<Open>> {
+        let (path, number, has_log) = match &self.on_disk {
+            OnDisk::Nameless(open) => return Ok(open.clone()),
+            OnDisk::Named { path, number, has_log } => (path, *number, *has_log),
+        };
+        OPEN.get(number, || {
+            let file = OpenOptions::new().read(true).write(true).open(path)?;
+            let log = has_log.then(|| ExtentLog::open(path)).transpose()?;
+            Ok(Open::new(file, log, self.disk.clone()))
+        })
+    }
+
+    /// Does a change of the file on disk, or of the log, that a sync has to bring there.
+    fn change<T>(&self, change: impl FnOnce(&Open) -> io::Result<T>) -> io::Result<T> {
+        let open = self.open()?;
+        let changed = change(&open);
+        // One that failed may have come half the way.
+        self.disk.changed();
+        changed
     }
 
     /// Has the disk keep what was written so far, over a power failure too: all of the generation that
     /// was told before.
     pub fn sync(&self) -> io::Result<()> {
-        self.disk.keeps(|| {
-            self.file.sync_data()?;
-            self.log.as_ref().map_or(Ok(()), ExtentLog::sync)
-        })
+        self.open()?.sync()
     }
 
     /// Whether something that was written had no place on the disk, and is missing in the file.
@@ -163,9 +199,9 @@ impl StagedFile {
         self.disk.takes(0..u64::MAX);
     }
 
-    /// Takes the bytes from disk. Open handles go on reading them.
+    /// Takes the bytes from disk. Whoever is in the middle of reading them may come to an error.
     pub fn remove(&self) -> io::Result<()> {
-        self.path.as_ref().map_or(Ok(()), |path| Self::remove_from(path))
+        self.path().map_or(Ok(()), Self::remove_from)
     }
 
     /// Takes what was staged as the file `path` from disk, if it is there.
@@ -179,7 +215,7 @@ impl StagedFile {
 
     /// The name of the file on disk.
     pub fn name(&self) -> Option<&str> {
-        self.path.as_ref()?.file_name()?.to_str()
+        self.path()?.file_name()?.to_str()
     }
 
     fn extents(&self) -> MutexGuard<'_, Extents> {
@@ -194,7 +230,10 @@ impl StagedFile {
 
     /// Where the bytes are on disk, if they have a name there.
     pub fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
+        match &self.on_disk {
+            OnDisk::Nameless(_) => None,
+            OnDisk::Named { path, .. } => Some(path),
+        }
     }
 
     /// Rises with each change of content.
@@ -211,7 +250,11 @@ impl StagedFile {
             .checked_add(data.len() as u64)
             .ok_or_else(|| io::Error::from_raw_os_error(libc::EFBIG))?;
         let mut extents = self.extents();
-        let (written, result) = write_all(&self.file, data, offset);
+        let (written, result) = match self.open() {
+            Ok(open) => write_all(&open.file, data, offset),
+            Err(error) => (0, Err(error)),
+        };
+        self.disk.changed();
         let begun = offset..offset + written as u64;
         // What failed half way is in the file as far as it got.
         let logged =
@@ -225,7 +268,7 @@ impl StagedFile {
         if let Err(error) = self.log_write(extents, range.clone()) {
             extents.lose(&range);
             // Or they would come back when the file is lengthened.
-            let _longer = self.file.set_len(extents.len);
+            let _longer = self.change(|open| open.file.set_len(extents.len));
             return Err(error);
         }
         self.disk.takes(range.clone());
@@ -243,28 +286,39 @@ impl StagedFile {
         if range.is_empty() {
             return Ok(());
         }
-        punch(&self.file, &range)?;
+        self.change(|open| punch(&open.file, &range))?;
         self.wrote(&mut extents, range)
     }
 
     /// Has the disk reserve room for these bytes, or for none. The content stays.
     pub fn reserve(&self, range: &Range<u64>) -> io::Result<()> {
         let extents = self.extents();
-        reserve(&self.file, range).inspect_err(|_| release(&self.file, range, extents.len))
+        self.change(|open| {
+            reserve(&open.file, range).inspect_err(|_| release(&open.file, range, extents.len))
+        })
     }
 
     /// Bytes that the disk has allotted to the file.
     pub fn allotted(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.blocks() * 512)
+        Ok(self.open()?.file.metadata()?.blocks() * 512)
+    }
+
+    /// Adds to the log, if there is one.
+    fn log(&self, add: impl FnOnce(&ExtentLog) -> io::Result<()>) -> io::Result<()> {
+        match &self.on_disk {
+            OnDisk::Named { has_log: true, .. } => {
+                self.change(|open| open.log.as_ref().map_or(Ok(()), add))
+            }
+            OnDisk::Named { .. } | OnDisk::Nameless(_) => Ok(()),
+        }
     }
 
     /// Logs what is new of a write over the base.
     fn log_write(&self, extents: &Extents, range: Range<u64>) -> io::Result<()> {
         let over = range.start..range.end.min(extents.base);
-        let Some(log) = self.log.as_ref().filter(|_| !over.is_empty()) else { return Ok(()) };
         let is_new = extents.present.gaps(&over).next().is_some()
             || extents.filled.overlapping(&over).next().is_some();
-        if is_new { log.wrote(&over) } else { Ok(()) }
+        if over.is_empty() || !is_new { Ok(()) } else { self.log(|log| log.wrote(&over)) }
     }
 
     /// Cuts the file, or lengthens it with zeros.
@@ -277,10 +331,10 @@ impl StagedFile {
             return Ok(());
         }
         // Shrinking first drops whatever lies above, so that what grows again is zeros.
-        self.file.set_len(len)?;
+        self.change(|open| open.file.set_len(len))?;
         self.disk.takes(len..u64::MAX);
-        if let Some(log) = self.log.as_ref().filter(|_| len < extents.base) {
-            log.cut(len)?;
+        if len < extents.base {
+            self.log(|log| log.cut(len))?;
         }
         extents.base = extents.base.min(len);
         extents.present.remove(len..u64::MAX);
@@ -301,30 +355,31 @@ impl StagedFile {
             return Ok(Staged::Missing(missing));
         }
         let mut bytes = vec![0; (end - offset) as usize];
-        self.file.read_exact_at(&mut bytes, offset)?;
+        self.open()?.file.read_exact_at(&mut bytes, offset)?;
         Ok(Staged::Bytes(bytes))
     }
 
-    /// Another handle on the bytes, for sending them.
-    pub fn reader(&self) -> io::Result<File> {
-        self.file.try_clone()
+    /// The bytes, for sending them: open for as long as this is held.
+    pub fn reader(&self) -> io::Result<Arc<File>> {
+        Ok(self.open()?.file.clone())
     }
 
     /// A copy of the content without a name, which later writes do not reach.
     pub fn snapshot(&self, dir: &Path) -> io::Result<Self> {
         let copy = Self::nameless(dir, 0)?;
+        let (from, to) = (self.open()?, copy.open()?);
         let extents = self.extents();
         let mut buffer = vec![0; CHUNK.min(extents.len as usize)];
         let mut offset = 0;
         while offset < extents.len {
             let want = buffer.len().min((extents.len - offset) as usize);
-            self.file.read_exact_at(&mut buffer[..want], offset)?;
-            copy.file.write_all_at(&buffer[..want], offset)?;
+            from.file.read_exact_at(&mut buffer[..want], offset)?;
+            to.file.write_all_at(&buffer[..want], offset)?;
             offset += want as u64;
         }
         self.disk.has_kept()?;
         // What the disk would not keep of the copy must not be sent otherwise than it was written.
-        copy.file.sync_data()?;
+        to.sync()?;
         let (hashed, is_rewritten, is_followed) = (0, false, false);
         let rest = extents.clone();
         drop(extents);
@@ -345,6 +400,14 @@ fn write_all(file: &File, data: &[u8], offset: u64) -> (usize, io::Result<()>) {
         }
     }
     (written, Ok(()))
+}
+
+impl Drop for StagedFile {
+    fn drop(&mut self) {
+        if let OnDisk::Named { number, .. } = self.on_disk {
+            OPEN.forget(number);
+        }
+    }
 }
 
 /// What of a label can stand in the name of a file.

@@ -81,7 +81,7 @@ pub struct Job<'a> {
     /// Of the bytes.
     pub sum: Sum,
     /// The bytes.
-    pub bytes: &'a (dyn Fn() -> std::io::Result<File> + Send + Sync),
+    pub bytes: &'a (dyn Fn() -> std::io::Result<Arc<File>> + Send + Sync),
     /// Whether the bytes are still those that were summed, and wanted.
     pub unchanged: &'a (dyn Fn() -> bool + Send + Sync),
     /// Told the upload's ID when all bytes are sent, before the service is to complete it.

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::SemaphorePermit;
+
 use jiff::SignedDuration;
 use reqwest::Url;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -16,7 +18,7 @@ use super::limit;
 use super::list::{PAGE, Page, Pages};
 use super::progress::{Completed, Created, Part};
 use super::pulse::Pulse;
-use super::send::{Call, Sender};
+use super::send::{Call, Sender, turn};
 use super::settings::Settings;
 use super::staleness::Staleness;
 use super::upload::Slice;
@@ -218,6 +220,11 @@ impl Client {
         let last_wait = (sender.attempt_timeout + on_the_way).min(sender.deadline);
         let pulse = sender.pulse.clone();
         slice.put(&sender.http.foreign, url, sender.attempt_timeout, last_wait, pulse).await
+    }
+
+    /// Waits until a slice may be sent, which a bounded number are at once.
+    pub async fn slice_turn(&self) -> SemaphorePermit<'_> {
+        turn(&self.shared.sender.slices).await
     }
 
     /// The slices that the storage has; none for a file of a single slice (`003`: 文件比对).

@@ -9,6 +9,7 @@ use reqwest::RequestBuilder;
 use reqwest::header::{DATE, RETRY_AFTER};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::denied::{Denials, Verdict};
@@ -25,6 +26,7 @@ use super::scrub::{scrub, transport};
 use super::settings::{Credentials, Settings};
 use super::token::{Token, Tokens};
 use super::wire::{Garbage, TokenAnswer, TokenRequest};
+use crate::process::share_of_open_files;
 use crate::types::Secret;
 
 /// No answer of the API host is longer, in bytes.
@@ -35,6 +37,12 @@ const MOST_LOST: u32 = 2;
 const AGAIN: Duration = Duration::from_millis(500);
 /// How often a call that waits for its start looks whether others are answered.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// Calls of one endpoint, and slices, that are under way at once: at most so many, and one in `PART`
+/// of the descriptors that the process may have, or half of that for calls.
+const MOST_CALLS: usize = 32;
+const MOST_SLICES: usize = 64;
+const PART: u64 = 16;
 
 /// One call of an endpoint.
 pub(super) struct Call<'a> {
@@ -72,7 +80,11 @@ pub(super) struct Sender {
     pub(super) right: Right,
     /// By `Endpoint::index`, like `counts`.
     limiters: [Limiter; Endpoint::ALL.len()],
+    /// Calls under way at once, each of which may take a connection.
+    places: [Semaphore; Endpoint::ALL.len()],
     counts: [Counts; Endpoint::ALL.len()],
+    /// Slices under way at once, likewise.
+    pub(super) slices: Semaphore,
     pub(super) pulse: Pulse,
     /// How far the service's clock was ahead of this machine's at its last answer.
     clock: Mutex<Option<SignedDuration>>,
@@ -83,13 +95,17 @@ pub(super) struct Sender {
 impl Sender {
     /// Touches neither network nor disk.
     pub(super) fn new(settings: Settings) -> Result<Self, Error> {
+        let calls = share_of_open_files(2 * PART, 4, MOST_CALLS);
+        let slices = share_of_open_files(PART, 8, MOST_SLICES);
         Ok(Self {
             http: Http::new(&settings.endpoint, &settings.roots, settings.attempt_timeout)?,
             tokens: Tokens::new(settings.token_dir, &settings.credentials),
             right: Right::default(),
             credentials: settings.credentials,
             limiters: Endpoint::ALL.map(|endpoint| Limiter::new(settings.qps.rate(endpoint))),
+            places: Endpoint::ALL.map(|_| Semaphore::new(calls)),
             counts: Endpoint::ALL.map(|_| Counts::default()),
+            slices: Semaphore::new(slices),
             pulse: Pulse::default(),
             clock: Mutex::default(),
             attempt_timeout: settings.attempt_timeout,
@@ -122,6 +138,8 @@ impl Sender {
         // Before the start, so that getting a token does not put the request off after it.
         self.check_token().await?;
         let mut start = self.turn(call, priority).await;
+        // Not before, or those that wait behind others would keep these from their start.
+        let _place = turn(&self.places[call.endpoint.index()]).await;
         let mut tries = self.tries(call, self.deadline);
         let mut denials = Denials::default();
         let mut pass = self.admit(call)?;
@@ -341,4 +359,9 @@ fn not_sent(error: reqwest::Error) -> Failure {
 
 fn broken(error: reqwest::Error) -> Failure {
     Failure::new(FailureKind::Broken, transport(error))
+}
+
+/// One of what there is a bounded number of at once.
+pub(super) async fn turn(places: &Semaphore) -> SemaphorePermit<'_> {
+    places.acquire().await.expect("the semaphores are never closed")
 }

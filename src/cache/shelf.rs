@@ -16,10 +16,14 @@ use super::data::DataFile;
 use super::{Key, unless_gone};
 use crate::config;
 use crate::disk::{self, Spare};
+use crate::process::share_of_open_files;
 use crate::types::FileId;
 
-/// Data files that are open, each with two descriptors; more only while they are in use.
+/// Data files that are open, each with two descriptors; more only while they are in use. One in `PART`
+/// of the descriptors that the process may have, within bounds.
+const FEWEST_OPEN: usize = 8;
 const MOST_OPEN: usize = 64;
+const PART: u64 = 32;
 
 /// The lock file: one process at a time has the folder.
 const LOCK: &str = "lock";
@@ -36,6 +40,7 @@ const MOST_LEFT_FREE: u64 = 1 << 30;
 pub(super) struct Shelf {
     dir: PathBuf,
     limit: u64,
+    most_open: usize,
     /// What `allowed` told last.
     allowed: AtomicU64,
     /// Over `DataFile::held`.
@@ -85,6 +90,7 @@ impl Shelf {
         Ok(Self {
             dir: dir.to_owned(),
             limit,
+            most_open: share_of_open_files(PART, FEWEST_OPEN, MOST_OPEN),
             state: Mutex::new(state),
             _lock: lock,
             allowed: AtomicU64::new(limit),
@@ -191,7 +197,7 @@ impl Shelf {
         state.open.put(key, file.clone());
         state.account(key, file.allotted(), || self.is_pinned(key));
         state.touch(key);
-        while state.open.len() > MOST_OPEN {
+        while state.open.len() > self.most_open {
             // Whoever uses one has it alone: two would not know of each other's blocks.
             let idle = state.open.iter().rev().find(|(_, file)| Arc::strong_count(file) == 1);
             let Some(idle) = idle.map(|(key, _)| *key) else { break };

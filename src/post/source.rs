@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Zoned;
 use md5::{Digest, Md5 as Hasher};
@@ -36,7 +37,7 @@ pub enum Item {
 /// An open file whose content is known.
 #[derive(Debug)]
 pub(super) struct Source {
-    file: File,
+    file: Arc<File>,
     pub(super) sum: Sum,
     /// Size, change and modification when it was summed.
     stamp: [i64; 5],
@@ -85,12 +86,12 @@ impl Source {
         }
         let mended = name.as_deref().map(names::mended);
         let is_mended = mended != name;
-        Ok(Self { file, sum, stamp, kind, name: mended, is_mended })
+        Ok(Self { file: Arc::new(file), sum, stamp, kind, name: mended, is_mended })
     }
 
-    /// Another handle on the bytes.
-    pub(super) fn reader(&self) -> io::Result<File> {
-        self.file.try_clone()
+    /// The bytes, for sending them.
+    pub(super) fn reader(&self) -> Arc<File> {
+        self.file.clone()
     }
 
     /// Whether the bytes are still those that were summed, as far as the file system tells.

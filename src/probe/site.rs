@@ -70,8 +70,8 @@ impl<'a> Site<'a> {
     pub(super) async fn upload(
         &self, folder: &FileId, name: &str, picture: &Picture,
     ) -> Result<FileId, Error> {
-        let file = picture.file().map_err(|error| Error::Disk(Arc::new(error)))?;
-        let bytes = || file.try_clone();
+        let file = Arc::new(picture.file().map_err(|error| Error::Disk(Arc::new(error)))?);
+        let bytes = || Ok(file.clone());
         let (sum, unchanged, sent) = (picture.sum(), &|| true, &|_: &str| ());
         let job = Job { folder, name, sum, bytes: &bytes, unchanged, sent };
         let id = upload::upload(self.client, &job).await?;

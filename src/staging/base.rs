@@ -31,7 +31,7 @@ impl StagedFile {
         let mut from = offset;
         while let Some(gap) = extents.missing(from..end) {
             let part = &data[(gap.start - offset) as usize..(gap.end - offset) as usize];
-            self.file.write_all_at(part, gap.start)?;
+            self.change(|open| open.file.write_all_at(part, gap.start))?;
             from = gap.end;
             extents.present.insert(gap.clone());
             extents.is_rewritten |= gap.start < extents.hashed;
@@ -62,7 +62,7 @@ impl StagedFile {
         let len_of = |end: u64| (end.min(within.end) - offset) as usize;
         if let Some(filled) = extents.filled.get(&offset) {
             let mut bytes = vec![0; len_of(filled.end)];
-            self.file.read_exact_at(&mut bytes, offset)?;
+            self.open()?.file.read_exact_at(&mut bytes, offset)?;
             return Ok(Part::Filled(bytes));
         }
         let missing = extents.missing(within.clone());
@@ -78,10 +78,8 @@ impl StagedFile {
     /// What was filled in so far is proven to be the base's.
     pub fn settle(&self) -> io::Result<()> {
         let mut extents = self.extents();
-        if let Some(log) = &self.log {
-            // Nothing that lies over them later would be new to the log.
-            extents.filled.iter().try_for_each(|filled| log.wrote(filled))?;
-        }
+        // Nothing that lies over them later would be new to the log.
+        self.log(|log| extents.filled.iter().try_for_each(|filled| log.wrote(filled)))?;
         extents.filled.clear();
         Ok(())
     }
@@ -95,9 +93,7 @@ impl StagedFile {
     /// Everything is here, and nothing leans on the base any more.
     pub fn detach(&self) -> io::Result<()> {
         let mut extents = self.extents();
-        if let Some(log) = &self.log {
-            log.cut(0)?;
-        }
+        self.log(|log| log.cut(0))?;
         extents.base = 0;
         extents.filled.clear();
         Ok(())

@@ -7,18 +7,20 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rangemap::RangeSet;
 
-/// What a disk did with the bytes of one open file.
+/// What a disk did with the bytes of one file.
 #[derive(Debug, Default)]
 pub(super) struct Disk {
     /// One sync at a time: the kernel tells one of two of the failure.
     syncing: Mutex<()>,
     /// The number of the error by which bytes were lost; 0: none were.
     lost: AtomicI32,
+    /// Whether the file was changed since the last sync began.
+    is_behind: AtomicBool,
     refused: Mutex<Refused>,
 }
 
@@ -35,6 +37,17 @@ impl Disk {
     pub(super) fn keeps(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let _one = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         self.has_kept()?;
+        self.sync(sync)
+    }
+
+    /// Does a sync before the file is closed: what that comes to is told to who asks for the bytes.
+    pub(super) fn catches_up(&self, sync: impl FnOnce() -> io::Result<()>) {
+        let _one = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _told_later = self.sync(sync);
+    }
+
+    fn sync(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        self.is_behind.store(false, Ordering::Relaxed);
         sync().inspect_err(|error| {
             self.lost.store(error.raw_os_error().unwrap_or(libc::EIO), Ordering::Relaxed);
         })
@@ -70,6 +83,16 @@ impl Disk {
     /// Whether there is something that it refused to take.
     pub(super) fn has_refused(&self) -> bool {
         !self.refused().bytes.is_empty()
+    }
+
+    /// The file was just changed.
+    pub(super) fn changed(&self) {
+        self.is_behind.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there may be bytes that no sync was asked for.
+    pub(super) fn is_behind(&self) -> bool {
+        self.is_behind.load(Ordering::Relaxed)
     }
 
     /// No byte of before is in the file any more.

@@ -91,11 +91,15 @@ impl StagedFile {
     /// Hashes on, up to `end`. Bytes that change meanwhile make the sum one of nothing: the generation
     /// tells.
     fn hash_to(&self, prefix: &mut Prefix, end: u64) -> io::Result<()> {
+        if prefix.len >= end {
+            return Ok(());
+        }
+        let open = self.open()?;
         let mut buffer = vec![0; CHUNK.min((end - prefix.len) as usize)];
         while prefix.len < end {
             let want = buffer.len().min((end - prefix.len) as usize);
             self.extents().hashed = prefix.len + want as u64;
-            match self.file.read_exact_at(&mut buffer[..want], prefix.len) {
+            match open.file.read_exact_at(&mut buffer[..want], prefix.len) {
                 // Cut meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
                 read => read?,

@@ -54,9 +54,14 @@ impl ExtentLog {
         Ok(log)
     }
 
-    /// The log of a file that was staged before, and what it tells; `None` if it has none, as
-    /// without a base.
-    pub(super) fn reopen(staged: &Path) -> io::Result<Option<(Self, Told)>> {
+    /// Opens the log of a staged file, to go on with it.
+    pub(super) fn open(staged: &Path) -> io::Result<Self> {
+        Ok(Self { file: OpenOptions::new().append(true).open(place(staged))? })
+    }
+
+    /// What the log tells of a file that was staged before; `None` if it has none, as without a base.
+    /// What a crash cut off of it goes.
+    pub(super) fn read(staged: &Path) -> io::Result<Option<Told>> {
         let bytes = match std::fs::read(place(staged)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             bytes => bytes?,
@@ -79,9 +84,10 @@ impl ExtentLog {
                 _ => {}
             }
         }
-        let file = OpenOptions::new().append(true).open(place(staged))?;
-        file.set_len(whole as u64)?;
-        Ok(Some((Self { file }, told)))
+        if whole < bytes.len() {
+            Self::open(staged)?.file.set_len(whole as u64)?;
+        }
+        Ok(Some(told))
     }
 
     /// These bytes were written.

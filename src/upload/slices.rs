@@ -52,7 +52,7 @@ impl Slices<'_> {
     }
 
     fn bytes(&self) -> Result<Arc<File>, Error> {
-        (self.job.bytes)().map(Arc::new).map_err(|error| Error::Staging(Arc::new(error)))
+        (self.job.bytes)().map_err(|error| Error::Staging(Arc::new(error)))
     }
 
     /// Sends all.
@@ -120,9 +120,13 @@ impl Slices<'_> {
         let ((offset, len), number) = (self.range(index), self.number(index)?);
         let (mut pauses, mut was_odd) = (pauses(TRIES), false);
         loop {
+            // The bytes are open, and a connection is, for as long as this is held.
+            let turn = self.client.slice_turn().await;
             let url = self.client.get_upload_url(&self.preupload, number).await?;
             let slice = Slice { file: self.bytes()?, offset, len };
-            let error = match self.client.put_slice(&url, slice).await {
+            let put = self.client.put_slice(&url, slice).await;
+            drop(turn);
+            let error = match put {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };

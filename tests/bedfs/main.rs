@@ -48,6 +48,7 @@
 //! | `namespaces` | a mount in namespaces of a user, in a chroot and through one, and after a logout |
 //! | `numbers` | files and folders keep their inode numbers, and file handles lead to them |
 //! | `offline_logs` | offline logs: listed, downloaded once, merged, kept |
+//! | `open_files` | a mount that may have few files open holds any number of pending and local ones |
 //! | `options` | every mount option in its three spellings, the configuration file, the environment |
 //! | `outages` | each fault while reading and listing |
 //! | `page` | the page of `bedfs serve`: what it shows, what that costs, who may change the bed by it |
@@ -153,6 +154,7 @@ mod moved;
 mod namespaces;
 mod numbers;
 mod offline_logs;
+mod open_files;
 mod options;
 mod outages;
 mod page;
