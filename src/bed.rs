@@ -350,6 +350,11 @@ impl Bed {
         self.client.refused_for()
     }
 
+    /// The signs of life of the service.
+    pub fn pulse(&self) -> api::Pulse {
+        self.client.pulse()
+    }
+
     /// Bytes that came from direct links, and that went to storage.
     pub fn bytes(&self) -> (u64, u64) {
         self.client.pulse().bytes()

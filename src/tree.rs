@@ -265,7 +265,7 @@ impl Tree {
         let node = table.get(ino).ok()?;
         let listed = match table.folder(node.parent()?).ok()?.view {
             View::Listed(at) => Some(at),
-            View::Unknown | View::Expired | View::Kept(_) => None,
+            View::Unknown | View::Unlisted | View::Doubtful | View::Kept(_) => None,
         };
         listed.max(node.since())
     }
@@ -300,7 +300,7 @@ impl Tree {
             if twin {
                 // Long enough ago that `detail` is believed, not so long that a listing is.
                 node.rare_mut().since = Instant::now().checked_sub(detail_lag);
-                table.folder_mut(folder)?.view = View::Expired;
+                table.folder_mut(folder)?.doubt();
             }
         }
         Ok(())
