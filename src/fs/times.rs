@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::convert::Infallible;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -101,8 +102,9 @@ impl Fs {
             self.touched.is_any.notified().await;
             tokio::time::sleep(QUIET).await;
             let fs = self.clone();
-            if let Err(error) = tokio::task::spawn_blocking(move || fs.keep_all_times()).await {
-                tracing::error!("keeping times: {error}");
+            let kept = tokio::task::spawn_blocking(move || fs.keep_all_times()).await;
+            if let Some(panic) = kept.err().and_then(|error| error.try_into_panic().ok()) {
+                resume_unwind(panic);
             }
         }
     }
