@@ -189,14 +189,13 @@ fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
 
 /// Whether the configuration has to be mended, the credentials in it among that.
 fn is_misconfigured(error: &(dyn std::error::Error + 'static)) -> bool {
-    use crate::{api, config, mount};
     let refused = match error.downcast_ref() {
-        Some(mount::Error::Api(error)) => Some(error),
-        _ => error.downcast_ref::<api::Error>(),
+        Some(crate::mount::Error::Api(error)) => Some(error),
+        _ => error.downcast_ref::<crate::api::Error>(),
     };
-    refused.is_some_and(api::Error::is_unauthorized)
-        || error.is::<config::Error>()
-        || error.is::<api::NotRoots>()
+    refused.is_some_and(crate::api::Error::is_unauthorized)
+        || error.is::<configuration::Error>()
+        || error.is::<crate::api::NotRoots>()
 }
 
 /// Tells what to do in place of `mount -o remount,…`.

@@ -68,7 +68,7 @@ fn a_port_that_is_taken_is_told_with_the_option_that_names_another() {
     let mount = unmounted();
     for command in ["emulator", "serve"] {
         let said = failure(mount.bedfs(command).args(["--listen", &address]));
-        assert!(said.contains(&address) && said.contains("--listen ADDR"), "{said}");
+        assert!(said.contains(&address) && said.contains("--listen"), "{said}");
     }
 }
 
