@@ -12,7 +12,7 @@ use crate::bed::{self, Bytes, Stored, Target};
 use crate::config::Upload;
 use crate::staging::{StagedFile, Sum};
 use crate::state::{Delete, Phase, Published, RowId};
-use crate::tree::{self, Info};
+use crate::tree;
 use crate::types::{Entry, FileId, Ino, Md5};
 use crate::upload;
 
@@ -377,28 +377,6 @@ impl Fs {
         let copy = move || room.ask(staged.size(), || staged.snapshot(&dir));
         let copied = tokio::task::spawn_blocking(copy).await;
         Ok(Arc::new(copied.map_err(std::io::Error::other)??))
-    }
-
-    /// The value of `user.bedfs.state`.
-    pub(super) fn state_name(&self, info: &Info) -> Option<&'static str> {
-        let local = self.locals.get(info.ino);
-        let Some(local) = local else {
-            return info.entry().map(|_| "remote");
-        };
-        let state = local.state();
-        Some(if state.uploading {
-            "uploading"
-        } else if state.error.is_some() {
-            "failed"
-        } else if state.dirty().is_some() || state.is_aside {
-            match (self.stays_here(&state), state.has_unpromised()) {
-                (true, _) => "local",
-                (false, true) => "dirty",
-                (false, false) => "pending",
-            }
-        } else {
-            "remote"
-        })
     }
 }
 

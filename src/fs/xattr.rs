@@ -149,6 +149,28 @@ impl Fs {
         Ok(text(self.state.traffic_of(entry.id.as_str(), &path, from)?))
     }
 
+    /// The value of `user.bedfs.state`.
+    fn state_name(&self, info: &Info) -> Option<&'static str> {
+        let local = self.locals.get(info.ino);
+        let Some(local) = local else {
+            return info.entry().map(|_| "remote");
+        };
+        let state = local.state();
+        Some(if state.uploading {
+            "uploading"
+        } else if state.error.is_some() {
+            "failed"
+        } else if state.dirty().is_some() || state.is_aside {
+            match (self.stays_here(&state), state.has_unpromised()) {
+                (true, _) => "local",
+                (false, true) => "dirty",
+                (false, false) => "pending",
+            }
+        } else {
+            "remote"
+        })
+    }
+
     fn local_attribute(&self, info: &Info, name: &str) -> Result<Vec<u8>> {
         if name == "state" {
             return self.state_name(info).map(text).ok_or(Error::NoAttribute);
