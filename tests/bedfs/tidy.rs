@@ -183,7 +183,7 @@ fn every_endless_loop_is_watched() {
         for part in code.rsplit(") -> Infallible {").skip(1) {
             let name = part.rsplit("async fn ").next().and_then(|part| part.split('(').next());
             let name = name.expect("a name");
-            let begins = format!(".{name}().await }})");
+            let begins = format!(".{name}().await }}");
             assert!(watched.contains(&begins), "{}: nobody watches {name}", path.display());
             loops += 1;
         }
