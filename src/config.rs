@@ -353,6 +353,7 @@ mod tests {
             client_secret: Secret::new("x"),
             serve_secret: None,
             allow_origin: Vec::new(),
+            profile: None,
             wishes: Wishes::default(),
         };
         let name = config("me", "http://127.0.0.1:9").account_name();

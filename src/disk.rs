@@ -102,7 +102,8 @@ mod tests {
         const MIB: u64 = 1 << 20;
         let file = tempfile::tempfile().expect("a file");
         let write = |at| file.write_all_at(b"written", at).expect("there is room");
-        (write(0), write(MIB));
+        write(0);
+        write(MIB);
         file.set_len(2 * MIB).expect("lengthened");
         reserve(&file, &(0..8 * MIB)).expect("there is room");
         let allotted = || file.metadata().expect("told").blocks() * 512;

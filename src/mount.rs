@@ -357,6 +357,7 @@ mod tests {
         let qps: QpsTable = "unlimited".parse().expect("a table");
         let plan = Plan {
             mountpoint: mountpoint.clone(),
+            source: "bedfs".to_owned(),
             state,
             cache,
             api: Settings { qps, ..api },
