@@ -336,6 +336,11 @@ impl Bed {
         self.client.figures()
     }
 
+    /// The signs of life of the service.
+    pub fn pulse(&self) -> api::Pulse {
+        self.client.pulse()
+    }
+
     /// Bytes that came from direct links, and that went to storage.
     pub fn bytes(&self) -> (u64, u64) {
         self.client.pulse().bytes()

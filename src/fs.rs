@@ -7,6 +7,7 @@ mod allocate;
 mod attr;
 mod control;
 mod dir;
+mod doubt;
 mod errno;
 mod file;
 mod handle;
@@ -152,7 +153,9 @@ pub struct Fs {
     bed: Arc<Bed>,
     reader: Arc<Reader>,
     account: Arc<AccountCache>,
-    ledger: Ledger,
+    ledger: Arc<Ledger>,
+    /// Held by one who asks a silent service for what is known already.
+    freshening: Arc<Semaphore>,
     control: ControlFolder,
     locals: LocalFiles,
     uploads: Uploads,
@@ -169,6 +172,8 @@ pub struct Fs {
     clearing: Semaphore,
     /// Files that were rolled back, and of which the kernel may have pages of before.
     rolled_back: Mutex<HashSet<Ino>>,
+    /// The signs of life of the service.
+    pulse: api::Pulse,
     /// Where the disk is waited for.
     runtime: Handle,
     /// When the mount began.
@@ -184,6 +189,7 @@ impl Fs {
         options: Options, state: Arc<State>, tree: Arc<Tree>, bed: Arc<Bed>, reader: Arc<Reader>,
         account: Arc<AccountCache>, ledger: Ledger,
     ) -> Self {
+        let pulse = bed.pulse();
         Self {
             options,
             state,
@@ -191,7 +197,8 @@ impl Fs {
             bed,
             reader,
             account,
-            ledger,
+            ledger: Arc::new(ledger),
+            freshening: Arc::new(Semaphore::new(1)),
             control: ControlFolder::default(),
             locals: LocalFiles::default(),
             uploads: Uploads::default(),
@@ -202,6 +209,7 @@ impl Fs {
             replayed: OnceCell::new(),
             clearing: Semaphore::new(1),
             rolled_back: Mutex::default(),
+            pulse,
             runtime: Handle::current(),
             born: std::time::SystemTime::now(),
         }
@@ -226,12 +234,23 @@ impl Fs {
         if self.options.read_only { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
-    /// The inode that a complete and fresh listing of the folder calls `name`.
+    /// The inode that the folder calls `name`, for a change at the service: by a fresh listing, unless
+    /// the service is silent.
     async fn find(&self, parent: Ino, name: &str) -> Result<Option<Ino>> {
         if let Some(ino) = self.find_journaled(parent, name)? {
             return Ok(Some(ino));
         }
         self.list(parent).await?;
+        Ok(self.tree.child(parent, name)?)
+    }
+
+    /// The same for a change that is acknowledged here, and waits for nothing that is known.
+    async fn find_here(&self, parent: Ino, name: &str) -> Result<Option<Ino>> {
+        if let Some(ino) = self.find_journaled(parent, name)? {
+            return Ok(Some(ino));
+        }
+        self.tree.ensure_known(parent).await?;
+        self.restore(parent)?;
         Ok(self.tree.child(parent, name)?)
     }
 
@@ -255,9 +274,13 @@ impl Fs {
         Ok(known.filter(is_journaled))
     }
 
-    /// Makes sure that a folder's names are known: those at the service and those here.
+    /// Makes sure that a folder's names are known: those at the service and those here. A fresh listing
+    /// is waited for as long as the service is not silent.
     async fn list(&self, folder: Ino) -> Result<()> {
-        self.tree.ensure_listed(folder).await?;
+        match self.pulse.briefly(self.tree.ensure_listed(folder)).await {
+            Some(listed) => listed?,
+            None => self.tree.ensure_known(folder).await?,
+        }
         self.restore(folder)
     }
 

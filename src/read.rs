@@ -86,6 +86,13 @@ impl Reader {
         here.map(|blocks| cut(numbers.start, &blocks, bytes)).ok_or(asked)
     }
 
+    /// Whether these bytes are here, proven or not.
+    pub fn has(&self, file: &Arc<Entry>, offset: u64, len: usize) -> bool {
+        let reading = self.reading(file, file.size(), true);
+        let missing = |(numbers, _)| self.cache.missing(file, numbers);
+        reading.span(offset, len).and_then(missing).is_none()
+    }
+
     /// As `read`, after `read_here`: what that asked for and did not get is not asked for again.
     pub async fn read_on(
         &self, file: &Arc<Entry>, offset: u64, len: usize, asked: Option<Asked>,

@@ -255,7 +255,7 @@ impl Tree {
         let node = table.get(ino).ok()?;
         let listed = match table.folder(node.parent()?).ok()?.view {
             View::Listed(at) => Some(at),
-            View::Unknown | View::Expired | View::Kept(_) => None,
+            View::Unknown | View::Unlisted | View::Doubtful | View::Kept(_) => None,
         };
         listed.max(node.since())
     }
@@ -290,7 +290,7 @@ impl Tree {
             if twin {
                 // Long enough ago that `detail` is believed, not so long that a listing is.
                 node.rare_mut().since = Instant::now().checked_sub(detail_lag);
-                table.folder_mut(folder)?.view = View::Expired;
+                table.folder_mut(folder)?.doubt();
             }
         }
         Ok(())
@@ -389,14 +389,6 @@ impl Tree {
 
     /// Whether `ino` is `folder` or lies below it.
     pub fn is_within(&self, ino: Ino, folder: Ino) -> bool {
-        let table = self.table();
-        let mut at = Some(ino);
-        while let Some(ino) = at {
-            if ino == folder {
-                return true;
-            }
-            at = table.get(ino).ok().and_then(Node::parent);
-        }
-        false
+        self.table().is_within(ino, folder)
     }
 }

@@ -1,8 +1,14 @@
 //! The pulse: a count of the signs of life of the service, for those who wait and wonder, and of the
 //! bytes that came and went.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+/// How long an answer is waited for by one who can do without it.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// Beats with every answer, whatever it says, and with every piece of bytes that moves in or out.
 /// All clones are one count.
@@ -14,11 +20,42 @@ struct Counts {
     beats: AtomicU64,
     received: AtomicU64,
     sent: AtomicU64,
+    /// When the first question was asked that nothing was heard after.
+    asked: Mutex<Option<Instant>>,
+}
+
+impl Counts {
+    fn asked(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Pulse {
     pub(super) fn beat(&self) {
         self.0.beats.fetch_add(1, Relaxed);
+        *self.0.asked() = None;
+    }
+
+    /// The service is asked something.
+    pub(super) fn ask(&self) {
+        self.0.asked().get_or_insert_with(Instant::now);
+    }
+
+    /// What is left of the moment for which an answer is waited for by one who can do without it.
+    fn moment(&self) -> Duration {
+        let silence = self.0.asked().map_or(Duration::ZERO, |asked| asked.elapsed());
+        MOMENT.saturating_sub(silence)
+    }
+
+    /// Whether the service was asked, and nothing was heard for longer than a moment.
+    pub fn is_silent(&self) -> bool {
+        self.moment().is_zero()
+    }
+
+    /// What the work comes to, for one who can do without it: it is waited for no longer than a
+    /// moment, and not at all while the service is silent.
+    pub async fn briefly<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        timeout(self.moment(), work).await.ok()
     }
 
     /// Bytes came from a direct link.

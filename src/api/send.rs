@@ -208,6 +208,7 @@ impl Sender {
         }
         let time = self.attempt_timeout.min(left);
         let begin = Instant::now();
+        self.pulse.ask();
         let answer = timeout(time, exchange(request, &self.pulse)).await;
         self.counts[call.endpoint.index()].took(begin.elapsed());
         let answer = answer.map_err(|_| {

@@ -14,7 +14,7 @@ use super::{Failure, one_line};
 use crate::mountpoint;
 
 /// How long the account's figures may take.
-const ACCOUNT_WAIT: Duration = Duration::from_secs(2);
+const ACCOUNT_WAIT: Duration = Duration::from_secs(1);
 
 /// What `bedfs status` takes.
 #[derive(Debug, clap::Args)]

@@ -166,7 +166,13 @@ impl Fs {
     async fn look_at_offline_logs(&self, folder: &Node, name: Option<&str>) {
         let is_known =
             name.is_some_and(|name| matches!(self.control_child(folder, name), Ok(Some(_))));
-        if !is_known && let Err(error) = self.ledger.offline.look().await {
+        if is_known {
+            return;
+        }
+        let has_some =
+            self.state.offline_logs(i64::MIN, i64::MAX).is_ok_and(|logs| !logs.is_empty());
+        let asked = self.ask(has_some, |_, ledger| async move { Ok(ledger.offline.look().await?) });
+        if let Err(error) = asked.await {
             tracing::info!("{error}");
         }
     }

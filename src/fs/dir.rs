@@ -195,6 +195,10 @@ impl Fs {
                 {
                     return Err(Error::Exists);
                 }
+                if !refused {
+                    // It may be there.
+                    self.look_anew([parent]).await;
+                }
                 return Err(error.into());
             }
         };

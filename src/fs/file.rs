@@ -10,8 +10,9 @@ use super::control::ControlFolder;
 use super::handle::FileHandle;
 use super::local::{InUse, LocalFile, State};
 use super::{Error, Fs, Result, control, turn};
+use crate::config::Upload;
 use crate::process;
-use crate::read::{self, Asked};
+use crate::read::Asked;
 use crate::staging::{Staged, StagedFile};
 use crate::tree::{Error as TreeError, What};
 use crate::types::{Entry, Ino};
@@ -79,7 +80,7 @@ impl Fs {
     ) -> Result<(Attr, Opened)> {
         self.writable()?;
         let name = self.new_name(parent, name)?;
-        let ino = match self.find(parent, name).await? {
+        let ino = match self.find_to_stage(parent, name).await? {
             Some(_) if flags & libc::O_EXCL != 0 => return Err(Error::Exists),
             Some(ino) if self.tree.info(ino)?.is_folder() => return Err(Error::IsAFolder),
             Some(ino) => ino,
@@ -115,12 +116,20 @@ impl Fs {
     pub async fn mknod(&self, parent: Ino, name: &OsStr, maker: Maker) -> Result<Attr> {
         self.writable()?;
         let name = self.new_name(parent, name)?;
-        if self.find(parent, name).await?.is_some() {
+        if self.find_to_stage(parent, name).await?.is_some() {
             return Err(Error::Exists);
         }
         let ino = self.make_file(parent, name, maker)?;
         self.promise(&self.local(ino)).await?;
         self.entry(ino)
+    }
+
+    /// The inode that the folder calls `name`, for one who puts bytes there.
+    async fn find_to_stage(&self, parent: Ino, name: &str) -> Result<Option<Ino>> {
+        match self.options.upload {
+            Upload::Close => self.find(parent, name).await,
+            Upload::Background => self.find_here(parent, name).await,
+        }
     }
 
     fn make_file(&self, parent: Ino, name: &str, maker: Maker) -> Result<Ino> {
@@ -209,11 +218,20 @@ impl Fs {
             return Ok(self.bed.read_staged(&staged, base.as_ref(), offset, len).await?);
         }
         let entry = self.tree.info(file.local.ino)?.entry().cloned();
-        match self.with_link(file.local.ino, entry).await? {
+        // What is here is read without a link.
+        let is_here = entry.as_ref().is_some_and(|entry| self.reader.has(entry, offset, len));
+        let entry = match is_here {
+            true => entry,
+            false => self.with_link(file.local.ino, entry).await?,
+        };
+        match entry {
             Some(entry) => {
                 ControlFolder::count(&self.control.misses);
                 let read = self.reader.read_on(&entry, offset, len, asked).await;
-                Ok(read.inspect_err(|error| self.look_again(file.local.ino, error))?)
+                if let Err(error) = &read {
+                    self.look_again(file.local.ino, error).await;
+                }
+                Ok(read?)
             }
             None => Err(TreeError::NotFound.into()),
         }
@@ -253,16 +271,6 @@ impl Fs {
             tokio::time::sleep(pause).await;
         }
         Ok(Some(entry))
-    }
-
-    /// What cannot be read since it is gone is looked for at the next use.
-    fn look_again(&self, ino: Ino, error: &read::Error) {
-        if let read::Error::Fetch { source, .. } = error
-            && source.is_not_found()
-            && let Ok(Some(parent)) = self.tree.info(ino).map(|info| info.parent)
-        {
-            self.tree.expire(parent);
-        }
     }
 
     /// Writes to the local disk.

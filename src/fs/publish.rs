@@ -12,7 +12,7 @@ use crate::bed::{self, Bytes, Stored, Target};
 use crate::config::Upload;
 use crate::staging::{StagedFile, Sum};
 use crate::state::{Delete, Phase, Published, RowId};
-use crate::tree::{self, Info};
+use crate::tree;
 use crate::types::{Entry, FileId, Ino, Md5};
 use crate::upload;
 
@@ -102,12 +102,13 @@ impl Fs {
             let once = AssertUnwindSafe(self.publish_once(local, &kept, place, copy));
             let result = once.catch_unwind().await.unwrap_or(Err(Error::Bug));
             let is_changed = result.as_ref().is_err_and(is_changed);
-            let removed = {
+            let (removed, is_moved) = {
                 let mut state = local.state();
                 (state.uploading, state.bound_for) = (false, None);
                 // Never completed, so never an object.
                 state.sent = state.sent.saturating_sub(u32::from(is_changed));
-                state.removed.then(|| (state.rows(), state.sent))
+                let is_moved = std::mem::take(&mut state.is_moved);
+                (state.removed.then(|| (state.rows(), state.sent)), is_moved)
             };
             let Err(error) = result else { return Ok(()) };
             if let Some((rows, sent)) = removed {
@@ -116,6 +117,10 @@ impl Fs {
                     _ => self.look_for_removed(local, &rows),
                 }
                 return Ok(());
+            }
+            if is_moved {
+                // On to the name that it has now.
+                continue;
             }
             let changed = is_changed || kept.staged.generation() != generation;
             if copy || !changed {
@@ -162,7 +167,7 @@ impl Fs {
             let is_wanted = {
                 let state = local.state();
                 // A version after it may have been promised meanwhile.
-                !state.removed && state.rows().contains(&kept.row)
+                !state.removed && !state.is_moved && state.rows().contains(&kept.row)
             };
             is_wanted && source.generation() == sum.generation
         };
@@ -194,7 +199,8 @@ impl Fs {
         let is_restored = local.state().is_restored;
         if is_restored {
             // What has the name now was not asked yet.
-            self.list(parent).await?;
+            self.tree.ensure_listed(parent).await?;
+            self.restore(parent)?;
         }
         let info = self.tree.info(local.ino)?;
         let name =
@@ -288,6 +294,10 @@ impl Fs {
             drop(state);
             return self.take_back(kept, &stored.new);
         }
+        if state.is_moved {
+            drop(state);
+            return self.leave_behind(&stored.new);
+        }
         let is_current = state.kept.as_ref().is_some_and(|now| now.row == kept.row);
         let is_done =
             sum.is_some_and(|sum| !is_current || kept.staged.generation() == sum.generation);
@@ -364,28 +374,6 @@ impl Fs {
         let copy = move || room.ask(staged.size(), || staged.snapshot(&dir));
         let copied = tokio::task::spawn_blocking(copy).await;
         Ok(Arc::new(copied.map_err(std::io::Error::other)??))
-    }
-
-    /// The value of `user.bedfs.state`.
-    pub(super) fn state_name(&self, info: &Info) -> Option<&'static str> {
-        let local = self.locals.get(info.ino);
-        let Some(local) = local else {
-            return info.entry().map(|_| "remote");
-        };
-        let state = local.state();
-        Some(if state.uploading {
-            "uploading"
-        } else if state.error.is_some() {
-            "failed"
-        } else if state.dirty().is_some() || state.is_aside {
-            match (self.stays_here(&state), state.has_unpromised()) {
-                (true, _) => "local",
-                (false, true) => "dirty",
-                (false, false) => "pending",
-            }
-        } else {
-            "remote"
-        })
     }
 }
 

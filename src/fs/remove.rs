@@ -30,13 +30,13 @@ impl Fs {
     /// deletes, or when nobody has it open any more.
     pub async fn unlink(&self, parent: Ino, name: &OsStr) -> Result<()> {
         self.writable()?;
-        let info = self.named(parent, name).await?;
+        let info = self.named_here(parent, name).await?;
         if info.is_folder() {
             return Err(Error::IsAFolder);
         }
         let local = self.local(info.ino);
         // An upload under way ends at its next step; nobody wants what it sends.
-        let (rows, is_uploading, may_come) = {
+        let (rows, clears_away, may_come) = {
             let mut state = local.state();
             state.removed = true;
             let is_void = |kept: &&Kept| kept.phase == Phase::Open;
@@ -47,10 +47,10 @@ impl Fs {
                 tracing::warn!("the staged bytes of {:?} stay for now: {error}", info.name);
             }
             let may_come = state.sent > 0 && state.dirty().is_some();
-            (state.rows(), state.uploading, may_come)
+            // Where a rename waits for the upload, it is waited for that.
+            (state.rows(), state.uploading && state.renames == 0, may_come)
         };
-        // Where a rename waits for the upload, it is waited for that.
-        let removed = match is_uploading && self.renaming.available_permits() > 0 {
+        let removed = match clears_away {
             // The upload clears away behind itself what it makes.
             true => self.remove_file(&local, parent, &rows, Phase::Removed).await,
             false => {
@@ -139,7 +139,7 @@ impl Fs {
         let Some(parent) = self.tree.info(ino)?.parent else { return Ok(false) };
         let there = self.bed.is_there(entry, &self.tree.folder_id(parent)?).await?;
         if !there {
-            self.tree.expire(parent);
+            self.look_anew([parent]).await;
         }
         Ok(there)
     }
@@ -184,7 +184,10 @@ impl Fs {
             Some(row) => self.state.forget(RowId(row))?,
             None => {
                 let removed = self.remove_folder_object(folder.ino, &id).await;
-                removed.inspect_err(|_| self.tree.expire(folder.ino))?;
+                if removed.is_err() {
+                    self.look_anew([folder.ino].into_iter().chain(folder.parent)).await;
+                    return removed;
+                }
             }
         }
         self.tree.remove(folder.ino);
@@ -203,13 +206,25 @@ impl Fs {
         }
     }
 
-    /// What a folder calls `name`, which must be there.
+    /// What a folder calls `name`, which must be there, for a change at the service.
     pub(super) async fn named(&self, parent: Ino, name: &OsStr) -> Result<Info> {
-        let name = name.to_str().ok_or(TreeError::NotFound)?;
-        if self.is_control_name(parent, name) {
-            return Err(Error::NotPermitted);
-        }
+        let name = self.name_of_known(parent, name)?;
         let ino = self.find(parent, name).await?.ok_or(TreeError::NotFound)?;
         Ok(self.tree.info(ino)?)
+    }
+
+    /// The same for a change that is acknowledged here.
+    pub(super) async fn named_here(&self, parent: Ino, name: &OsStr) -> Result<Info> {
+        let name = self.name_of_known(parent, name)?;
+        let ino = self.find_here(parent, name).await?.ok_or(TreeError::NotFound)?;
+        Ok(self.tree.info(ino)?)
+    }
+
+    fn name_of_known<'a>(&self, parent: Ino, name: &'a OsStr) -> Result<&'a str> {
+        let name = name.to_str().ok_or(TreeError::NotFound)?;
+        match self.is_control_name(parent, name) {
+            true => Err(Error::NotPermitted),
+            false => Ok(name),
+        }
     }
 }

@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
+use tokio::sync::SemaphorePermit;
+
 use super::control::is_control;
 use super::local::LocalFile;
 use super::{Error, Fs, Result, STRUCTURE, turn};
@@ -32,23 +34,37 @@ impl Fs {
             true => self.kept_name(to, new_name)?,
             false => self.new_name(to, new_name)?,
         };
-        let _turn = turn(&self.renaming).await;
-        let what = self.named(from, name).await?;
-        let over = match self.find(to, new_name).await? {
-            Some(_) if exclusive => return Err(Error::Exists),
-            Some(ino) if ino == what.ino => return Ok(()),
-            Some(ino) => Some(self.tree.info(ino)?),
-            None => None,
+        let ino = match self.rename_here((from, name), (to, new_name), exclusive).await? {
+            Some(ino) => ino,
+            None => {
+                let _turn = turn(&self.renaming).await;
+                let what = self.named(from, name).await?;
+                let there = self.find(to, new_name).await?;
+                let Some(over) = self.over(&what, there, exclusive)? else { return Ok(()) };
+                let ino = what.ino;
+                let rename = Rename { what, to, name: new_name, over };
+                match rename.what.is_folder() {
+                    true => self.rename_folder(rename).await,
+                    false => self.rename_file(rename).await,
+                }?;
+                ino
+            }
         };
-        let ino = what.ino;
-        let rename = Rename { what, to, name: new_name, over };
-        match rename.what.is_folder() {
-            true => self.rename_folder(rename).await,
-            false => self.rename_file(rename).await,
-        }?;
         [from, to].into_iter().for_each(|folder| self.touch(folder));
         self.touch_inode(ino);
         Ok(())
+    }
+
+    /// What has the new name of something, if anything; `None` if it has it itself.
+    pub(super) fn over(
+        &self, what: &Info, there: Option<Ino>, exclusive: bool,
+    ) -> Result<Option<Option<Info>>> {
+        match there {
+            Some(_) if exclusive => Err(Error::Exists),
+            Some(ino) if ino == what.ino => Ok(None),
+            Some(ino) => Ok(Some(Some(self.tree.info(ino)?))),
+            None => Ok(Some(None)),
+        }
     }
 
     /// A name that something brings along into a folder: it may be one that nobody could give it.
@@ -73,13 +89,21 @@ impl Fs {
             self.publish_now(&local).await?;
         }
         // Nobody else waits for two turns: only one rename runs at a time.
-        let _turn = turn(&local.turn).await;
+        let _turn = self.turn_to_rename(&local).await;
         let Some(over) = over else {
             return self.rename_settled(&local, to, name, None).await;
         };
         let over = self.local(over.ino);
-        let _over_turn = turn(&over.turn).await;
+        let _over_turn = self.turn_to_rename(&over).await;
         self.rename_settled(&local, to, name, Some(&over)).await
+    }
+
+    /// The turn of a file, for a rename: who removes it meanwhile does that after it.
+    async fn turn_to_rename<'a>(&self, local: &'a LocalFile) -> SemaphorePermit<'a> {
+        local.state().renames += 1;
+        let turn = turn(&local.turn).await;
+        local.state().renames -= 1;
+        turn
     }
 
     /// Neither file is being uploaded, nor will be until this is done.
@@ -180,8 +204,13 @@ impl Fs {
         self.tree.set_attributes(info.ino, |set| set.mtime = Some(mtime));
         let attributes = Attributes { mtime: Some(mtime), ..info.attributes.clone() };
         let renamed = self.bed.rename(entry, &target, &attributes, ends).await;
-        // Whatever was done of it shows at the next look.
-        let renamed = renamed.inspect_err(|_| self.tree.expire(to))?;
+        let renamed = match renamed {
+            Ok(renamed) => renamed,
+            Err(error) => {
+                self.doubt_move(info.ino, to).await;
+                return Err(error.into());
+            }
+        };
         if let (Some(old), true) = (&old, target.is_open) {
             self.hold_for_reader(&old.id, info.ino);
         }
@@ -221,10 +250,11 @@ impl Fs {
             self.bed.flush_deletes(&folder, Some(name)).await?;
             let target = Target::free(folder, name);
             let moved = self.rename_folder_object(&id, &what, &target).await;
-            moved.inspect_err(|_| {
-                self.tree.expire(what.ino);
-                self.tree.expire(to);
-            })?;
+            if moved.is_err() {
+                self.tree.doubt_view(what.ino);
+                self.doubt_move(what.ino, to).await;
+                return moved;
+            }
         }
         let (old, new) = (self.bed_path(what.ino), self.path_in(Some(to), name));
         self.state.folder_renamed(&old, &new)?;

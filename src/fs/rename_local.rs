@@ -1,6 +1,7 @@
 //! Renames between names that stay on this machine and names of the bed: the saves of editors,
 //! browsers and rsync.
 
+use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::local::{Kept, LocalFile};
@@ -50,6 +51,51 @@ impl Fs {
             self.uploads.add(local.ino);
         }
         Ok(())
+    }
+
+    /// A rename that needs nothing of the service, now or before it is answered, and gives what was
+    /// renamed: of a file that is only here, to a name that is for here only, or which the service is
+    /// to have of it when it can. It waits for no upload, and for no other rename. `None`: it is
+    /// another one.
+    pub(super) async fn rename_here(
+        &self, (from, name): (Ino, &OsStr), (to, new_name): (Ino, &str), exclusive: bool,
+    ) -> Result<Option<Ino>> {
+        let is_local = self.is_local_place(Some(to), new_name);
+        if self.options.upload == Upload::Close && !is_local {
+            return Ok(None);
+        }
+        let what = self.named_here(from, name).await?;
+        let Some(local) = self.locals.get(what.ino) else { return Ok(None) };
+        let there = self.find_here(to, new_name).await?;
+        let Some(over) = self.over(&what, there, exclusive)? else { return Ok(Some(what.ino)) };
+        if over.as_ref().is_some_and(Info::is_folder) {
+            return Err(Error::IsAFolder);
+        }
+        self.promise(&local).await?;
+        if !self.begin_here(&local)? {
+            return Ok(None);
+        }
+        let old = over.as_ref().and_then(|over| over.entry().cloned()).filter(|_| !is_local);
+        let over = over.map(|over| self.local(over.ino));
+        self.take_place(&local, (to, new_name), is_local, over.as_deref(), old)?;
+        if !is_local && !local.state().uploading {
+            self.uploads.add(local.ino);
+        }
+        Ok(Some(what.ino))
+    }
+
+    /// Whether the file is only here, and may get another name at once. An upload of it that is under
+    /// way is of no use then.
+    fn begin_here(&self, local: &LocalFile) -> Result<bool> {
+        let mut state = local.state();
+        // Asked under the lock: an upload that comes to its end gives it an object.
+        let is_at_service = self.tree.info(local.ino)?.entry().is_some();
+        let is_here = state.dirty().is_some() && state.replacing.is_none() && !state.is_aside;
+        if is_at_service || !is_here || state.removed || state.renames > 0 {
+            return Ok(false);
+        }
+        state.is_moved = state.uploading;
+        Ok(true)
     }
 
     /// Uploads a file under another name, and only then calls it so.

@@ -91,22 +91,32 @@ impl Fs {
 
     /// Renames that were cut off come first: nothing else is changed meanwhile.
     async fn replay_changes(&self, is_patient: bool) -> Result<()> {
-        if self.unsettled()?.is_empty() && !self.bed.has_changes()? {
+        if !self.is_cut_off()? {
             return Ok(());
         }
         let _renaming = turn(&self.renaming).await;
         let all = self.structure.acquire_many(STRUCTURE).await;
         let _all = all.expect("the semaphores are never closed");
+        if !self.is_cut_off()? {
+            // It was under way, and has come to its end.
+            return Ok(());
+        }
         // What it comes to is not known, wherever it ends.
-        self.tree.expire_all();
+        self.tree.doubt_views();
         let replayed = self.bed.replay_changes(is_patient).await;
-        self.tree.expire_all();
+        self.tree.doubt_views();
+        self.pulse.briefly(self.tree.clear_doubts()).await;
         replayed?;
         // Asked only now: what was under way has ended since.
         for row in self.unsettled()? {
             self.settle_aside(row).await?;
         }
         Ok(())
+    }
+
+    /// Whether a change was cut off, or is under way.
+    fn is_cut_off(&self) -> Result<bool> {
+        Ok(!self.unsettled()?.is_empty() || self.bed.has_changes()?)
     }
 
     /// Replacements that failed half way go on: the old version may be gone already.

@@ -127,14 +127,39 @@ impl Fs {
     async fn traffic_of_days(&self, info: &Info) -> Result<Vec<u8>> {
         let entry = info.entry().ok_or(Error::NoAttribute)?;
         let from = self.ledger.traffic.reach().next().ok_or(Error::NoAttribute)?;
-        match self.ledger.traffic.look().await {
-            Err(account::Error::NotEntitled(_)) => return Err(Error::NoAttribute),
-            // What is archived is told without the service.
-            Err(_) if self.state.day_asked(from)?.is_some() => {}
-            looked => looked?,
+        let is_known = self.state.day_asked(from)?.is_some();
+        let asked = self.ask(is_known, |_, ledger| async move { Ok(ledger.traffic.look().await?) });
+        match asked.await {
+            Err(Error::Account(account::Error::NotEntitled(_))) => return Err(Error::NoAttribute),
+            asked => asked?,
+        }
+        if self.ledger.traffic.is_refused() {
+            return Err(Error::NoAttribute);
         }
         let path = self.bed_path(info.ino);
         Ok(text(self.state.traffic_of(entry.id.as_str(), &path, from)?))
+    }
+
+    /// The value of `user.bedfs.state`.
+    fn state_name(&self, info: &Info) -> Option<&'static str> {
+        let local = self.locals.get(info.ino);
+        let Some(local) = local else {
+            return info.entry().map(|_| "remote");
+        };
+        let state = local.state();
+        Some(if state.uploading {
+            "uploading"
+        } else if state.error.is_some() {
+            "failed"
+        } else if state.dirty().is_some() || state.is_aside {
+            match (self.stays_here(&state), state.has_unpromised()) {
+                (true, _) => "local",
+                (false, true) => "dirty",
+                (false, false) => "pending",
+            }
+        } else {
+            "remote"
+        })
     }
 
     fn local_attribute(&self, info: &Info, name: &str) -> Result<Vec<u8>> {
@@ -161,11 +186,8 @@ impl Fs {
     }
 
     async fn account_attribute(&self, name: &str) -> Result<Vec<u8>> {
-        let account = match self.account.get().await {
-            Ok(account) => account,
-            // What was told last is told again.
-            Err(error) => self.account.known().ok_or(error)?,
-        };
+        self.ask_for_account().await?;
+        let account = self.account.known().ok_or(Error::NoAttribute)?;
         match name {
             "account.space_used" => Ok(text(account.space_used)),
             "account.space_total" => Ok(text(account.space_total)),

@@ -105,15 +105,14 @@ impl Tree {
         table.set_entry(ino, None);
     }
 
-    /// An object was not deleted after all: it shows at the next look.
-    pub fn restore(&self, folder: &FileId, object: &FileId) {
-        let mut table = self.table();
-        let Some(ino) = table.find_folder(folder) else { return };
-        if let Ok(folder) = table.folder_mut(ino) {
+    /// An object was not deleted after all: its folder is listed, to show it again.
+    pub fn restore(self: &Arc<Self>, folder: &FileId, object: &FileId) {
+        let Some(ino) = self.table().find_folder(folder) else { return };
+        if let Ok(folder) = self.table().folder_mut(ino) {
             folder.gone.remove(object);
-            folder.view = View::Expired;
-            table.unsaved.insert(ino);
         }
+        self.doubt_view(ino);
+        self.refresh_behind(ino);
     }
 
     /// The object lies in `parent` under `name` now. What had that name must be removed before.
@@ -143,7 +142,8 @@ impl Tree {
         };
         table.set_folder_id(ino, new.clone());
         if let Ok(folder) = table.folder_mut(ino) {
-            (folder.view, folder.changed) = (View::Expired, Changed::All);
+            folder.doubt();
+            folder.changed = Changed::All;
         }
         let Ok(node) = table.get_mut(ino) else { return };
         node.rare_mut().since = Some(Instant::now());

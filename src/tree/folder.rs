@@ -33,6 +33,23 @@ pub(super) struct Folder {
 }
 
 impl Folder {
+    /// Whether all children were known at some time.
+    pub(super) fn is_known(&self) -> bool {
+        match self.view {
+            View::Listed(_) | View::Kept(_) | View::Doubtful => true,
+            View::Unknown | View::Unlisted => false,
+        }
+    }
+
+    /// It is not known what became of the children.
+    pub(super) fn doubt(&mut self) {
+        self.excused = None;
+        self.view = match self.is_known() {
+            true => View::Doubtful,
+            false => View::Unlisted,
+        };
+    }
+
     /// Whether it may be listed for nobody who waits.
     pub(super) fn is_free(&self) -> bool {
         self.flight.is_none() && self.excused.is_none_or(|until| until < Instant::now())

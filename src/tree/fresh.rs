@@ -9,12 +9,15 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::watch;
 
+use super::folder::Folder;
 use super::node::Node;
 use super::{Child, Error, Tree};
 use crate::types::Ino;
 
-/// How long the old view of a folder serves after a refresh of it failed.
+/// How long a folder is not listed again after a refresh of it failed: one whose view is old, and one
+/// of which it is not known what became of it.
 const EXCUSE: Duration = Duration::from_secs(60);
+const EXCUSE_IN_DOUBT: Duration = Duration::from_secs(5);
 
 /// Listings that nobody waits for, at once.
 pub(super) const BEHIND: usize = 2;
@@ -25,8 +28,11 @@ pub(super) enum View {
     /// Nobody has looked yet: the state file may have them.
     #[default]
     Unknown,
-    /// They have to be listed before they are used.
-    Expired,
+    /// Nobody has looked yet, and what the state file has is not believed.
+    Unlisted,
+    /// They were all there are, and it is not known what became of them. They are shown until they
+    /// are listed.
+    Doubtful,
     /// By the state file; listed so long ago that it is to be asked for again from then on.
     Kept(Instant),
     /// By a complete listing of this mount that ended then.
@@ -111,7 +117,7 @@ impl Tree {
         self.ensure_listed(ino).await?;
         match self.table().folder(ino)?.view {
             View::Listed(_) => return Ok(()),
-            View::Unknown | View::Expired | View::Kept(_) => {}
+            View::Unknown | View::Unlisted | View::Doubtful | View::Kept(_) => {}
         }
         self.flight(ino, Aim::Truth)?.end.await
     }
@@ -126,8 +132,10 @@ impl Tree {
     /// Makes sure that the folder's children are known: for who reads. Where they may be old they are
     /// listed behind his back. Those of a folder that was never listed are given as they come.
     pub async fn look(self: &Arc<Self>, ino: Ino) -> Result<Option<Coming>, Error> {
-        if self.ttl.is_zero() {
-            return self.ensure_listed(ino).await.map(|()| None);
+        if self.ttl.is_zero()
+            && let Some(listed) = self.client.pulse().briefly(self.ensure_listed(ino)).await
+        {
+            return listed.map(|()| None);
         }
         self.table().looks.insert(ino, Instant::now());
         if let Sight::Nothing = self.sight(ino)? {
@@ -166,8 +174,8 @@ impl Tree {
         Ok(match folder.view {
             View::Listed(at) if at.elapsed() < self.ttl => Sight::Fresh,
             View::Kept(due) if now < due => Sight::Fresh,
-            View::Listed(_) | View::Kept(_) => Sight::Old,
-            View::Unknown | View::Expired => Sight::Nothing,
+            View::Listed(_) | View::Kept(_) | View::Doubtful => Sight::Old,
+            View::Unknown | View::Unlisted => Sight::Nothing,
         })
     }
 
@@ -194,22 +202,40 @@ impl Tree {
         drop(self.flight(ino, Aim::Refresh));
     }
 
-    /// Lists the folder at the next use.
-    pub fn expire(&self, ino: Ino) {
+    /// It is not known what the folder has: it is listed at the next use. What was known of it is
+    /// shown until then.
+    pub fn doubt_view(&self, ino: Ino) {
         let mut table = self.table();
         if let Ok(folder) = table.folder_mut(ino) {
-            folder.view = View::Expired;
+            folder.doubt();
             table.unsaved.insert(ino);
+            // As if somebody had looked: it is listed behind everybody's back.
+            table.looks.insert(ino, Instant::now());
             self.kept.wake();
         }
     }
 
-    /// Lists every folder at its next use, whatever was known of it before.
-    pub fn expire_all(&self) {
-        if let Err(error) = self.doubt_all() {
+    /// The inode may lie in the folder `to` by now, or where it is named: it is shown there until both
+    /// are listed, which is done as soon as the service allows.
+    pub fn doubt_move(&self, ino: Ino, to: Ino) {
+        let from = {
+            let mut table = self.table();
+            let Ok(node) = table.get(ino) else { return };
+            let from = node.parent();
+            if from != Some(to) {
+                table.set_bound_for(ino, to);
+            }
+            from
+        };
+        from.into_iter().chain([to]).for_each(|folder| self.doubt_view(folder));
+    }
+
+    /// It is not known what any folder has.
+    pub fn doubt_views(&self) {
+        if let Err(error) = self.doubt_kept() {
             tracing::warn!("{error}");
         }
-        self.table().folders_mut().for_each(|folder| folder.view = View::Expired);
+        self.table().folders_mut().for_each(Folder::doubt);
     }
 
     /// The listing under way, or a new one.
@@ -289,7 +315,7 @@ impl Tree {
             Err(Error::Api(error)) => self.excuse(ino, error),
             Err(Error::NotFound) => {
                 // It is gone, and so it will be from where it was.
-                self.expire(ino);
+                self.doubt_view(ino);
                 let parent = self.table().get(ino).ok().and_then(Node::parent);
                 if let Some(parent) = parent {
                     self.refresh_behind(parent);
@@ -303,11 +329,14 @@ impl Tree {
     /// What was known of a folder serves on for a while.
     fn excuse(&self, ino: Ino, error: &crate::api::Error) {
         let path = self.path(ino);
-        if let Ok(folder) = self.table().folder_mut(ino)
-            && matches!(folder.view, View::Kept(_) | View::Listed(_))
-        {
+        if let Ok(folder) = self.table().folder_mut(ino) {
+            let excuse = match folder.view {
+                View::Kept(_) | View::Listed(_) => EXCUSE,
+                View::Doubtful => EXCUSE_IN_DOUBT,
+                View::Unknown | View::Unlisted => return,
+            };
             tracing::warn!("showing an older view of {path:?}: {error}");
-            folder.excused = Some(Instant::now() + EXCUSE);
+            folder.excused = Some(Instant::now() + excuse);
         }
     }
 }

@@ -137,7 +137,7 @@ impl Tree {
     }
 
     /// Nothing that is kept is believed any more.
-    pub(super) fn doubt_all(&self) -> Result<(), Error> {
+    pub(super) fn doubt_kept(&self) -> Result<(), Error> {
         let writing = self.state.writing()?;
         let mut marks = self.kept.marks();
         writing.doubt_all_listings()?;

@@ -123,12 +123,16 @@ impl Tree {
             return Ok(());
         }
         merge.rest.retain(|row| !folder.gone.contains_key(&row.id));
-        let mut news = News::of(ino);
+        let (mut news, mut left) = (News::of(ino), Vec::new());
         merge.drop_vanished(&mut table, &kept, &mut news)?;
         for (name, row) in merge.named(&table)? {
             // An inode that lost its name to another row above may be forgotten by now.
-            let child = match table.find_in(ino, &row.id) {
+            let there = table.find_in(ino, &row.id);
+            let is_free = !table.folder(ino)?.children.contains_key(&name);
+            let elsewhere = || table.find_elsewhere(ino, &row, merge.began).filter(|_| is_free);
+            let child = match there.or_else(elsewhere) {
                 Some(child) => {
+                    left.extend(News::of_leaving(table.get(child)?, ino));
                     update(&mut table, child, ino, name, &row, &mut news)?;
                     Some(child)
                 }
@@ -151,9 +155,10 @@ impl Tree {
         folder.took = merge.began.elapsed();
         folder.excused = None;
         table.unsaved.insert(ino);
+        table.has_arrived(ino);
         drop(table);
         self.kept.wake();
-        self.tell(news);
+        left.into_iter().chain([news]).for_each(|news| self.tell(news));
         Ok(())
     }
 
@@ -201,7 +206,7 @@ impl Merge {
         let folder = table.folder_mut(ino)?;
         folder.gone.retain(|_, since| *since + lag > began);
         let id = folder.id.clone().ok_or(Error::NotFound)?;
-        let is_known = matches!(folder.view, View::Listed(_) | View::Kept(_));
+        let is_known = folder.is_known();
         let mut children = table.folder(ino)?.children.values();
         let is_remote = |child: &Ino| {
             let id = table.get(*child).ok().and_then(|node| node.id().map(FileId::new));
@@ -233,7 +238,11 @@ impl Merge {
             {
                 self.seen.insert(child);
             }
-            (None, Some(name)) if is_free && self.is_first => {
+            (None, Some(name))
+                if is_free
+                    && self.is_first
+                    && table.find_elsewhere(self.ino, &row, self.began).is_none() =>
+            {
                 let child = table.add_entry(self.ino, Arc::from(&*name), &row);
                 self.seen.insert(child);
                 return Ok(Some(child));
@@ -257,6 +266,7 @@ impl Merge {
             let Some(id) = node.id() else { continue };
             let is_ours = node.since().is_some_and(|since| since >= self.began);
             let id_of = FileId::new(id);
+            let is_ours = is_ours || table.is_on_its_way(child);
             if listed.contains(id) || is_ours || kept.contains(&id_of) || id_of.is_local() {
                 continue;
             }

@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 
 use super::Tree;
+use super::node::Node;
 use crate::types::Ino;
 
 /// Listings whose news wait for the kernel.
@@ -27,6 +28,12 @@ pub(super) struct Listener(OnceLock<SyncSender<News>>);
 impl News {
     pub(super) fn of(folder: Ino) -> Self {
         Self { folder, names: Vec::new(), files: Vec::new() }
+    }
+
+    /// A node's name goes from its folder, if it comes into another one.
+    pub(super) fn of_leaving(node: &Node, into: Ino) -> Option<Self> {
+        let folder = node.parent().filter(|parent| *parent != into)?;
+        Some(Self { names: vec![node.name.clone()], ..Self::of(folder) })
     }
 }
 

@@ -5,6 +5,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
+
 use super::Tree;
 use super::fresh::View;
 use crate::types::{FileId, Ino};
@@ -40,6 +42,19 @@ impl Tree {
         }
     }
 
+    /// Lists the folders in use of which it is not known what became of them.
+    pub async fn clear_doubts(self: &Arc<Self>) {
+        let doubtful: Vec<Ino> = {
+            let table = self.table();
+            let is_in_doubt = |ino: &Ino| {
+                table.folder(*ino).is_ok_and(|folder| matches!(folder.view, View::Doubtful))
+            };
+            table.looks.keys().copied().filter(is_in_doubt).collect()
+        };
+        // What cannot be listed now is when it is looked at, or by itself.
+        join_all(doubtful.into_iter().map(|ino| self.refresh(ino))).await;
+    }
+
     /// The folders in use whose listings come to their end, and when the last look was.
     fn due(&self) -> (Vec<Ino>, Option<Instant>) {
         let mut table = self.table();
@@ -53,7 +68,8 @@ impl Tree {
                     // A folder that takes long to list is not listed all the time.
                     View::Listed(at) => at.elapsed() >= (self.ttl / 4 * 3).max(folder.took * 4),
                     View::Kept(due) => due <= Instant::now() + self.ttl / 4,
-                    View::Unknown | View::Expired => false,
+                    View::Doubtful => true,
+                    View::Unknown | View::Unlisted => false,
                 }
         };
         (table.looks.keys().copied().filter(is_due).collect(), last)
@@ -66,7 +82,7 @@ impl Tree {
             let told = table.folders().filter_map(|(ino, folder)| match folder.view {
                 View::Kept(_) if folder.is_free() => Some((ino, None)),
                 View::Unknown => Some((ino, folder.id.clone())),
-                View::Kept(_) | View::Expired | View::Listed(_) => None,
+                View::Kept(_) | View::Unlisted | View::Doubtful | View::Listed(_) => None,
             });
             told.collect()
         };

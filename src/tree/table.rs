@@ -30,6 +30,9 @@ pub(super) struct Table {
     pub(super) unsaved: HashSet<Ino>,
     /// When folders were last looked at.
     pub(super) looks: HashMap<Ino, Instant>,
+    /// What may lie in another folder by now, and in which, by a move of which nobody knows what it
+    /// came to.
+    bound_for: HashMap<Ino, Ino>,
 }
 
 impl Table {
@@ -43,6 +46,7 @@ impl Table {
             next: Ino::ROOT.0,
             unsaved: HashSet::new(),
             looks: HashMap::new(),
+            bound_for: HashMap::new(),
         };
         let root = table.add_folder(None, "".into(), root, 0);
         debug_assert_eq!(root, Ino::ROOT);
@@ -141,6 +145,47 @@ impl Table {
     /// The inode of an object that this folder names.
     pub(super) fn find_in(&self, folder: Ino, id: &FileId) -> Option<Ino> {
         self.find(id.as_str(), |node| node.parent() == Some(folder))
+    }
+
+    /// The inode of an object that another folder names, if a row may take it from there: by a listing
+    /// of `into` that began then.
+    pub(super) fn find_elsewhere(&self, into: Ino, row: &Entry, began: Instant) -> Option<Ino> {
+        let is_folder = row.kind == EntryKind::Folder;
+        let is_it = |node: &Node| node.parent.is_some() && node.is_folder() == is_folder;
+        let ino = self.find(row.id.as_str(), is_it)?;
+        let node = self.get(ino).ok()?;
+        let is_ours = node.staged() || node.local() || node.since().is_some_and(|at| at >= began);
+        (!is_ours && node.parent() != Some(into) && !self.is_within(into, ino)).then_some(ino)
+    }
+
+    /// Whether `ino` is `folder` or lies below it.
+    pub(super) fn is_within(&self, ino: Ino, folder: Ino) -> bool {
+        let mut at = Some(ino);
+        while let Some(ino) = at {
+            if ino == folder {
+                return true;
+            }
+            at = self.get(ino).ok().and_then(Node::parent);
+        }
+        false
+    }
+
+    /// The inode may lie in that folder by now.
+    pub(super) fn set_bound_for(&mut self, ino: Ino, folder: Ino) {
+        self.bound_for.insert(ino, folder);
+    }
+
+    /// Whether the inode may lie in another folder that was not listed since: then a listing of its own
+    /// does not take it out of view.
+    pub(super) fn is_on_its_way(&self, ino: Ino) -> bool {
+        let is_named =
+            |to: &Ino| *to == Ino::ROOT || self.get(*to).is_ok_and(|to| to.parent.is_some());
+        self.bound_for.get(&ino).is_some_and(is_named)
+    }
+
+    /// The folder was listed: what was on its way there is there, or is not.
+    pub(super) fn has_arrived(&mut self, folder: Ino) {
+        self.bound_for.retain(|_, to| *to != folder);
     }
 
     /// Has the inode be found by its ID, and its entry be written into the state file; to be undone
@@ -301,6 +346,7 @@ impl Table {
             }
             self.unindex(ino);
             self.looks.remove(&ino);
+            self.bound_for.remove(&ino);
             let node = self.nodes.remove(&ino);
             if let Some(Node { kind: Kind::Folder(folder), .. }) = node {
                 for child in folder.children.into_values() {

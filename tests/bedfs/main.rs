@@ -8,6 +8,7 @@
 //! | `api_token` | the token is got once, shared, renewed, and never asked for in a loop |
 //! | `api_transfer` | downloads, redirects and slices |
 //! | `attributes_kept` | modes, owners and times set by programs outlive the mount, its crash and every move |
+//! | `away` | the service is away: what is known is shown at once, whatever is unfinished |
 //! | `background` | a close that returns at once: what it took is kept, and gets there |
 //! | `background_model` | random changes in the background, and kills, come to what was acknowledged |
 //! | `cache` | the cache on disk: kept across remounts and kills, bounded, checked, and never needed |
@@ -79,19 +80,22 @@
 //! | `users` | an ordinary user mounts, others see what they may, secrets are for nobody |
 //! | `write_ways` | new files that programs write in every way there is: what they wrote is what is published |
 //!
-//! `harness` mounts the built binary on a real kernel mount, over a real socket; `bench` copies
+//! `harness` mounts the built binary on a real kernel mount, over a real socket; `absence` has a service
+//! that goes away; `bench` copies
 //! pictures under faults, `crash` kills mounts at `crash_points`, `crash_verdict` holds what is there
 //! then to the law, `ward` has beds for doctors, `journaled` mounts in the background and looks at what
 //! a kill left, `soak_rest` tells what a mount holds that does nothing, `front` has TLS before a bed,
 //! `forward` is a proxy of a network, and `compare` compares what is in the mount, the bed and a plain
 //! folder.
 
+mod absence;
 mod ahead;
 mod api;
 mod api_retries;
 mod api_token;
 mod api_transfer;
 mod attributes_kept;
+mod away;
 mod background;
 mod background_model;
 mod bench;

@@ -65,19 +65,22 @@ impl Fs {
     pub(super) async fn bring(&self, node: &Node) -> Result<()> {
         match node {
             Node::TrafficTable(day) | Node::TrafficLines(day) => {
-                let looked = self.ledger.traffic.look_at(*day).await;
-                match looked {
-                    // What is archived is told without the service.
-                    Err(_) if self.state.day_asked(*day)?.is_some() => Ok(()),
-                    looked => Ok(looked?),
-                }
+                let (is_known, day) = (self.state.day_asked(*day)?.is_some(), *day);
+                self.ask(
+                    is_known,
+                    |_, ledger| async move { Ok(ledger.traffic.look_at(day).await?) },
+                )
+                .await
             }
-            Node::ShareTable | Node::ShareLines => Ok(self.ledger.shares.get().await.map(drop)?),
-            Node::Account => match self.account.get().await {
-                // What was told last is told again.
-                Err(_) if self.account.known().is_some() => Ok(()),
-                asked => Ok(asked.map(drop)?),
-            },
+            Node::ShareTable | Node::ShareLines => {
+                let is_known = self.ledger.shares.known().is_some();
+                self.ask(
+                    is_known,
+                    |_, ledger| async move { Ok(ledger.shares.get().await.map(drop)?) },
+                )
+                .await
+            }
+            Node::Account => self.ask_for_account().await,
             _ => Ok(()),
         }
     }
