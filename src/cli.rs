@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod doctor;
 mod emulator;
+mod leftovers;
 mod link;
 mod login;
 mod logs;

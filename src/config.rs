@@ -153,9 +153,7 @@ impl Config {
 
     /// The folder for the account's state (token, staged files, log), made if need be.
     pub fn state_dir(&self) -> Result<PathBuf, Error> {
-        let base = base()?;
-        let home = base.state_dir().unwrap_or_else(|| base.data_dir());
-        let path = home.join("bedfs").join(self.account_name());
+        let path = state_root()?.join(self.account_name());
         private::make(&path)?;
         Ok(path)
     }
@@ -288,6 +286,17 @@ fn named_profile(choice: &Choice) -> Option<(String, String)> {
 /// A variable of the environment, if it says anything.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The folders of all accounts' states of this user.
+pub fn state_dirs() -> Vec<PathBuf> {
+    let root = state_root().ok().and_then(|root| std::fs::read_dir(root).ok());
+    root.into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+fn state_root() -> Result<PathBuf, Error> {
+    let base = base()?;
+    Ok(base.state_dir().unwrap_or_else(|| base.data_dir()).join("bedfs"))
 }
 
 fn base() -> Result<impl BaseStrategy, Error> {

@@ -10,9 +10,9 @@ mod supervisor;
 mod watch;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fuser::Session;
 use tokio::runtime::Runtime;
@@ -29,7 +29,7 @@ use crate::mountpoint;
 use crate::names::{self, LocalNames};
 use crate::pending::{self, Pending, STAGING};
 use crate::read::Reader;
-use crate::state::{self, State};
+use crate::state::{self, Lock, State};
 use crate::tree::{self, Tree};
 use crate::types::{Account, FileId};
 use serve::Held;
@@ -41,6 +41,9 @@ const START: Duration = Duration::from_secs(10);
 
 /// How long the end of a mount waits for the session.
 const SESSION_END: Duration = Duration::from_secs(10);
+
+/// How long a mount that is ending may take to give way.
+const GIVES_WAY: Duration = Duration::from_secs(30);
 
 /// How long, and how often, a lock is asked for that somebody has.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
@@ -154,7 +157,8 @@ pub fn run(plan: &Plan, ready: impl FnOnce()) -> Result<Vec<Pending>, Error> {
 /// Mounts.
 fn begin(plan: &Plan) -> Result<(Held, Session<Adapter>), Error> {
     let runtime = Runtime::new().map_err(machine("starting threads"))?;
-    let lock = take_lock(plan)?;
+    let take = || Lock::take_for_mount(&plan.state, &plan.mountpoint);
+    let lock = take_lock(&plan.state, LOCK_PATIENCE, take)?;
     let client = Client::new(plan.api.clone())?;
     let Parts { fs, state } = runtime.block_on(assemble(plan, &client))?;
     let signals = runtime.block_on(async { Signals::new() });
@@ -162,13 +166,14 @@ fn begin(plan: &Plan) -> Result<(Held, Session<Adapter>), Error> {
     let adapter = session::adapter(plan, fs.clone(), &client, &runtime);
     let session = session::start(plan, adapter)?;
     let loops = fs.loops();
-    Ok((Held { runtime, _lock: lock, signals, fs, loops, state }, session))
+    Ok((Held { runtime, lock, signals, fs, loops, state }, session))
 }
 
 /// Goes on with what is in the journal, without a mount, and gives what is left.
 pub fn catch_up(plan: &Plan) -> Result<Vec<Pending>, Error> {
     let runtime = Runtime::new().map_err(machine("starting threads"))?;
-    let _lock = state::Lock::take(&plan.state, "bedfs pending retry")?;
+    let take = || Lock::take(&plan.state, "bedfs pending retry");
+    let _lock = take_lock(&plan.state, Duration::ZERO, take)?;
     let client = Client::new(plan.api.clone())?;
     let Parts { fs, state } = runtime.block_on(assemble(plan, &client))?;
     runtime.block_on(fs.catch_up())?;
@@ -184,17 +189,40 @@ fn local_names(wishes: &Wishes) -> Result<LocalNames, names::NotAPattern> {
     }
 }
 
-/// The lock on the account's journal. A command may have it for a moment.
-fn take_lock(plan: &Plan) -> Result<state::Lock, state::Error> {
-    let holder = format!("the mount on {}", plan.mountpoint.display());
-    let begin = std::time::Instant::now();
+/// The lock on the account's journal. Whoever has it for a moment is waited for with `patience`; a mount
+/// that is ending is asked to give way, and leaves the rest to the journal.
+fn take_lock(
+    dir: &Path, patience: Duration, take: impl Fn() -> Result<Lock, state::Error>,
+) -> Result<Lock, state::Error> {
+    let begin = Instant::now();
+    let mut asks = None;
     loop {
-        match state::Lock::take(&plan.state, &holder) {
-            Err(state::Error::Held { .. }) if begin.elapsed() < LOCK_PATIENCE => {
-                std::thread::sleep(LOCK_POLL);
-            }
+        let holder = match take() {
+            Err(state::Error::Held { holder }) => holder,
             taken => return taken,
+        };
+        let patience = if holder.is_ending { GIVES_WAY } else { patience };
+        if begin.elapsed() >= patience {
+            return Err(state::Error::Held { holder });
         }
+        if holder.is_ending && asks.is_none() {
+            tracing::info!("waiting for {holder} to give way");
+            asks = Lock::queue(dir).ok();
+        }
+        std::thread::sleep(LOCK_POLL);
+    }
+}
+
+/// Waits until a mount of the account that is ending is gone from the mount point.
+pub fn make_way(plan: &Plan) {
+    let is_ending = || {
+        let holder = Lock::holder(&plan.state);
+        holder.is_some_and(|holder| holder.is_ending && holder.is_mount_on(&plan.mountpoint))
+    };
+    let begin = Instant::now();
+    let _asks = is_ending().then(|| Lock::queue(&plan.state));
+    while is_ending() && mountpoint::is_ours(&plan.mountpoint) && begin.elapsed() < GIVES_WAY {
+        std::thread::sleep(LOCK_POLL);
     }
 }
 

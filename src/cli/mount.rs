@@ -1,11 +1,11 @@
 //! `bedfs mount`: mounts, and goes to the background once the mount answers.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::patience::Patience;
-use super::{Failure, one_line};
+use super::{Failure, leftovers, one_line};
 use crate::api::{Credentials, QpsTable, Roots, Settings, Staleness};
 use crate::background::{self, Side};
 use crate::config::{Choice, Config, Wishes, make_private};
@@ -38,12 +38,19 @@ pub(super) fn run(args: Args, choice: &Choice) -> Result<ExitCode, Failure> {
     if args.options.is_some() {
         return Err("-o stands behind the command: bedfs mount -o name=value,…".into());
     }
-    let mountpoint = mountpoint::make_free(&args.mountpoint)?;
-    let hides = mountpoint::has_content(&mountpoint);
+    let (mountpoint, is_taken) = match mountpoint::make_free(&args.mountpoint) {
+        // Perhaps by a mount that is ending.
+        Err(mountpoint::Error::Mounted(full)) => (full, true),
+        free => (free?, false),
+    };
     let config = Config::load(choice)?;
     let mut plan = plan(&config, args.wishes, mountpoint)?;
     plan.is_service = args.foreground;
-    if hides {
+    if is_taken {
+        mount::make_way(&plan);
+        mountpoint::make_free(&plan.mountpoint)?;
+    }
+    if mountpoint::has_content(&plan.mountpoint) {
         let path = plan.mountpoint.display();
         eprintln!(
             "bedfs: warning: {path} is not empty; what is in it is hidden until bedfs umount"
@@ -99,22 +106,27 @@ pub(super) fn plan_in(
 
 /// Tells what is not done.
 pub(super) fn report(left: &[Pending], to: &mut dyn Write) -> ExitCode {
-    for pending in left {
+    if left.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    // Nothing can be done about a log that cannot be written.
+    let _unwritten = report_all(left, to);
+    ExitCode::FAILURE
+}
+
+fn report_all(left: &[Pending], to: &mut dyn Write) -> io::Result<()> {
+    leftovers::folders(left).iter().try_for_each(|folder| writeln!(to, "bedfs: {folder}"))?;
+    for pending in leftovers::named(left) {
         let (path, what) = (one_line(&pending.path), pending.stage.name());
         let place = match &pending.staged {
             Some(staged) => format!("; its bytes are in {}", staged.display()),
             None => String::new(),
         };
-        // Nothing can be done about a log that cannot be written.
-        let _unwritten = writeln!(to, "bedfs: {path} is {what}{place}");
+        writeln!(to, "bedfs: {path} is {what}{place}")?;
     }
-    if left.is_empty() {
-        return ExitCode::SUCCESS;
-    }
-    let count = left.len();
-    let _unwritten = writeln!(
+    writeln!(
         to,
-        "bedfs: {count} in the journal: the next mount goes on with them; bedfs pending lists them"
-    );
-    ExitCode::FAILURE
+        "bedfs: {} in the journal: the next mount goes on with them; bedfs pending lists them",
+        leftovers::amount(left)
+    )
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 
+use super::leftovers::{self, Leftover};
 use super::{Failure, mount, one_line, start_log};
 use crate::config::{Choice, Config, Wishes};
 use crate::disk::Room;
@@ -19,6 +20,9 @@ use crate::state::{self, Lock, RowId, State};
 /// What `bedfs pending` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// List all of them, however many.
+    #[arg(long, global = true)]
+    all: bool,
     #[command(subcommand)]
     action: Option<Action>,
 }
@@ -26,7 +30,7 @@ pub(super) struct Args {
 /// Paths are from the bed's root, as `list` shows them.
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// List them [the default].
+    /// List them [the default]: of many the folders, and some names.
     List,
     /// Try again what failed or was interrupted: all, or these.
     Retry { paths: Vec<String> },
@@ -59,7 +63,7 @@ pub(super) fn run(args: &Args, choice: &Choice) -> Result<ExitCode, Failure> {
     let staging = plan.state.join(STAGING);
     let journal = Journal { plan, state, staging };
     match args.action.as_ref().unwrap_or(&Action::List) {
-        Action::List => journal.list(),
+        Action::List => journal.list(args.all),
         Action::Retry { paths } => journal.retry(paths),
         Action::Export { dir, paths } => journal.export(dir, paths),
         Action::Discard { paths } => journal.discard(paths),
@@ -103,19 +107,29 @@ impl Journal {
         Ok(all)
     }
 
-    fn list(&self) -> Result<ExitCode, Failure> {
+    fn list(&self, is_all_wanted: bool) -> Result<ExitCode, Failure> {
         let mut out = std::io::stdout().lock();
         let all = self.pending()?;
         if all.is_empty() {
             eprintln!("bedfs: nothing is pending");
         }
-        for pending in all {
-            let Pending { path, stage, size, changed, .. } = &pending;
-            let at = changed.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S");
-            writeln!(out, "{at}  {:<11}  {size:>12}  {}", stage.name(), one_line(path))?;
-            if let Some(error) = &pending.error {
-                writeln!(out, "    {}", one_line(error))?;
-            }
+        if is_all_wanted || all.len() <= leftovers::NAMES {
+            all.iter().try_for_each(|pending| tell(pending, &mut out))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        writeln!(out, "{} are not finished:", leftovers::amount(&all))?;
+        leftovers::folders(&all).iter().try_for_each(|folder| writeln!(out, "{folder}"))?;
+        let named = leftovers::named(&all);
+        named.iter().try_for_each(|pending| tell(pending, &mut out))?;
+        writeln!(out, "and {} more: bedfs pending --all lists them", all.len() - named.len())?;
+        let stuck = all.iter().filter(|pending| pending.is_stuck()).count();
+        match stuck {
+            0 => writeln!(out, "a mount goes on with them by itself")?,
+            _ => writeln!(
+                out,
+                "{stuck} wait for you: bedfs pending retry tries them again, bedfs pending export DIR \
+                 copies their bytes out"
+            )?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -201,6 +215,30 @@ fn empty(path: &Path) -> io::Result<()> {
     match fs::OpenOptions::new().write(true).truncate(true).open(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+impl Leftover for Pending {
+    fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn is_stuck(&self) -> bool {
+        matches!(self.stage, Stage::Failed | Stage::Interrupted)
+    }
+}
+
+fn tell(pending: &Pending, out: &mut impl Write) -> std::io::Result<()> {
+    let Pending { path, stage, size, changed, .. } = pending;
+    let at = changed.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S");
+    writeln!(out, "{at}  {:<11}  {size:>12}  {}", stage.name(), one_line(path))?;
+    match &pending.error {
+        Some(error) => writeln!(out, "    {}", one_line(error)),
+        None => Ok(()),
     }
 }
 

@@ -9,6 +9,7 @@ use fuser::Session;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::RecvError;
+use tokio::time::sleep;
 
 use super::signals::Signals;
 use super::supervisor::Supervisor;
@@ -26,10 +27,13 @@ const DRAIN: Duration = Duration::from_secs(60);
 /// How the session ended.
 type SessionEnd = oneshot::Receiver<io::Result<()>>;
 
+/// How often it is looked whether somebody waits for a mount that is ending.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// What a mount has in hand while it lives.
 pub(super) struct Held {
     pub(super) runtime: Runtime,
-    pub(super) _lock: state::Lock,
+    pub(super) lock: state::Lock,
     pub(super) signals: Signals,
     pub(super) fs: Arc<Fs>,
     pub(super) loops: Vec<Loop>,
@@ -41,7 +45,7 @@ pub(super) struct Held {
 pub(super) fn serve(
     plan: &Plan, held: Held, session: Session<Adapter>, ready: impl FnOnce(),
 ) -> Result<Vec<Pending>, Error> {
-    let Held { runtime, _lock, mut signals, fs, loops, state } = held;
+    let Held { runtime, mut lock, mut signals, fs, loops, state } = held;
     let supervisor = Supervisor::new(plan.is_service);
     let news_panic =
         kernel::tell_news(&session, fs.news()).map_err(machine("telling the kernel of changes"))?;
@@ -78,10 +82,11 @@ pub(super) fn serve(
             tracing::error!("{broken}: the mount ends");
         }
         supervisor.hear_end();
+        lock.tell_ending();
         if !session_end.is_terminated() {
-            unmount_when_drained(&fs, &plan.mountpoint, session_end).await;
+            unmount_when_drained(&fs, plan, session_end).await;
         }
-        drain(&fs).await;
+        drain(&fs, &plan.state).await;
         broken
     });
     behind.abort();
@@ -134,9 +139,10 @@ fn answer_once(mountpoint: &Path) -> io::Result<()> {
 
 /// Waits for uploads in flight, whose callers then get their answer, and unmounts: lazily, if the
 /// mount is still in use then.
-async fn unmount_when_drained(fs: &Fs, mountpoint: &Path, session_end: SessionEnd) {
-    if tokio::time::timeout(DRAIN, fs.uploads_done()).await.is_err() {
-        tracing::warn!("uploads are still under way after {} s", DRAIN.as_secs());
+async fn unmount_when_drained(fs: &Fs, plan: &Plan, session_end: SessionEnd) {
+    let (mountpoint, dir) = (&*plan.mountpoint, &*plan.state);
+    if let Some(why) = until(dir, DRAIN, fs.uploads_done()).await {
+        tracing::warn!("uploads are still under way: {why}");
     }
     let result = mountpoint::unmount(mountpoint, false).or_else(|error| {
         if !matches!(error, mountpoint::Error::Busy(_)) {
@@ -148,13 +154,29 @@ async fn unmount_when_drained(fs: &Fs, mountpoint: &Path, session_end: SessionEn
     if let Err(error) = result {
         tracing::error!("{error}");
     }
-    if tokio::time::timeout(SESSION_END, session_end).await.is_err() {
+    if until(dir, SESSION_END, session_end).await.is_some() {
         tracing::warn!("open files end with this process");
     }
 }
 
-async fn drain(fs: &Fs) {
-    if tokio::time::timeout(DRAIN, fs.drain()).await.is_err() {
-        tracing::warn!("not everything was uploaded within {} s", DRAIN.as_secs());
+async fn drain(fs: &Fs, dir: &Path) {
+    if let Some(why) = until(dir, DRAIN, fs.drain()).await {
+        tracing::warn!("not everything was uploaded: {why}");
+    }
+}
+
+/// Waits for the end of something, for so long at most, and only while nobody else waits for the account
+/// in this folder: who does goes on with the journal. Why it was given up, if it was.
+async fn until<T>(dir: &Path, limit: Duration, work: impl Future<Output = T>) -> Option<String> {
+    let awaited = async {
+        while !state::Lock::is_awaited(dir) {
+            sleep(LOOK).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = work => None,
+        () = awaited => Some("another bedfs goes on with the journal".to_owned()),
+        () = sleep(limit) => Some(format!("{} s are over", limit.as_secs())),
     }
 }

@@ -45,8 +45,7 @@ pub enum Error {
     },
     /// A mount or command of this account is at work.
     #[error(
-        "{holder} works with this account on this machine; end it first, as by bedfs umount, or wait: \
-         one that was unmounted may be uploading for a minute"
+        "{holder} works with this account on this machine; {}", .holder.way_out()
     )]
     Held {
         /// Who it is.

@@ -11,7 +11,7 @@ use crate::command::{kill, pid};
 use crate::harness::{Mount, attempt, fast, in_place_of, noise, run, text};
 use crate::journaled::{
     BACKGROUND, all_done, bed_is, crash_process, eventually, in_background, is_alive, listed,
-    mount_again, stays,
+    mount_again, pending, stays,
 };
 
 /// A mount with a dozen pictures on their way, at about a second each.
@@ -84,6 +84,88 @@ fn a_deadline_ends_the_drain_and_the_next_mount_finishes_it() {
     assert!(fs::read(mount.at("a.jpg")).is_ok_and(|found| found == bytes));
     all_done(&mount);
     bed_is(&mount, &[("a.jpg", &bytes)]);
+}
+
+/// Asks for the end of a mount, and waits no longer than so.
+fn umount(mount: &Mount, timeout: &str) -> (bool, String) {
+    let mut command = mount.bedfs("umount");
+    let output = command.args(["--timeout", timeout]).arg(&mount.path).output();
+    let output = output.expect("bedfs runs");
+    (output.status.success(), text(&output.stderr))
+}
+
+#[test]
+fn a_mount_that_goes_on_uploading_gives_way_to_the_next_and_says_what_is_left_in_few_lines() {
+    let mount = in_background();
+    fs::create_dir(mount.at("album")).expect("made");
+    mount.emulator.inject(stays("create", FaultKind::Hang));
+    let names: Vec<_> = (0..30).map(|number| format!("album/{number}.jpg")).collect();
+    for name in names.iter().map(String::as_str).chain(["top.jpg"]) {
+        fs::write(mount.at(name), name).expect("written");
+    }
+    let process = pid(&mount);
+    for times in ["once", "again, of what is unmounted"] {
+        let (is_done, said) = umount(&mount, "1");
+        assert!(!is_done && !mount.is_mounted(), "{times}: {said}");
+        let lines: Vec<_> = said.lines().collect();
+        assert!(lines.len() < 20, "{times}: {said}");
+        assert!(said.contains("31 (") && said.contains("30 in album"), "{times}: {said}");
+        assert!(said.contains("album/0.jpg") && said.contains("21 more"), "{times}: {said}");
+        let last = lines.last().expect("a line");
+        assert!(
+            last.contains("Nothing is lost") && last.contains("bedfs mount"),
+            "{times}: {said}"
+        );
+        assert!(is_alive(process), "{times}: {said}");
+    }
+    let list = text(&pending(&mount, &[]).stdout);
+    assert!(list.lines().count() < 20 && list.contains("30 in album"), "{list}");
+    let all = listed(&mount);
+    assert_eq!(all.lines().filter(|line| line.contains(".jpg")).count(), 31, "{all}");
+    // It waits half a minute at most, and the other would try for a whole one.
+    mount_again(&mount, BACKGROUND);
+    assert!(!is_alive(process));
+    mount.emulator.clear_faults();
+    all_done(&mount);
+    let mut wanted: Vec<(&str, &[u8])> = vec![("album", b""), ("top.jpg", b"top.jpg")];
+    wanted.extend(names.iter().map(|name| (&**name, name.as_bytes())));
+    bed_is(&mount, &wanted);
+}
+
+#[test]
+fn umount_waits_for_a_mount_that_is_unmounted_and_uploads_what_is_left() {
+    let (mount, files) = loaded();
+    let process = pid(&mount);
+    let (is_done, said) = umount(&mount, "0");
+    assert!(!is_done && is_alive(process), "{said}");
+    let (is_done, said) = umount(&mount, "60");
+    assert!(is_done && !is_alive(process), "{said}");
+    all_arrived(&mount, &files);
+    let (is_done, said) = umount(&mount, "60");
+    assert!(!is_done && said.contains("not mounted"), "{said}");
+}
+
+#[test]
+fn a_mount_that_waits_for_a_caller_gives_way_to_the_next() {
+    let mount = Mount::new();
+    mount.emulator.inject(stays("create", FaultKind::Hang));
+    let (process, path) = (pid(&mount), mount.at("a.jpg"));
+    let copy = std::thread::spawn(move || fs::write(path, b"bytes"));
+    eventually("it is being uploaded", || mount.emulator.hanging() > 0);
+    let refused = mount.mount(&[]);
+    assert!(!refused.status.success() && text(&refused.stderr).contains("bedfs umount"));
+    kill(process, libc::SIGTERM);
+    eventually("it is ending", || {
+        let mut accounts = fs::read_dir(mount.dir.path().join("state/bedfs")).expect("the state");
+        let account = accounts.next().expect("an account").expect("readable");
+        fs::read_to_string(account.path().join("state.lock")).is_ok_and(|it| it.contains("true"))
+    });
+    mount_again(&mount, &[]);
+    assert!(!is_alive(process) && mount.is_mounted());
+    // What it may have written down of the copy it never acknowledged is its own.
+    drop(copy.join().expect("no panic"));
+    mount.emulator.clear_faults();
+    eventually("it is uploaded", || mount.emulator.read("a.jpg").as_deref() == Some(b"bytes"));
 }
 
 #[test]

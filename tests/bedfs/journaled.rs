@@ -72,9 +72,9 @@ pub(crate) fn pending(mount: &Mount, args: &[&str]) -> Output {
     mount.bedfs("pending").args(args).output().expect("bedfs runs")
 }
 
-/// What `bedfs pending` lists, which must succeed.
+/// What `bedfs pending` lists, all of it, which must succeed.
 pub(crate) fn listed(mount: &Mount) -> String {
-    let output = pending(mount, &[]);
+    let output = pending(mount, &["--all"]);
     assert!(output.status.success(), "bedfs pending: {}", text(&output.stderr));
     text(&output.stdout)
 }
