@@ -125,9 +125,12 @@ impl OpenFiles {
                 // Whoever uses one got it under this lock.
                 let is_idle = |open: &Arc<Open>| Arc::strong_count(open) == 1;
                 let mut idle = files.iter().rev().filter(|(_, open)| is_idle(open));
-                let changed = idle.clone().next().map(|(_, open)| open.clone());
+                let oldest = idle.clone().next().map(|(number, _)| *number);
                 let kept = idle.find(|(_, open)| !open.disk.is_behind()).map(|(number, _)| *number);
-                (kept.and_then(|number| files.pop(&number)), changed)
+                match kept {
+                    Some(number) => (files.pop(&number), None),
+                    None => (None, oldest.and_then(|number| files.peek(&number).cloned())),
+                }
             };
             match (closed, changed) {
                 (Some(closed), _) => drop(closed),
