@@ -175,14 +175,15 @@ fn unsafe_stands_in_few_files() {
 #[test]
 fn every_endless_loop_is_watched() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let watched = code(&src.join("fs/loops.rs"));
+    // However its lines are broken.
+    let watched: String = code(&src.join("fs/loops.rs")).split_whitespace().collect();
     let mut loops = 0;
     for (_, path) in files() {
         let code = code(&path);
         for part in code.rsplit(") -> Infallible {").skip(1) {
             let name = part.rsplit("async fn ").next().and_then(|part| part.split('(').next());
             let name = name.expect("a name");
-            let begins = format!(".{name}().await }})");
+            let begins = format!(".{name}().await}}");
             assert!(watched.contains(&begins), "{}: nobody watches {name}", path.display());
             loops += 1;
         }
