@@ -121,7 +121,7 @@ mod tests {
             date: None,
             body: body.into(),
         };
-        answer.judge(&Asking { what: "it", host: "http://host", secrets: &["T0K"] })
+        answer.judge(&Asking { what: "it", host: "http://host", secrets: &["T0KEN-8765"] })
     }
 
     fn word(status: u16, body: &str) -> Option<Error> {
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn messages_hold_the_trace_and_no_secret() {
-        let body = r#"{"code":1,"message":"bad T0K","data":null,"x-traceID":"t-9"}"#;
+        let body = r#"{"code":1,"message":"bad T0KEN-8765","data":null,"x-traceID":"t-9"}"#;
         let message = word(200, body).expect("refused").to_string();
         assert_eq!(message, r#"it: refused by the service (code 1, "bad ***", trace ID t-9)"#);
     }

@@ -130,7 +130,8 @@ fn with_end(name: &str) -> Option<&str> {
     let small = name.to_ascii_lowercase();
     if let Some(at) = small.rfind(".tmp") {
         let rest = small[at + 4..].trim_start_matches(['.', '-', '_']);
-        if rest.len() >= 4 && rest.bytes().all(is_word_byte) {
+        let is_numbers = || rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        if rest.len() >= 4 && (rest.bytes().all(is_word_byte) || is_numbers()) {
             return Some(&name[..at]);
         }
     }
