@@ -25,6 +25,7 @@ mod staged;
 mod take_back;
 mod times;
 mod uploads;
+mod write;
 mod xattr;
 mod xattr_set;
 

@@ -9,6 +9,7 @@
 
 mod base;
 mod disk;
+mod extents;
 mod hash;
 mod log;
 mod open;
@@ -24,7 +25,8 @@ use rangemap::RangeSet;
 
 use crate::disk::{punch, release, reserve};
 pub use base::Part;
-use disk::Disk;
+use disk::{Disk, write_all};
+use extents::Extents;
 use hash::Prefix;
 pub use hash::Sum;
 pub use log::is_log;
@@ -54,26 +56,6 @@ enum OnDisk {
     Nameless(Arc<Open>),
     /// In the file of this path, which is open while it is used.
     Named { path: PathBuf, number: Number, has_log: bool },
-}
-
-/// Which bytes the staged file holds.
-#[derive(Clone, Debug)]
-struct Extents {
-    /// Bytes the file has, written, missing and holes together; the file on disk is as long.
-    len: u64,
-    /// The base still shows through below this offset, where nothing was written. At most `len`.
-    base: u64,
-    /// What was written or filled, below `base`. Above it everything is here.
-    present: RangeSet<u64>,
-    /// What of `present` was filled in and never written, and is not proven to be the base's.
-    filled: RangeSet<u64>,
-    /// Counts the changes of content; filling is none.
-    generation: u64,
-    /// Bytes that are hashed, or being hashed, and whether any of them changed since.
-    hashed: u64,
-    is_rewritten: bool,
-    /// Whether somebody hashes behind the writer.
-    is_followed: bool,
 }
 
 /// What a read of a staged file comes to.
@@ -388,20 +370,6 @@ impl StagedFile {
     }
 }
 
-/// Writes as much as there is room for: how much that was, and why it was not all.
-fn write_all(file: &File, data: &[u8], offset: u64) -> (usize, io::Result<()>) {
-    let mut written = 0;
-    while written < data.len() {
-        match file.write_at(&data[written..], offset + written as u64) {
-            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
-            Ok(more) => written += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return (written, Err(error)),
-        }
-    }
-    (written, Ok(()))
-}
-
 impl Drop for StagedFile {
     fn drop(&mut self) {
         if let OnDisk::Named { number, .. } = self.on_disk {
@@ -419,34 +387,6 @@ fn plain(label: &str) -> String {
     };
     let label = label.chars().map(|c| if c == '/' { '%' } else { c });
     label.filter(|c| !c.is_control()).take_while(fits).collect()
-}
-
-impl Extents {
-    /// The content changed at `offset` and after it.
-    fn changed_from(&mut self, offset: u64) {
-        self.generation += 1;
-        self.is_rewritten |= offset < self.hashed;
-    }
-
-    /// These bytes were written over, and no log tells of it: those of the base among them are missing
-    /// again.
-    fn lose(&mut self, range: &Range<u64>) {
-        let filled: Vec<Range<u64>> = self.filled.overlapping(range).cloned().collect();
-        for part in filled {
-            let part = part.start.max(range.start)..part.end.min(range.end);
-            self.present.remove(part.clone());
-            self.filled.remove(part.clone());
-            self.is_rewritten |= part.start < self.hashed;
-        }
-    }
-
-    fn missing(&self, within: Range<u64>) -> Option<Range<u64>> {
-        let end = within.end.min(self.base);
-        if within.start >= end {
-            return None;
-        }
-        self.present.gaps(&(within.start..end)).next()
-    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@
 //! answer for the bytes is told of it, until the file is cut to nothing. So is who wrote what the disk
 //! refused to take, until that is written or cut off: half of a picture is none.
 
+use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -100,6 +102,20 @@ impl Disk {
         self.lost.store(0, Ordering::Relaxed);
         self.refused().bytes.clear();
     }
+}
+
+/// Writes as much as there is room for: how much that was, and why it was not all.
+pub(super) fn write_all(file: &File, data: &[u8], offset: u64) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while written < data.len() {
+        match file.write_at(&data[written..], offset + written as u64) {
+            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+            Ok(more) => written += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, Ok(()))
 }
 
 #[cfg(test)]
