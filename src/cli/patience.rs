@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 const SHORT: Duration = Duration::from_millis(300);
 
 /// So long nobody wonders who reads it elsewhere.
-const LONGER: Duration = Duration::from_secs(2);
+const LONGER: Duration = Duration::from_secs(3);
 
 /// How often the line moves.
 const TICK: Duration = Duration::from_millis(200);
