@@ -319,6 +319,7 @@ mod tests {
             client_id: id.to_owned(),
             client_secret: Secret::new("x"),
             serve_secret: None,
+            profile: None,
             wishes: Wishes::default(),
         };
         let name = config("me", "http://127.0.0.1:9").account_name();

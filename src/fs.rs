@@ -12,6 +12,7 @@ mod file;
 mod handle;
 mod local;
 mod loops;
+mod numbered;
 mod publish;
 mod remove;
 mod rename;
@@ -29,6 +30,7 @@ mod xattr_set;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, Semaphore};
@@ -178,7 +180,9 @@ pub struct Fs {
     /// Where the disk is waited for.
     runtime: Handle,
     /// When the mount began.
-    born: std::time::SystemTime,
+    born: SystemTime,
+    /// The time of what the service tells none of: the same in every mount.
+    epoch: SystemTime,
 }
 
 /// As many uploads as anyone has.
@@ -190,6 +194,7 @@ impl Fs {
         options: Options, state: Arc<State>, tree: Arc<Tree>, bed: Arc<Bed>, reader: Arc<Reader>,
         account: Arc<AccountCache>, ledger: Ledger,
     ) -> Self {
+        let made = std::fs::metadata(&options.staging).and_then(|folder| folder.created());
         Self {
             options,
             state,
@@ -210,7 +215,8 @@ impl Fs {
             clearing: Semaphore::new(1),
             rolled_back: Mutex::default(),
             runtime: Handle::current(),
-            born: std::time::SystemTime::now(),
+            born: SystemTime::now(),
+            epoch: made.unwrap_or(UNIX_EPOCH),
         }
     }
 

@@ -61,6 +61,8 @@ impl fuser::Filesystem for Adapter {
         // One by one: a single missing bit refuses the whole set.
         for wanted in [
             InitFlags::FUSE_PARALLEL_DIROPS,
+            // `.` and `..` are looked up by number, so that file handles outlive the kernel's inodes.
+            InitFlags::FUSE_EXPORT_SUPPORT,
             InitFlags::FUSE_DO_READDIRPLUS,
             InitFlags::FUSE_READDIRPLUS_AUTO,
             // Writes then do not ask for `security.capability`. What is owed for it is kept by files

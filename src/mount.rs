@@ -136,8 +136,8 @@ pub struct Plan {
     pub state: PathBuf,
     /// The folder of the account's block cache.
     pub cache: PathBuf,
-    /// What the account is called: its profile, or its client ID and host.
-    pub account: String,
+    /// What the mount table shows as the source: with it two mounts are told apart.
+    pub source: String,
     /// How to reach the service.
     pub api: api::Settings,
     /// How to mount.
@@ -322,6 +322,7 @@ mod tests {
         let api = Settings::new(emulator.base_url(), credentials, &state);
         let qps: QpsTable = "unlimited".parse().expect("a table");
         let plan = Plan {
+            source: "bedfs:test".to_owned(),
             mountpoint: mountpoint.clone(),
             state,
             cache,

@@ -17,6 +17,7 @@ mod listings;
 mod local;
 mod lock;
 mod moved;
+mod numbers;
 mod offline;
 mod phase;
 mod posted;

@@ -197,7 +197,8 @@ impl Tree {
                 created: folder.created,
             },
         };
-        let attributes = node.rare().and_then(|rare| rare.attributes.clone()).unwrap_or_default();
+        let set = node.rare().and_then(|rare| rare.attributes.clone()).unwrap_or_default();
+        let attributes = Attributes { ino: Some(ino).filter(|ino| *ino != Ino::ROOT), ..set };
         Ok(Info { ino, parent: node.parent(), name: node.name.clone(), what, attributes })
     }
 
@@ -209,6 +210,11 @@ impl Tree {
     /// The inode that the folder calls `name`, as far as is known. No network.
     pub fn child(&self, folder: Ino, name: &str) -> Result<Option<Ino>, Error> {
         Ok(self.table().folder(folder)?.children.get(name).copied())
+    }
+
+    /// The inode of an object in the folder, as far as is known. No network.
+    pub fn child_of(&self, folder: Ino, object: &FileId) -> Option<Ino> {
+        self.table().find_in(folder, object)
     }
 
     /// What has the path from the mount's root, as far as is known. No network.
@@ -382,14 +388,6 @@ impl Tree {
 
     /// Whether `ino` is `folder` or lies below it.
     pub fn is_within(&self, ino: Ino, folder: Ino) -> bool {
-        let table = self.table();
-        let mut at = Some(ino);
-        while let Some(ino) = at {
-            if ino == folder {
-                return true;
-            }
-            at = table.get(ino).ok().and_then(Node::parent);
-        }
-        false
+        self.table().is_within(ino, folder)
     }
 }

@@ -1,6 +1,7 @@
 //! The words every room shares: file IDs, inode numbers, md5 sums, listing rows, links.
 
 mod ledger;
+mod number;
 mod xattrs;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use ledger::{IMAGE_BED, OfflineLog, PaidShare, TrafficRow};
+pub use number::Ino;
 pub use xattrs::Xattrs;
 
 /// What the IDs of folders begin with that exist only here.
@@ -239,7 +241,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What the user set on a file or folder, and the service has no place for.
+/// What the user set on a file or folder, and its number: the service has no place for these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
     /// Permission bits.
@@ -256,21 +258,8 @@ pub struct Attributes {
     pub ctime: Option<SystemTime>,
     /// Extended attributes.
     pub xattrs: Xattrs,
-}
-
-/// An inode number of the mount. 1 is its root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Ino(pub u64);
-
-impl Ino {
-    /// The root of the mount.
-    pub const ROOT: Self = Self(1);
-}
-
-impl fmt::Display for Ino {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+    /// The number of the inode, where it may be another than that of the file ID. Never the root's.
+    pub ino: Option<Ino>,
 }
 
 /// Bytes and traffic the account has, as `GET /api/v1/user/info` tells them.

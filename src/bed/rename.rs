@@ -11,7 +11,7 @@ use super::{Bed, Error, Target, holds, sum_of};
 use crate::api;
 use crate::staging::{StagedFile, Sum};
 use crate::state::{Delete, Rename, RowId};
-use crate::types::{Attributes, Entry, EntryKind, FileId};
+use crate::types::{Attributes, Entry, EntryKind, FileId, Ino};
 use crate::upload::{self, Job};
 
 impl Bed {
@@ -128,8 +128,9 @@ impl Bed {
             Err(error) if error.is_not_found() => None,
             source => Some(source?),
         };
-        let attributes = self.state.attributes(&[&rename.source.id])?;
-        let attributes = attributes.get(&rename.source.id).cloned().unwrap_or_default();
+        let mut attributes = self.state.attributes(&[&rename.source.id])?;
+        let mut attributes = attributes.remove(&rename.source.id).unwrap_or_default();
+        attributes.ino.get_or_insert(Ino::of(&rename.source.id));
         if let Some(new) = self.already_there(rename, &rows, source.as_ref()).await? {
             if let Some(source) = source.filter(|source| source.id != new.id)
                 && self.is_in(&source, &rename.source.parent).await?.unwrap_or(true)

@@ -11,7 +11,7 @@ use crate::background::{self, Side};
 use crate::config::{Choice, Config, Wishes, make_private};
 use crate::log::{self, LogFile, Target};
 use crate::mount::{self, Plan};
-use crate::mountpoint;
+use crate::mountpoint::{self, SUBTYPE};
 use crate::pending::Pending;
 
 /// The log of a mount in the background, in the account's folder.
@@ -25,6 +25,9 @@ pub(super) struct Args {
     foreground: bool,
     #[command(flatten)]
     wishes: Wishes,
+    /// What the mount table shows as the source [default: bedfs:PROFILE, or bedfs:ID@HOST].
+    #[arg(long, value_name = "NAME")]
+    fsname: Option<String>,
     /// Any of these options as mount(8) writes them: -o name=value,name,…
     // Spelled out before parsing; here it is for the help.
     #[arg(short = 'o', value_name = "OPTIONS")]
@@ -43,6 +46,7 @@ pub(super) fn run(args: Args, choice: &Choice) -> Result<ExitCode, Failure> {
     let config = Config::load(choice)?;
     let mut plan = plan(&config, args.wishes, mountpoint)?;
     plan.is_service = args.foreground;
+    plan.source = args.fsname.unwrap_or(plan.source);
     if hides {
         let path = plan.mountpoint.display();
         eprintln!(
@@ -94,8 +98,8 @@ pub(super) fn plan_in(
     let roots = Roots::read_from(config.ca_file.as_deref())?;
     let staleness = Staleness::new(wishes.service_lag());
     let api = Settings { qps, staleness, ..api.trusting(roots) };
-    let (state, account) = (state.to_owned(), config.account());
-    Ok(Plan { mountpoint, state, cache, account, api, wishes, is_service: false })
+    let (state, source) = (state.to_owned(), format!("{SUBTYPE}:{}", config.account()));
+    Ok(Plan { mountpoint, state, cache, source, api, wishes, is_service: false })
 }
 
 /// Tells what is not done.

@@ -72,8 +72,11 @@ impl Called {
                 _ => places.push(word),
             }
         }
-        // The source says nothing: which account is meant is the configuration's to say.
-        plain.extend(places.into_iter().skip(1));
+        // Which account is meant is the configuration's to say. But by the source `mount -a` knows what is
+        // mounted already.
+        let mut places = places.into_iter();
+        plain.extend(places.next().map(named));
+        plain.extend(places);
         Self::Plainly(plain)
     }
 }
@@ -91,7 +94,8 @@ pub(super) fn spell_out(typed: Vec<OsString>, commands: &[String]) -> Vec<OsStri
         && !is_command(&rest[0])
         && rest[2..].iter().any(|word| word.as_encoded_bytes().starts_with(b"-o"));
     if called_by_mount {
-        rest[0] = "mount".into();
+        let source = std::mem::replace(&mut rest[0], "mount".into());
+        rest.insert(1, named(source));
     }
     // What says which account is meant may stand before the command.
     if rest.iter().find(|word| is_command(word)).is_none_or(|command| command != "mount") {
@@ -113,11 +117,19 @@ pub(super) fn spell_out(typed: Vec<OsString>, commands: &[String]) -> Vec<OsStri
     plain
 }
 
+/// The option by which a mount has this source.
+fn named(source: OsString) -> OsString {
+    let mut option = OsString::from("--fsname=");
+    option.push(source);
+    option
+}
+
 /// Where `mount -o remount` is to change a mount, as spelled out. Its other options are what the kernel
 /// tells of the mount, and may be none of ours.
 pub(super) fn remounted(spelled: &[OsString]) -> Option<&OsString> {
     let asks = |word: &OsString| word == "--remount" || word == "--remount=";
-    spelled.last().filter(|_| spelled.iter().any(asks))
+    let mountpoint = spelled.iter().rfind(|word| !is_option(word));
+    mountpoint.filter(|_| spelled.iter().any(asks))
 }
 
 fn is_option(word: &OsString) -> bool {
@@ -188,8 +200,12 @@ mod tests {
             let spelled = spell_out(typed.iter().map(OsString::from).collect(), &commands);
             remounted(&spelled).map(|path| path.to_string_lossy().into_owned())
         };
-        let helper = ["bedfs", "mount", "-o", "rw,user_id=0,default_permissions,remount,ro", "/m"];
-        assert_eq!(remounts(&helper).as_deref(), Some("/m"));
+        let options = "rw,user_id=0,default_permissions,remount,ro";
+        for helper in
+            [["bedfs", "mount", "-o", options, "/m"], ["bedfs", "bed", "/m", "-o", options]]
+        {
+            assert_eq!(remounts(&helper).as_deref(), Some("/m"));
+        }
         assert_eq!(remounts(&["bedfs", "mount", "-o", "ro", "/m"]), None);
     }
 
@@ -197,7 +213,7 @@ mod tests {
     fn the_helper_of_mount_is_understood() {
         assert_eq!(
             spelled(&["bedfs", "bed", "/m", "-o", "rw,_netdev,root=blog"]),
-            ["bedfs", "mount", "/m", "--root=blog"]
+            ["bedfs", "mount", "--fsname=bed", "/m", "--root=blog"]
         );
     }
 
@@ -207,7 +223,7 @@ mod tests {
         let plain = |words: &[&str]| Called::Plainly(words.iter().map(OsString::from).collect());
         assert_eq!(
             called(&["/sbin/mount.bedfs", "bed", "/m", "-v", "-o", "rw,user", "-t", "fuse.bedfs"]),
-            plain(&["bedfs", "mount", "-o", "rw,user", "/m"])
+            plain(&["bedfs", "mount", "-o", "rw,user", "--fsname=bed", "/m"])
         );
         assert_eq!(called(&["mount.fuse.bedfs", "bed", "/m", "-sf"]), Called::ForShow);
         assert_eq!(called(&["/usr/bin/bedfs", "x", "-f"]), plain(&["/usr/bin/bedfs", "x", "-f"]));

@@ -99,7 +99,7 @@ impl Fs {
         let set = &info.attributes;
         let time = |seconds: i64| match u64::try_from(seconds) {
             Ok(seconds) if seconds > 0 => UNIX_EPOCH + Duration::from_secs(seconds),
-            _ => self.born,
+            _ => self.epoch,
         };
         let mtime = set.mtime.unwrap_or(time(updated));
         let mode = set.mode.unwrap_or(bits & !self.options.umask);

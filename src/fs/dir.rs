@@ -45,6 +45,11 @@ impl Fs {
         // No name of the mount is anything but UTF-8.
         let name = name.to_str().ok_or(TreeError::NotFound)?;
         ControlFolder::count(&self.control.lookups);
+        match name {
+            "." => return self.lookup_self(parent).await,
+            ".." => return self.lookup_parent(parent).await,
+            _ => {}
+        }
         if self.is_control_name(parent, name) {
             // What is in it may have to be read from the state file: in a task.
             tokio::task::yield_now().await;

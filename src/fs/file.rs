@@ -127,7 +127,7 @@ impl Fs {
     fn make_file(&self, parent: Ino, name: &str, maker: Maker) -> Result<Ino> {
         // It needs little, but is the beginning of something that needs more.
         self.state.room().hold()?;
-        let ino = self.tree.add_file(parent, name)?;
+        let ino = self.tree.add_file(parent, name, None)?;
         // Dropped without staged bytes, the file goes again.
         let local = self.local(ino);
         local.state().is_local = self.is_local_place(Some(parent), name);

@@ -43,6 +43,7 @@ impl Fs {
                 "keeping listings",
                 |fs| async move { fs.tree.clone().run_keeping().await },
             ),
+            self.a_loop("keeping times", |fs| async move { fs.run_times().await }),
             self.a_loop(
                 "listing again",
                 |fs| async move { fs.tree.clone().run_refreshing().await },

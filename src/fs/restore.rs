@@ -180,9 +180,8 @@ impl Fs {
         let ino = match self.tree.child(folder, &row.name)? {
             Some(ino) if self.tree.info(ino)?.is_folder() => return Err(Error::IsAFolder),
             // What others put there under such a name is another's, and not replaced.
-            Some(_) if row.is_local => self.tree.add_file(folder, &row.name)?,
-            Some(ino) => ino,
-            None => self.tree.add_file(folder, &row.name)?,
+            Some(ino) if !row.is_local => ino,
+            Some(_) | None => self.tree.add_file(folder, &row.name, row.attributes.ino)?,
         };
         let there = self.locals.get(ino);
         let is_taken = there.is_some_and(|local| local.state().kept.is_some());

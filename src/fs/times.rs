@@ -2,6 +2,8 @@
 //! at the next `fsync` or close of the file, or at the end of the mount.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -95,13 +97,14 @@ impl Fs {
     }
 
     /// Has times kept for as long as the mount lives.
-    pub(super) async fn run_times(self: Arc<Self>) {
+    pub(super) async fn run_times(self: Arc<Self>) -> Infallible {
         loop {
             self.touched.is_any.notified().await;
             tokio::time::sleep(QUIET).await;
             let fs = self.clone();
-            if let Err(error) = tokio::task::spawn_blocking(move || fs.keep_all_times()).await {
-                tracing::error!("keeping times: {error}");
+            let kept = tokio::task::spawn_blocking(move || fs.keep_all_times()).await;
+            if let Some(panic) = kept.err().and_then(|error| error.try_into_panic().ok()) {
+                resume_unwind(panic);
             }
         }
     }

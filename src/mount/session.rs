@@ -37,7 +37,7 @@ fn config(plan: &Plan) -> SessionConfig {
     let wishes = &plan.wishes;
     let mut config = SessionConfig::default();
     config.mount_options = vec![
-        MountOption::FSName(source(&plan.account)),
+        MountOption::FSName(plain(&plan.source)),
         // As `MountOption::Subtype` it would be for fusermount3 alone, and not for root.
         MountOption::CUSTOM(format!("subtype={SUBTYPE}")),
         MountOption::DefaultPermissions,
@@ -59,10 +59,8 @@ fn config(plan: &Plan) -> SessionConfig {
     config
 }
 
-/// What `/proc/mounts` shows as the source of a mount: with it two are told apart. What would end an
-/// option or a field there is left out.
-fn source(account: &str) -> String {
+/// A source without what would end an option, or a field of the mount table.
+fn plain(source: &str) -> String {
     let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !",\\#".contains(c);
-    let account: String = account.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
-    format!("{SUBTYPE}:{account}")
+    source.chars().map(|c| if is_plain(c) { c } else { '_' }).collect()
 }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 
 use super::row::{drop_attributes, entry_column, entry_text, id_column, put_attributes};
 use super::{Delete, Result, RowId, State, deletes, local, moved, scratch};
-use crate::types::{Attributes, Entry, FileId};
+use crate::types::{Attributes, Entry, FileId, Ino};
 
 /// The number of a change in the state file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -173,6 +173,10 @@ impl State {
                 for table in ["local", "deletes", "renames", "pours"] {
                     db.execute(&format!("UPDATE {table} SET folder = ? WHERE folder = ?"), values)?;
                 }
+                // The folder keeps its number, which may be that of the ID it had.
+                let sql = "INSERT INTO attributes (object, ino) VALUES (?1, ?2)
+                           ON CONFLICT (object) DO UPDATE SET ino = coalesce(ino, ?2)";
+                db.execute(sql, params![source.as_str(), Ino::of(source).0 as i64])?;
                 let sql = "UPDATE OR REPLACE attributes SET object = ? WHERE object = ?";
                 db.execute(sql, values)?;
             }

@@ -7,7 +7,7 @@ use rusqlite::{Row, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use super::RowId;
-use crate::types::{Attributes, Entry, EntryKind, FileId, Link, Picture, Xattrs};
+use crate::types::{Attributes, Entry, EntryKind, FileId, Ino, Link, Picture, Xattrs};
 
 /// A listing row as JSON.
 #[derive(Serialize, Deserialize)]
@@ -81,7 +81,7 @@ pub(super) fn id_column(row: &Row<'_>, column: &str) -> rusqlite::Result<FileId>
 }
 
 /// The columns of attributes, in the order of `ATTRIBUTES`.
-pub(super) fn attribute_values(attributes: &Attributes) -> [Value; 7] {
+pub(super) fn attribute_values(attributes: &Attributes) -> [Value; 8] {
     let number = |value: Option<u32>| Value::from(value);
     let time = |value: Option<SystemTime>| Value::from(value.map(nanoseconds));
     [
@@ -92,15 +92,16 @@ pub(super) fn attribute_values(attributes: &Attributes) -> [Value; 7] {
         time(attributes.mtime),
         time(attributes.ctime),
         Value::from(attributes.xattrs.to_bytes()),
+        Value::from(attributes.ino.map(|ino| ino.0 as i64)),
     ]
 }
 
 /// The names of these columns.
-pub(super) const ATTRIBUTES: &str = "mode, uid, gid, atime, mtime, ctime, xattrs";
+pub(super) const ATTRIBUTES: &str = "mode, uid, gid, atime, mtime, ctime, xattrs, ino";
 
 /// As `ATTRIBUTES`, each to be set.
 pub(super) const SET_ATTRIBUTES: &str =
-    "mode = ?, uid = ?, gid = ?, atime = ?, mtime = ?, ctime = ?, xattrs = ?";
+    "mode = ?, uid = ?, gid = ?, atime = ?, mtime = ?, ctime = ?, xattrs = ?, ino = ?";
 
 /// The attributes in a row that has these columns.
 pub(super) fn attributes(row: &Row<'_>) -> rusqlite::Result<Attributes> {
@@ -116,6 +117,7 @@ pub(super) fn attributes(row: &Row<'_>) -> rusqlite::Result<Attributes> {
         xattrs: row
             .get::<_, Option<Vec<u8>>>("xattrs")?
             .map_or_else(Xattrs::default, |bytes| Xattrs::from_bytes(&bytes)),
+        ino: row.get::<_, Option<i64>>("ino")?.map(|ino| Ino(ino as u64)),
     })
 }
 
@@ -146,7 +148,7 @@ pub(super) fn put_attributes(
     db: &rusqlite::Connection, object: &FileId, attributes: &Attributes,
 ) -> rusqlite::Result<()> {
     let sql = format!(
-        "INSERT OR REPLACE INTO attributes (object, {ATTRIBUTES}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        "INSERT OR REPLACE INTO attributes (object, {ATTRIBUTES}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
     );
     let object = Value::from(object.as_str().to_owned());
     let all = std::iter::once(object).chain(attribute_values(attributes));

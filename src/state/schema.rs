@@ -182,6 +182,10 @@ const STEPS: &[&str] = &[
     -- Extended attributes that the user set, as `Xattrs` writes them.
     ALTER TABLE attributes ADD COLUMN xattrs BLOB;
     ALTER TABLE local ADD COLUMN xattrs BLOB;
+    -- The number of the inode, where it may be another than that of the file ID.
+    ALTER TABLE attributes ADD COLUMN ino INTEGER;
+    ALTER TABLE local ADD COLUMN ino INTEGER;
+    CREATE INDEX attributes_numbers ON attributes (ino) WHERE ino IS NOT NULL;
 ",
 ];
 

@@ -10,11 +10,12 @@ use super::{Error, Tree};
 use crate::types::{Attributes, Entry, FileId, Ino};
 
 impl Tree {
-    /// A new file that exists only here. The name must be free.
-    pub fn add_file(&self, parent: Ino, name: &str) -> Result<Ino, Error> {
+    /// A new file that exists only here, with the number that it had in another mount. The name must be
+    /// free.
+    pub fn add_file(&self, parent: Ino, name: &str, number: Option<Ino>) -> Result<Ino, Error> {
         let mut table = self.table();
         table.folder(parent)?;
-        Ok(table.add_file(parent, name.into()))
+        Ok(table.add_file(parent, name.into(), number))
     }
 
     /// A folder that this mount just made at the service.
@@ -26,7 +27,7 @@ impl Tree {
         }
         let now = Instant::now();
         let created = jiff::Timestamp::now().as_second();
-        let ino = table.add_folder(Some(parent), name.into(), id, created);
+        let ino = table.add_folder(Some(parent), name.into(), id, created, None);
         // Nothing can be in it yet.
         let folder = table.folder_mut(ino)?;
         (folder.view, folder.listed_at) = (View::Listed(now), created);

@@ -275,7 +275,8 @@ impl Tree {
                 if table.find_in(ino, &row.id).is_some() {
                     continue;
                 }
-                if let Some(child) = adopt(&mut table, ino, shown, &row) {
+                let number = attributes.get(&row.id).and_then(|set| set.ino);
+                if let Some(child) = adopt(&mut table, ino, shown, &row, number) {
                     listing::set_attributes(table.get_mut(child)?, &mut attributes);
                 }
             }

@@ -96,7 +96,8 @@ impl Tree {
         let mut table = self.table();
         let mut new = Vec::new();
         for row in rows {
-            if let Some(ino) = merge.take_row(&mut table, row)? {
+            let number = attributes.get(&row.id).and_then(|set| set.ino);
+            if let Some(ino) = merge.take_row(&mut table, row, number)? {
                 let node = table.get_mut(ino)?;
                 set_attributes(node, &mut attributes);
                 new.push(Child { ino, name: node.name.clone(), is_folder: node.is_folder() });
@@ -134,7 +135,8 @@ impl Tree {
                 }
                 None => {
                     news.names.push(name.clone());
-                    adopt(&mut table, ino, name, &row)
+                    let number = attributes.get(&row.id).and_then(|set| set.ino);
+                    adopt(&mut table, ino, name, &row, number)
                 }
             };
             if let Some(child) = child {
@@ -220,7 +222,9 @@ impl Merge {
     }
 
     /// Takes in one row, and gives its inode if that is new.
-    fn take_row(&mut self, table: &mut Table, row: Entry) -> Result<Option<Ino>, Error> {
+    fn take_row(
+        &mut self, table: &mut Table, row: Entry, number: Option<Ino>,
+    ) -> Result<Option<Ino>, Error> {
         let folder = table.folder(self.ino)?;
         if folder.gone.contains_key(&row.id) {
             return Ok(None);
@@ -234,7 +238,7 @@ impl Merge {
                 self.seen.insert(child);
             }
             (None, Some(name)) if is_free && self.is_first => {
-                let child = table.add_entry(self.ino, Arc::from(&*name), &row);
+                let child = table.add_entry(self.ino, Arc::from(&*name), &row, number);
                 self.seen.insert(child);
                 return Ok(Some(child));
             }
@@ -321,7 +325,9 @@ fn update(
 
 /// A row of an unknown object. A file staged here under its name is about to replace it; one that
 /// stays here hides what others gave its name.
-pub(super) fn adopt(table: &mut Table, ino: Ino, name: Arc<str>, row: &Entry) -> Option<Ino> {
+pub(super) fn adopt(
+    table: &mut Table, ino: Ino, name: Arc<str>, row: &Entry, number: Option<Ino>,
+) -> Option<Ino> {
     let there = table.folder(ino).ok().and_then(|folder| folder.children.get(&name).copied());
     let node = there.and_then(|child| Some((child, table.get(child).ok()?)));
     match node {
@@ -330,6 +336,6 @@ pub(super) fn adopt(table: &mut Table, ino: Ino, name: Arc<str>, row: &Entry) ->
             table.set_entry(child, Some(row));
             Some(child)
         }
-        _ => Some(table.add_entry(ino, name, row)),
+        _ => Some(table.add_entry(ino, name, row, number)),
     }
 }

@@ -76,6 +76,11 @@ impl Node {
         self.rare().and_then(|rare| rare.since)
     }
 
+    /// Whether the file system needs it, named or not.
+    pub(super) fn is_held(&self) -> bool {
+        self.rare().is_some_and(|rare| rare.holds > 0)
+    }
+
     pub(super) fn kind(&self) -> &Kind {
         &self.kind
     }

@@ -25,7 +25,6 @@ pub(super) struct Table {
     ids: HashTable<Ino>,
     hasher: RandomState,
     shapes: Shapes,
-    next: u64,
     /// Folders of which the state file has not got everything.
     pub(super) unsaved: HashSet<Ino>,
     /// When folders were last looked at.
@@ -40,11 +39,10 @@ impl Table {
             ids: HashTable::new(),
             hasher: RandomState::new(),
             shapes: Shapes::default(),
-            next: Ino::ROOT.0,
             unsaved: HashSet::new(),
             looks: HashMap::new(),
         };
-        let root = table.add_folder(None, "".into(), root, 0);
+        let root = table.add_folder(None, "".into(), root, 0, Some(Ino::ROOT));
         debug_assert_eq!(root, Ino::ROOT);
         table
     }
@@ -179,35 +177,75 @@ impl Table {
         }
     }
 
-    /// A new file that the service has not got, under `parent`, which names it from now on.
-    pub(super) fn add_file(&mut self, parent: Ino, name: Arc<str>) -> Ino {
-        self.add(Some(parent), name, Kind::File(Row::default()))
+    /// A new file that the service has not got, under `parent`, which names it from now on. It has this
+    /// number unless another has it, or one that nothing had.
+    pub(super) fn add_file(&mut self, parent: Ino, name: Arc<str>, number: Option<Ino>) -> Ino {
+        let number = number.unwrap_or_else(Ino::random);
+        self.add(Some(parent), name, Kind::File(Row::default()), number)
     }
 
-    /// A folder, likewise.
+    /// A folder, likewise: without a number that of its ID.
     pub(super) fn add_folder(
         &mut self, parent: Option<Ino>, name: Arc<str>, id: FileId, created: i64,
+        number: Option<Ino>,
     ) -> Ino {
+        let number = number.unwrap_or_else(|| Ino::of(&id));
         let folder = Folder { id: Some(id), created, ..Folder::default() };
-        self.add(parent, name, Kind::Folder(Box::new(folder)))
+        self.add(parent, name, Kind::Folder(Box::new(folder)), number)
     }
 
-    /// What a listing tells, likewise.
-    pub(super) fn add_entry(&mut self, parent: Ino, name: Arc<str>, entry: &Entry) -> Ino {
+    /// What a listing tells, likewise. An object that somebody moved here has its inode already.
+    pub(super) fn add_entry(
+        &mut self, parent: Ino, name: Arc<str>, entry: &Entry, number: Option<Ino>,
+    ) -> Ino {
+        if let Some(known) = self.find_moved(parent, entry)
+            && self.rename(known, parent, name.clone()).is_ok()
+        {
+            self.set_entry(known, Some(entry));
+            return known;
+        }
         match entry.kind {
             EntryKind::Folder => {
-                self.add_folder(Some(parent), name, entry.id.clone(), entry.created)
+                self.add_folder(Some(parent), name, entry.id.clone(), entry.created, number)
             }
             EntryKind::File(_) => {
                 let row = self.shapes.pack(entry, &name);
-                self.add(Some(parent), name, Kind::File(row))
+                let number = number.unwrap_or_else(|| Ino::of(&entry.id));
+                self.add(Some(parent), name, Kind::File(row), number)
             }
         }
     }
 
-    fn add(&mut self, parent: Option<Ino>, name: Arc<str>, kind: Kind) -> Ino {
-        let ino = Ino(self.next);
-        self.next += 1;
+    /// The inode of an object that another folder named so far, if nothing of it is only here, or that
+    /// none did any more, if nobody but the kernel remembers it.
+    fn find_moved(&self, parent: Ino, entry: &Entry) -> Option<Ino> {
+        let is_folder = entry.kind == EntryKind::Folder;
+        let is_free = |node: &Node| {
+            let is_named = node.parent.is_some() && !node.staged() && !node.local();
+            node.is_folder() == is_folder && (is_named || !node.is_held())
+        };
+        let known = self.find(entry.id.as_str(), is_free)?;
+        let is_loop = known == Ino::ROOT || self.is_within(parent, known);
+        Some(known).filter(|_| !is_loop)
+    }
+
+    /// Whether `ino` is `folder` or lies below it.
+    pub(super) fn is_within(&self, ino: Ino, folder: Ino) -> bool {
+        let mut at = Some(ino);
+        while let Some(ino) = at {
+            if ino == folder {
+                return true;
+            }
+            at = self.nodes.get(&ino).and_then(Node::parent);
+        }
+        false
+    }
+
+    fn add(&mut self, parent: Option<Ino>, name: Arc<str>, kind: Kind, number: Ino) -> Ino {
+        let mut ino = number;
+        while self.nodes.contains_key(&ino) {
+            ino = ino.next();
+        }
         self.clear(parent, &name);
         let mut node = Node { parent: None, name: name.clone(), lookups: 0, rare: None, kind };
         node.set_parent(parent);
@@ -294,8 +332,7 @@ impl Table {
             let Some(node) = self.nodes.get(&ino) else {
                 continue;
             };
-            let is_held = node.rare().is_some_and(|rare| rare.holds > 0);
-            let needed = node.parent.is_some() || node.lookups > 0 || is_held;
+            let needed = node.parent.is_some() || node.lookups > 0 || node.is_held();
             if needed || ino == Ino::ROOT {
                 continue;
             }

@@ -37,7 +37,7 @@ pub(crate) fn note(path: &Path) -> Option<Vec<u8>> {
 }
 
 /// Checks it now, listed anew, after a remount and after a kill.
-fn throughout(mount: &Mount, what: &str, check: impl Fn(&str)) {
+pub(crate) fn throughout(mount: &Mount, what: &str, check: impl Fn(&str)) {
     check(&format!("{what}, at once"));
     mount.quiet();
     refresh(&mount.path);

@@ -12,13 +12,13 @@ use crate::journaled::bed_is;
 use crate::semantics::{bed_with, no_violations, refresh};
 
 /// Another mount of a mount's bed, as on another machine.
-struct Elsewhere {
+pub(crate) struct Elsewhere {
     home: TempDir,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl Elsewhere {
-    fn new(of: &Mount, args: &[&str]) -> Self {
+    pub(crate) fn new(of: &Mount, args: &[&str]) -> Self {
         let home = tempfile::tempdir().expect("a temporary folder");
         let path = home.path().join("mnt");
         fs::create_dir(&path).expect("a mount point");

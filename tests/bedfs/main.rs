@@ -43,6 +43,7 @@
 //! | `mounted` | what the system's tools read of a mount: type, source, inodes, and what cannot be changed |
 //! | `moved` | each link that takes the place of another is recorded, and nothing else |
 //! | `namespaces` | a mount in namespaces of a user, in a chroot and through one, and after a logout |
+//! | `numbers` | files and folders keep their inode numbers, and file handles lead to them |
 //! | `offline_logs` | offline logs: listed, downloaded once, merged, kept |
 //! | `options` | every mount option in its three spellings, the configuration file, the environment |
 //! | `outages` | each fault while reading and listing |
@@ -140,6 +141,7 @@ mod model;
 mod mounted;
 mod moved;
 mod namespaces;
+mod numbers;
 mod offline_logs;
 mod options;
 mod outages;

@@ -131,7 +131,7 @@ fn every_option_is_taken_from_the_file_its_profile_the_environment_and_the_comma
     let options = options.map(|word| word.split(['=', '[']).next().unwrap_or_default());
     let known = |option: &&str| {
         ALL.iter().any(|(key, _)| key == option)
-            || ["foreground", "config", "profile", "help", "version"].contains(option)
+            || ["foreground", "fsname", "config", "profile", "help", "version"].contains(option)
     };
     assert_eq!(options.filter(|option| !known(option)).collect::<Vec<_>>(), <[&str; 0]>::default());
 }
