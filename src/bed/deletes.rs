@@ -200,22 +200,27 @@ impl Bed {
         let _change = self.tree.changing(&folders)?;
         let there = self.still_there(batch).await?;
         let objects: Vec<FileId> = there.iter().map(|delete| delete.object.clone()).collect();
+        let mut refused = Vec::new();
         if !objects.is_empty() {
             match self.client.delete(&objects).await {
                 Ok(()) => {}
                 // One that is gone, or may not go, must not hold up the others.
                 Err(error) if error.is_not_found() || error.is_refused() => {
-                    self.delete_each(&there).await?;
+                    refused = self.delete_each(&there).await?;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
         self.state.delete_ends(&all)?;
         self.deletes.end(&all.into_iter().collect());
+        // Not before: a listing shows nothing that is to be deleted.
+        refused.iter().for_each(|delete| self.tree.restore(&delete.folder, &delete.object));
         Ok(())
     }
 
-    async fn delete_each(&self, deletes: &[Delete]) -> Result<(), Error> {
+    /// Deletes one by one, and gives those that the service refuses to delete.
+    async fn delete_each<'a>(&self, deletes: &'a [Delete]) -> Result<Vec<&'a Delete>, Error> {
+        let mut refused = Vec::new();
         for delete in deletes {
             match self.delete(&delete.object).await {
                 Err(error) if error.api().is_some_and(api::Error::is_refused) => {
@@ -223,12 +228,12 @@ impl Bed {
                         "{:?} is not deleted, and is shown again: {error}",
                         delete.name
                     );
-                    self.tree.restore(&delete.folder, &delete.object);
+                    refused.push(delete);
                 }
                 deleted => deleted?,
             }
         }
-        Ok(())
+        Ok(refused)
     }
 
     /// Those of a batch that lie where they were when they were removed.

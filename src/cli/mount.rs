@@ -65,7 +65,10 @@ pub(super) fn run(args: Args, choice: &Choice) -> Result<ExitCode, Failure> {
     if args.foreground {
         log::start(&levels, named.map_or(Target::Stderr, Target::File))?;
         let patience = Patience::with("mounting");
-        let leftovers = mount::run(&plan, || drop(patience))?;
+        let leftovers = mount::run(&plan, || {
+            drop(patience);
+            eprintln!("bedfs: mounted on {}; Ctrl-C unmounts", plan.mountpoint.display());
+        })?;
         return Ok(report(&leftovers, &mut std::io::stderr()));
     }
     let path = named.unwrap_or_else(|| plan.state.join(LOG));

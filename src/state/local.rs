@@ -166,12 +166,12 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<LocalRow> {
 }
 
 impl State {
-    /// As [`Writing::begin`], for who has no lock.
+    /// As [`Writing::begin`](super::Writing::begin), for who has no lock.
     pub fn begin(&self, row: &LocalRow) -> Result<RowId> {
         self.writing()?.begin(row)
     }
 
-    /// As [`Writing::failed`], for who has no lock.
+    /// As [`Writing::failed`](super::Writing::failed), for who has no lock.
     pub fn failed(&self, row: RowId, error: &str) -> Result<()> {
         self.writing()?.failed(row, error)
     }

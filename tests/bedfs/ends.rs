@@ -39,7 +39,9 @@ fn end_of(child: &mut Child) -> (bool, String) {
     let mut said = String::new();
     let mut stderr = child.stderr.take().expect("piped");
     stderr.read_to_string(&mut said).expect("UTF-8");
-    (child.wait().expect("an end").success(), said)
+    let of_its_begin = |line: &str| line.contains("mounting …") || line.contains("mounted on");
+    let said: Vec<_> = said.lines().filter(|line| !of_its_begin(line)).collect();
+    (child.wait().expect("an end").success(), said.join("\n"))
 }
 
 fn is_alive(process: u32) -> bool {
