@@ -204,7 +204,8 @@ fn who_is_no_developer_is_told_once_and_has_all_else() {
         let output = traffic(&mount, &[]);
         let said = text(&output.stderr);
         assert!(!output.status.success() && said.contains("开发者权益"), "{code}: {said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        // Beside what is waited for.
+        assert_eq!(said.lines().filter(|line| !line.ends_with(" …")).count(), 1, "{said}");
         let log = mount.at(format!(".bedfs/traffic/{}.csv", day(1)));
         for _ in 0..3 {
             let error = fs::read(&log).expect_err("refused");
