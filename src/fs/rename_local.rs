@@ -66,32 +66,36 @@ impl Fs {
         }
         let what = self.named_here(from, name).await?;
         let Some(local) = self.locals.get(what.ino) else { return Ok(None) };
+        // While it is uploaded it has the name that it had.
+        let Ok(_turn) = local.turn.try_acquire() else { return Ok(None) };
         let there = self.find_here(to, new_name).await?;
         let Some(over) = self.over(&what, there, exclusive)? else { return Ok(Some(what.ino)) };
         if over.as_ref().is_some_and(Info::is_folder) {
             return Err(Error::IsAFolder);
         }
+        let over_local = over.as_ref().map(|over| self.local(over.ino));
+        let over_turn = over_local.as_ref().map(|over| over.turn.try_acquire());
+        let Ok(_over_turn) = over_turn.transpose() else { return Ok(None) };
         self.promise(&local).await?;
         if !self.begin_here(&local)? {
             return Ok(None);
         }
         let old = over.as_ref().and_then(|over| over.entry().cloned()).filter(|_| !is_local);
-        let over = over.map(|over| self.local(over.ino));
-        self.take_place(&local, (to, new_name), is_local, over.as_deref(), old)?;
-        if !is_local && !local.state().uploading {
+        self.take_place(&local, (to, new_name), is_local, over_local.as_deref(), old)?;
+        if !is_local {
             self.uploads.add(local.ino);
         }
         Ok(Some(what.ino))
     }
 
-    /// Whether the file is only here, and may get another name at once. An upload of it that is under
-    /// way is of no use then.
+    /// Whether the file is only here, and no upload of it was begun that may come about by itself.
     fn begin_here(&self, local: &LocalFile) -> Result<bool> {
         let mut state = local.state();
         // Asked under the lock: an upload that comes to its end gives it an object.
         let is_at_service = self.tree.info(local.ino)?.entry().is_some();
         let is_here = state.dirty().is_some() && state.replacing.is_none() && !state.is_aside;
-        if is_at_service || !is_here || state.removed || state.renames > 0 {
+        let may_come = state.uploading || state.sent > 0 || state.is_restored;
+        if is_at_service || !is_here || may_come || state.removed || state.renames > 0 {
             return Ok(false);
         }
         state.is_moved = state.uploading;
