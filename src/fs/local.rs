@@ -58,8 +58,6 @@ pub(super) struct State {
     /// A replacement that was cut off half way.
     pub(super) replacing: Option<Replacing>,
     pub(super) uploading: bool,
-    /// It got another name while it was uploaded: what that makes of it has the name before.
-    pub(super) is_moved: bool,
     /// Renames that wait for the turn of the file.
     pub(super) renames: u32,
     /// Held by an upload in the background until its bytes are sent.

@@ -103,13 +103,12 @@ impl Fs {
             let once = AssertUnwindSafe(self.publish_once(local, &kept, place, copy));
             let result = once.catch_unwind().await.unwrap_or(Err(Error::Bug));
             let is_changed = result.as_ref().is_err_and(is_changed);
-            let (removed, is_moved) = {
+            let removed = {
                 let mut state = local.state();
                 (state.uploading, state.bound_for) = (false, None);
                 // Never completed, so never an object.
                 state.sent = state.sent.saturating_sub(u32::from(is_changed));
-                let is_moved = std::mem::take(&mut state.is_moved);
-                (state.removed.then(|| (state.rows(), state.sent)), is_moved)
+                state.removed.then(|| (state.rows(), state.sent))
             };
             let Err(error) = result else { return Ok(()) };
             if let Some((rows, sent)) = removed {
@@ -118,10 +117,6 @@ impl Fs {
                     _ => self.look_for_removed(local, &rows),
                 }
                 return Ok(());
-            }
-            if is_moved {
-                // On to the name that it has now.
-                continue;
             }
             let changed = is_changed || kept.staged.generation() != generation;
             if copy || !changed {
@@ -168,7 +163,7 @@ impl Fs {
             let is_wanted = {
                 let state = local.state();
                 // A version after it may have been promised meanwhile.
-                !state.removed && !state.is_moved && state.rows().contains(&kept.row)
+                !state.removed && state.rows().contains(&kept.row)
             };
             is_wanted && source.generation() == sum.generation
         };
@@ -295,10 +290,6 @@ impl Fs {
         if state.removed {
             drop((state, writing));
             return self.take_back(kept, &stored.new);
-        }
-        if state.is_moved {
-            drop(state);
-            return self.leave_behind(&stored.new);
         }
         let is_current = state.kept.as_ref().is_some_and(|now| now.row == kept.row);
         let is_done =

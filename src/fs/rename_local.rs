@@ -77,7 +77,7 @@ impl Fs {
         let over_turn = over_local.as_ref().map(|over| over.turn.try_acquire());
         let Ok(_over_turn) = over_turn.transpose() else { return Ok(None) };
         self.promise(&local).await?;
-        if !self.begin_here(&local)? {
+        if !self.is_only_here(&local)? {
             return Ok(None);
         }
         let old = over.as_ref().and_then(|over| over.entry().cloned()).filter(|_| !is_local);
@@ -88,18 +88,12 @@ impl Fs {
         Ok(Some(what.ino))
     }
 
-    /// Whether the file is only here, and no upload of it was begun that may come about by itself.
-    fn begin_here(&self, local: &LocalFile) -> Result<bool> {
-        let mut state = local.state();
-        // Asked under the lock: an upload that comes to its end gives it an object.
+    /// Whether the file is only here, for one who has its turn.
+    fn is_only_here(&self, local: &LocalFile) -> Result<bool> {
         let is_at_service = self.tree.info(local.ino)?.entry().is_some();
+        let state = local.state();
         let is_here = state.dirty().is_some() && state.replacing.is_none() && !state.is_aside;
-        let may_come = state.uploading || state.sent > 0 || state.is_restored;
-        if is_at_service || !is_here || may_come || state.removed || state.renames > 0 {
-            return Ok(false);
-        }
-        state.is_moved = state.uploading;
-        Ok(true)
+        Ok(is_here && !is_at_service && !state.removed && state.renames == 0)
     }
 
     /// Uploads a file under another name, and only then calls it so.

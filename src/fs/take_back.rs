@@ -12,11 +12,10 @@ use futures_util::future::join_all;
 use super::local::{Kept, LocalFile, State};
 use super::restore::AGAIN;
 use super::{Fs, Result, turn};
-use crate::bed::{self, Target};
+use crate::bed::Target;
 use crate::staging::Sum;
 use crate::state::{Delete, LocalRow, Phase, RowId, Whereabouts};
 use crate::types::{Entry, FileId, Ino};
-use crate::upload;
 
 impl Fs {
     /// The upload ended: what it made goes with the next deletes.
@@ -24,14 +23,6 @@ impl Fs {
         let delete = Delete::of(new, new.parent.clone(), new.name.to_string());
         let deletes = vec![(delete, Some(Instant::now()))];
         Ok(self.bed.remove(deletes, &[kept.row], Phase::Done, false)?)
-    }
-
-    /// The upload ended, and its file has another name by now: what it made goes with the next deletes,
-    /// and the file is uploaded again.
-    pub(super) fn leave_behind(&self, new: &Entry) -> Result<()> {
-        let delete = Delete::of(new, new.parent.clone(), new.name.to_string());
-        self.bed.remove(vec![(delete, Some(Instant::now()))], &[], Phase::Done, false)?;
-        Err(bed::Error::Upload(upload::Error::Changed).into())
     }
 
     /// Uploads of removed files to this name end, with what they made, before anything else gets it:
@@ -52,7 +43,7 @@ impl Fs {
             let is_under_way = local.ino != but && {
                 let state = local.state();
                 let is_bound = state.bound_for.as_ref().is_some_and(|(f, n)| is_place(f, n));
-                (state.removed || state.is_moved) && (is_bound || state.is_uploading_any(&rows))
+                state.removed && (is_bound || state.is_uploading_any(&rows))
             };
             if is_under_way {
                 drop(turn(&local.turn).await);
@@ -75,14 +66,7 @@ impl Fs {
     pub(super) fn record_sent(&self, local: &LocalFile, row: RowId, sum: Sum) -> Result<bool> {
         self.state.sends(row, sum.md5, sum.size)?;
         // One that comes later inherits it when it is acknowledged.
-        let now = {
-            let state = local.state();
-            if state.is_moved {
-                // What is recorded is of the name that it has now.
-                return Err(bed::Error::Upload(upload::Error::Changed).into());
-            }
-            state.kept.as_ref().map(|kept| kept.row).filter(|now| *now != row)
-        };
+        let now = local.state().kept.as_ref().map(|kept| kept.row).filter(|now| *now != row);
         if let Some(now) = now {
             self.state.sends(now, sum.md5, sum.size)?;
         }
@@ -155,13 +139,7 @@ impl Fs {
         let mut rows = self.state.removed()?;
         // An upload that is under way clears away behind itself, or has that done when it has ended.
         let is_under_way = |row: &LocalRow| {
-            self.locals.all().iter().any(|local| {
-                let state = local.state();
-                let is_bound = state.bound_for.as_ref().is_some_and(|(folder, name)| {
-                    (folder, name) == (&row.folder, &row.name) && state.is_moved
-                });
-                is_bound || state.is_uploading_any(&[row.id])
-            })
+            self.locals.all().iter().any(|local| local.state().is_uploading_any(&[row.id]))
         };
         rows.retain(|row| is_meant(row) && !is_under_way(row));
         let mut made: HashMap<RowId, Entry> = HashMap::new();

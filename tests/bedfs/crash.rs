@@ -113,6 +113,17 @@ impl Scenario {
         self
     }
 
+    /// A service that lags gets the patience that the program has by default.
+    fn mount_options(&self) -> Vec<&'static str> {
+        let lags = self.answers.list_lag > Duration::ZERO;
+        let upload = match self.upload {
+            Upload::Close => "close",
+            Upload::Background => "background",
+        };
+        let lag = if lags { &["--service-lag", "30"][..] } else { &[] };
+        [&["--upload", upload], lag].concat()
+    }
+
     /// The kill points that it has at the least.
     pub(crate) fn points(&self) -> usize {
         2 * self.requests + 2 * self.commands.len() - 1
@@ -219,7 +230,7 @@ impl<'a> Case<'a> {
         let options = Options { slice_size: SLICE as u64, answers, ..fast() };
         let emulator = laid_out(Options { async_polls: scenario.polls, ..options });
         let ids = emulator.tree().into_iter().map(|(path, row)| (path, row.id)).collect();
-        let mount = Mount::over(emulator, mode(scenario.upload));
+        let mount = Mount::over(emulator, &scenario.mount_options());
         pictures(mount.dir.path());
         attempt("find", [&mount.path]);
         let lag = scenario.answers.list_lag;
@@ -311,7 +322,7 @@ impl<'a> Case<'a> {
     pub(crate) fn revive(&self) {
         let mount = &self.mount;
         attempt("umount", ["-l".as_ref(), mount.path.as_os_str()]);
-        let output = mount.mount(mode(self.scenario.upload));
+        let output = mount.mount(&self.scenario.mount_options());
         assert!(output.status.success(), "mounted again: {}", text(&output.stderr));
     }
 
@@ -339,13 +350,6 @@ impl<'a> Case<'a> {
             kill_at_once(pid(&self.mount));
             attempt("umount", ["-l".as_ref(), self.mount.path.as_os_str()]);
         }
-    }
-}
-
-fn mode(upload: Upload) -> &'static [&'static str] {
-    match upload {
-        Upload::Close => &["--upload", "close"],
-        Upload::Background => &["--upload", "background"],
     }
 }
 
