@@ -27,6 +27,8 @@ mod upload;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use clap::error::ContextKind::{SuggestedArg, SuggestedSubcommand, SuggestedValue};
 use clap::error::ErrorKind;
@@ -226,6 +228,15 @@ fn misunderstood(error: &clap::Error, commands: &[String], spelled: &Spelled) ->
     let help = typed.map_or("bedfs --help".to_owned(), |command| format!("bedfs {command} --help"));
     eprintln!("bedfs: {} (see {help})", spelled.as_typed(&line));
     ExitCode::from(2)
+}
+
+/// What the work gives, if it is done by then; it goes on beyond that, for nobody.
+fn within<T: Send + 'static>(
+    time: Duration, work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (done, given) = mpsc::channel();
+    std::thread::spawn(move || done.send(work()));
+    given.recv_timeout(time).ok()
 }
 
 /// A text of others in one line of a terminal, with nothing that would control it.

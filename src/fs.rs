@@ -21,6 +21,7 @@ mod rename_local;
 mod replay;
 mod restore;
 mod roll_back;
+mod shortage;
 mod staged;
 mod take_back;
 mod times;

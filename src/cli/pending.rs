@@ -1,27 +1,33 @@
 //! `bedfs pending`: the uploads and deletes that are not finished, with a mount or without one.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tracing::level_filters::LevelFilter;
 
 use super::leftovers::{self, Leftover};
 use super::patience::Patience;
-use super::{Failure, mount, one_line, start_log};
+use super::{Failure, mount, one_line, start_log, within};
 use crate::config::{Choice, Config, Wishes};
 use crate::disk::Room;
 use crate::mount::Plan;
 use crate::pending::{self, Pending, STAGING, Stage};
 use crate::staging::StagedFile;
-use crate::state::{self, Lock, RowId, State};
+use crate::state::{self, Holder, Lock, RowId, State};
 
 /// What is said of a file under a saver's name.
 const LEFT: &str = "only on this machine, under a name that programs use while they save: rename it to \
                     have it uploaded, or remove it";
+
+/// How long a mount may take to tell why its uploads wait.
+const MOUNT_WAIT: Duration = Duration::from_secs(2);
 
 /// What `bedfs pending` takes.
 #[derive(Debug, clap::Args)]
@@ -104,6 +110,31 @@ impl Journal {
         Ok(self.pending()?.into_iter().chain(left).collect())
     }
 
+    /// With what the mount, if there is one, says that its uploads wait for.
+    fn explained(&self) -> Result<Vec<Pending>, Failure> {
+        let mut all = self.with_left()?;
+        let reasons = self.reasons();
+        for pending in all.iter_mut().filter(|pending| pending.error.is_none()) {
+            let staged = pending.staged.as_ref().and_then(|path| path.to_str());
+            pending.error = staged.and_then(|staged| reasons.get(staged).cloned());
+        }
+        Ok(all)
+    }
+
+    /// By the path of the staged bytes. Nothing of a mount that does not answer, or has no control folder.
+    fn reasons(&self) -> HashMap<String, String> {
+        let holder = Lock::holder(&self.plan.state);
+        let Some(mountpoint) = holder.as_ref().and_then(Holder::mountpoint) else {
+            return HashMap::new();
+        };
+        let path = mountpoint.join(".bedfs/pending.json");
+        let told = within(MOUNT_WAIT, move || fs::read_to_string(path)).and_then(Result::ok);
+        let rows: Option<Value> = told.and_then(|told| serde_json::from_str(&told).ok());
+        let rows = rows.as_ref().and_then(Value::as_array).into_iter().flatten();
+        rows.filter_map(|row| Some((row["staged"].as_str()?.into(), row["error"].as_str()?.into())))
+            .collect()
+    }
+
     /// Of these files those that are meant: all, or those of these paths, each of which must be there.
     fn chosen(&self, paths: &[String], mut all: Vec<Pending>) -> Result<Vec<Pending>, Failure> {
         all.retain(|pending| pending.row.is_some());
@@ -125,7 +156,7 @@ impl Journal {
 
     fn list(&self, is_all_wanted: bool) -> Result<ExitCode, Failure> {
         let mut out = std::io::stdout().lock();
-        let all = self.with_left()?;
+        let all = self.explained()?;
         if all.is_empty() {
             eprintln!("bedfs: nothing is pending");
         }

@@ -4,13 +4,12 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use indicatif::{BinaryBytes, HumanDuration};
 use serde_json::Value;
 
-use super::{Failure, one_line};
+use super::{Failure, one_line, within};
 use crate::mountpoint;
 
 /// How long the account's figures may take.
@@ -74,13 +73,9 @@ fn read(mount: &Path) -> Result<Value, Failure> {
 /// Has the mount ask for the account's figures, and waits a little for them: the mount tells those it
 /// has, however old.
 fn bring_account(mount: &Path) {
-    let (mount, (done, asked)) = (mount.to_owned(), mpsc::channel());
-    std::thread::spawn(move || {
-        // The status does without them.
-        let _ = xattr::get(&mount, "user.bedfs.account.space_used");
-        let _ = done.send(());
-    });
-    let _ = asked.recv_timeout(ACCOUNT_WAIT);
+    let mount = mount.to_owned();
+    // The status does without them.
+    let _asked = within(ACCOUNT_WAIT, move || xattr::get(&mount, "user.bedfs.account.space_used"));
 }
 
 fn tell(status: &Value, out: &mut impl Write) -> std::io::Result<()> {

@@ -71,6 +71,8 @@ pub(super) struct State {
     pub(super) sent: u32,
     /// The user removed the file: its bytes are not wanted any more.
     pub(super) removed: bool,
+    /// What its upload waits for, where nobody has to do anything about that.
+    pub(super) waits_for: Option<Arc<str>>,
     /// The generation whose upload failed last, and why.
     pub(super) error: Option<(u64, Arc<str>)>,
     /// The object goes when nobody has it open: its name went before.
@@ -150,6 +152,11 @@ impl State {
             (Some((generation, _)), Some(staged)) => *generation == staged.generation(),
             _ => false,
         }
+    }
+
+    /// Why the service has not got it, be it told to the user or tried again.
+    pub(super) fn obstacle(&self) -> Option<&Arc<str>> {
+        self.error.as_ref().map(|(_, error)| error).or(self.waits_for.as_ref())
     }
 
     /// Whether it is here and not, or not so, at the service.

@@ -30,7 +30,11 @@ pub(super) struct Place {
 impl Fs {
     /// What a close and an fsync do: the bytes are promised, and published now or soon.
     pub(super) async fn settle(&self, local: &Arc<LocalFile>) -> Result<()> {
-        self.promise(local).await?;
+        self.promise(local).await.inspect_err(|error| {
+            if error.is_shortage() {
+                self.wait(local, error);
+            }
+        })?;
         {
             let state = local.state();
             if state.removed || state.dirty().is_none() || self.stays_here(&state) {
@@ -49,13 +53,20 @@ impl Fs {
     /// Publishes for someone who waits, and who is told if that fails.
     pub(super) async fn publish_now(&self, local: &Arc<LocalFile>) -> Result<()> {
         self.publish(local).await.map_err(|error| {
-            match self.options.upload {
-                // What is promised goes on waiting.
-                Upload::Background if may_pass(&error) => self.uploads.add(local.ino),
-                Upload::Background | Upload::Close => self.give_up(local, &error),
+            // What is promised goes on waiting.
+            let is_promised = self.options.upload == Upload::Background && may_pass(&error);
+            match is_promised || error.is_shortage() {
+                true => self.wait(local, &error),
+                false => self.give_up(local, &error),
             }
             Error::Unpublished(Box::new(error))
         })
+    }
+
+    /// The file is tried again by itself, and says what it waits for.
+    fn wait(&self, local: &LocalFile, error: &Error) {
+        local.state().waits_for = Some(error.to_string().into());
+        self.uploads.add(local.ino);
     }
 
     /// The file waits for the user, who is told why.
@@ -71,7 +82,7 @@ impl Fs {
                 tracing::error!("{unrecorded}");
             }
         }
-        state.error = Some((generation, text.into()));
+        (state.waits_for, state.error) = (None, Some((generation, text.into())));
     }
 
     /// Uploads the file if the bed has not got its present content. An empty file stays here: it
@@ -298,8 +309,8 @@ impl Fs {
         let aside = state.aside().filter(|_| is_current && sum.is_some());
         let (old, new) = (stored.old.as_deref().or(aside.as_deref()), &stored.new);
         let mut ends = place.map(|place| place.ends.clone()).unwrap_or_default();
-        let superseded = state.earlier.take_if(|_| is_current && is_done);
-        ends.extend(superseded.as_ref().map(|kept| kept.row));
+        let is_superseding = is_current && is_done;
+        ends.extend(state.earlier.as_ref().filter(|_| is_superseding).map(|kept| kept.row));
         let later = stored.old.as_ref().zip(stored.aside.clone());
         let later = later.map(|(old, folder)| Delete::of(old, folder, path.clone()));
         let ended = aside.as_ref().map(|base| Delete::of(base, base.parent.clone(), path.clone()));
@@ -316,6 +327,7 @@ impl Fs {
                 deletes: &deletes,
             },
         )?;
+        let superseded = state.earlier.take_if(|_| is_superseding);
         // Before the file counts as clean, or it would be let go as one that nobody has.
         if let Some(place) = place {
             self.tree.rename(local.ino, place.parent, &place.name)?;
@@ -325,7 +337,7 @@ impl Fs {
         if let (true, Some(sum)) = (is_current, sum) {
             state.published = Some(sum.generation);
             state.sent = 0;
-            state.error = None;
+            (state.waits_for, state.error) = (None, None);
             (state.is_aside, state.is_local) = (false, false);
             if let (true, Some(kept)) = (is_done, &mut state.kept) {
                 kept.phase = Phase::Done;

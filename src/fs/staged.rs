@@ -195,7 +195,7 @@ impl Fs {
         };
         now.phase = Phase::Closed;
         state.promised = Some(generation);
-        state.error = None;
+        (state.waits_for, state.error) = (None, None);
         state.earlier = None;
         drop(state);
         earlier.into_iter().for_each(|kept| self.drop_kept(&kept));

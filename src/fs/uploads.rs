@@ -129,6 +129,7 @@ impl Fs {
                 tracing::error!("{:?} is not uploaded: {error}", self.tree.path(ino));
                 return self.give_up(&local, &error);
             }
+            local.state().waits_for = Some(error.to_string().into());
             drop(local);
             let path = self.tree.path(ino);
             if let Some(wait) = self.bed.refused_for() {
@@ -198,6 +199,7 @@ pub(super) fn may_pass(error: &Error) -> bool {
             upload::Error::Unfinished { .. } | upload::Error::Changed,
         )) => true,
         Error::Bug => true,
+        error if error.is_shortage() => true,
         error => error.api().is_some_and(api::Error::is_transient),
     }
 }

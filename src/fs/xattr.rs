@@ -176,7 +176,7 @@ impl Fs {
             return self.state_name(info).map(text).ok_or(Error::NoAttribute);
         }
         let local = self.locals.get(info.ino);
-        let unsent = local.and_then(|local| Some(text(&local.state().error.as_ref()?.1)));
+        let unsent = local.and_then(|local| local.state().obstacle().map(text));
         let unread = || info.entry().and_then(|entry| self.reader.failure(&entry.id)).map(text);
         unsent.or_else(unread).ok_or(Error::NoAttribute)
     }

@@ -44,7 +44,12 @@ pub struct Holder {
 impl Holder {
     /// Whether it is, or was, mounted there.
     pub fn is_mount_on(&self, mountpoint: &Path) -> bool {
-        self.mountpoint.as_deref() == Some(&*mountpoint.to_string_lossy())
+        self.mountpoint() == Some(Path::new(&*mountpoint.to_string_lossy()))
+    }
+
+    /// Where it is mounted, or was; nothing of a command.
+    pub fn mountpoint(&self) -> Option<&Path> {
+        self.mountpoint.as_deref().map(Path::new)
     }
 
     /// What its name for a person does not say: how to go on.

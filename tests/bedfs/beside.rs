@@ -16,12 +16,24 @@ use bedfs_emulator::Emulator;
 const WRITERS: usize = 40;
 
 /// The account's state file with the right to write into it, as another process has it in a transaction.
-fn hold(mount: &Mount) -> Connection {
+pub(crate) fn hold(mount: &Mount) -> Connection {
+    let db = state_file(mount);
+    db.execute_batch("BEGIN IMMEDIATE").expect("begun");
+    db
+}
+
+/// The same in the middle of reading it.
+pub(crate) fn look(mount: &Mount) -> Connection {
+    let db = state_file(mount);
+    db.execute_batch("BEGIN; SELECT count(*) FROM local").expect("read");
+    db
+}
+
+fn state_file(mount: &Mount) -> Connection {
     let mut accounts = fs::read_dir(mount.dir.path().join("state/bedfs")).expect("the state");
     let account = accounts.next().expect("an account").expect("readable");
     let db = Connection::open(account.path().join("state.db")).expect("the state file");
     db.busy_timeout(std::time::Duration::from_secs(20)).expect("set");
-    db.execute_batch("BEGIN IMMEDIATE").expect("begun");
     db
 }
 

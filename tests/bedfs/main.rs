@@ -185,6 +185,7 @@ mod serve;
 mod serve_names;
 mod services;
 mod settings;
+mod shortage;
 mod small_disk;
 mod soak;
 mod soak_rest;

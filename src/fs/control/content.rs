@@ -196,14 +196,15 @@ impl Fs {
             let is_there = state.dirty().is_none() && !state.is_aside;
             let kept = state.kept.as_ref().filter(|kept| is_there && kept.phase == Phase::Open);
             there.extend(kept.map(|kept| kept.row));
-            under_way.extend(state.rows().into_iter().map(|row| (row, (open, uploading))));
+            let of_row = |row| (row, (open, uploading, state.obstacle().cloned()));
+            under_way.extend(state.rows().into_iter().map(of_row));
         }
         let mut all = pending::list(&self.state, &self.options.staging)?;
         all.retain(|pending| pending.row.is_none_or(|row| !there.contains(&row)));
         let tell = |pending: Pending| {
             let here = pending.row.and_then(|row| under_way.get(&row));
             let state = match (here, pending.stage) {
-                (Some((_, true)), _) => "uploading",
+                (Some((_, true, _)), _) => "uploading",
                 // Outside of the mounted folder: another mount will see to it.
                 (None, Stage::Waiting) if self.inside(&pending.path).is_none() => "elsewhere",
                 (_, stage) => stage.name(),
@@ -213,8 +214,8 @@ impl Fs {
                 "operation": operation(pending.stage),
                 "state": state,
                 "size": pending.size,
-                "open": here.is_some_and(|(open, _)| *open),
-                "error": pending.error,
+                "open": here.is_some_and(|(open, ..)| *open),
+                "error": pending.error.as_deref().or(here.and_then(|(.., why)| why.as_deref())),
                 "staged": pending.staged,
                 "changed": pending.changed.to_string(),
             })
