@@ -35,7 +35,6 @@ use news::Listener;
 pub use news::News;
 use node::{Kind, Node};
 use progress::UnderWay;
-use row::Row;
 use table::Table;
 
 /// Why the tree cannot answer.
@@ -275,16 +274,11 @@ impl Tree {
         &self, folder: Ino, but: &[&FileId], name: &str, md5: Md5, size: u64,
     ) -> Result<Option<Arc<str>>, Error> {
         let table = self.table();
-        let mut children = table.folder(folder)?.children.iter();
-        let is_twin = |ino: &Ino| {
-            let row = table.get(*ino).ok().and_then(|node| node.row()?.read());
-            row.is_some_and(|row| {
-                (row.md5, row.size) == (Some(*md5.bytes()), size)
-                    && !but.iter().any(|id| id.as_str() == row.id)
-            })
+        let mut alike = table.alike(folder, md5, size).filter_map(|ino| table.get(ino).ok());
+        let is_other = |node: &&Node| {
+            *node.name != *name && !but.iter().any(|id| Some(id.as_str()) == node.id())
         };
-        let found = children.find(|(other, ino)| ***other != *name && is_twin(ino));
-        Ok(found.map(|(name, _)| name.clone()))
+        Ok(alike.find(is_other).map(|node| node.name.clone()))
     }
 
     /// Other files of the folder that are of the same bytes may be gone: some services keep one
@@ -292,16 +286,12 @@ impl Tree {
     pub fn doubt_twins(&self, folder: Ino, but: Ino, md5: Md5, size: u64) -> Result<(), Error> {
         let detail_lag = self.client.staleness().detail();
         let mut table = self.table();
-        let others: Vec<Ino> = table.folder(folder)?.children.values().copied().collect();
-        for other in others.into_iter().filter(|other| *other != but) {
-            let Ok(node) = table.get_mut(other) else { continue };
-            let row = node.row().and_then(Row::read);
-            let twin = row.is_some_and(|row| (row.md5, row.size) == (Some(*md5.bytes()), size));
-            if twin {
-                // Long enough ago that `detail` is believed, not so long that a listing is.
-                node.rare_mut().since = Instant::now().checked_sub(detail_lag);
-                table.folder_mut(folder)?.doubt();
-            }
+        let twins: Vec<Ino> =
+            table.alike(folder, md5, size).filter(|other| *other != but).collect();
+        for twin in twins {
+            // Long enough ago that `detail` is believed, not so long that a listing is.
+            table.get_mut(twin)?.rare_mut().since = Instant::now().checked_sub(detail_lag);
+            table.folder_mut(folder)?.doubt();
         }
         Ok(())
     }

@@ -225,9 +225,38 @@ impl Drop for InUse<'_> {
 #[derive(Debug, Default)]
 pub(super) struct LocalFiles {
     files: Mutex<HashMap<Ino, Arc<LocalFile>>>,
+    /// Those of which an upload is under way: few of many. Each has its turn taken.
+    sending: Mutex<HashMap<Ino, Arc<LocalFile>>>,
+}
+
+/// An upload that is under way, until it is dropped.
+pub(super) struct Sending<'a> {
+    files: &'a LocalFiles,
+    ino: Ino,
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        self.files.sending_files().remove(&self.ino);
+    }
 }
 
 impl LocalFiles {
+    fn sending_files(&self) -> MutexGuard<'_, HashMap<Ino, Arc<LocalFile>>> {
+        self.sending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts the file among those of which an upload is under way.
+    pub(super) fn send(&self, file: &Arc<LocalFile>) -> Sending<'_> {
+        self.sending_files().insert(file.ino, file.clone());
+        Sending { files: self, ino: file.ino }
+    }
+
+    /// Every file of which an upload is under way.
+    pub(super) fn sending(&self) -> Vec<Arc<LocalFile>> {
+        self.sending_files().values().cloned().collect()
+    }
+
     fn files(&self) -> MutexGuard<'_, HashMap<Ino, Arc<LocalFile>>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -97,6 +97,7 @@ impl Fs {
     pub(super) async fn publish_in_turn(
         &self, local: &Arc<LocalFile>, place: Option<&Place>,
     ) -> Result<()> {
+        let _sending = self.locals.send(local);
         // What goes on being written to is copied before the second try, and then cannot change.
         let (mut copy, mut row) = (false, None);
         loop {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::local::Kept;
+use super::local::{Kept, LocalFile};
 use super::{Error, Fs, Result};
 use crate::staging::StagedFile;
 use crate::state::{self, LocalRow, Phase, RowId, Whereabouts};
@@ -329,10 +329,16 @@ impl Fs {
     pub(super) fn take_up_retries(self: &Arc<Self>) {
         let taken = || -> Result<(), state::Error> {
             let mut waiting = false;
-            for row in self.state.locals()?.into_iter().filter(|row| row.phase == Phase::Closed) {
-                let locals = self.locals.all();
-                let known = locals.iter().find(|local| local.state().rows().contains(&row.id));
-                match known {
+            // Before the files, or one that is closed in between would be taken for another's.
+            let rows = self.state.locals()?;
+            let of = |local: Arc<LocalFile>| {
+                let rows = local.state().rows();
+                rows.into_iter().map(move |row| (row, local.clone()))
+            };
+            let locals: HashMap<RowId, Arc<LocalFile>> =
+                self.locals.all().into_iter().flat_map(of).collect();
+            for row in rows.into_iter().filter(|row| row.phase == Phase::Closed) {
+                match locals.get(&row.id) {
                     Some(local) if local.state().is_given_up() => {
                         let mut state = local.state();
                         state.error = None;

@@ -22,7 +22,7 @@ impl Fs {
                 return Ok(false);
             }
             tracing::error!(
-                "{:?} is what it was before it was written to: its bytes do not fit on the local disk",
+                "{:?} is what it was before it was written to: not all of it could be kept here",
                 self.tree.path(local.ino)
             );
             if state.earlier.is_none() && info.entry().is_none() {

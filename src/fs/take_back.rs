@@ -39,7 +39,7 @@ impl Fs {
         let is_meant = |row: &LocalRow| is_place(&row.folder, &row.name);
         let rows: Vec<RowId> =
             self.state.removed()?.iter().filter(|row| is_meant(row)).map(|row| row.id).collect();
-        for local in self.locals.all() {
+        for local in self.locals.sending() {
             let is_under_way = local.ino != but && {
                 let state = local.state();
                 let is_bound = state.bound_for.as_ref().is_some_and(|(f, n)| is_place(f, n));
@@ -139,7 +139,7 @@ impl Fs {
         let mut rows = self.state.removed()?;
         // An upload that is under way clears away behind itself, or has that done when it has ended.
         let is_under_way = |row: &LocalRow| {
-            self.locals.all().iter().any(|local| local.state().is_uploading_any(&[row.id]))
+            self.locals.sending().iter().any(|local| local.state().is_uploading_any(&[row.id]))
         };
         rows.retain(|row| is_meant(row) && !is_under_way(row));
         let mut made: HashMap<RowId, Entry> = HashMap::new();

@@ -97,6 +97,12 @@ impl Node {
         }
     }
 
+    /// The sum and the size of its bytes, where the service told the sum.
+    pub(super) fn sum(&self) -> Option<([u8; 16], u64)> {
+        let row = self.row()?.read()?;
+        Some((row.md5?, row.size))
+    }
+
     /// The row of a file that the service has.
     pub(super) fn row(&self) -> Option<&Row> {
         match &self.kind {

@@ -16,13 +16,15 @@ use super::Error;
 use super::folder::Folder;
 use super::node::{Kind, Node};
 use super::row::{Row, Shapes};
-use crate::types::{Entry, EntryKind, FileId, Ino};
+use crate::types::{Entry, EntryKind, FileId, Ino, Md5};
 
 /// All inodes by number, and those that the service knows by ID.
 #[derive(Debug)]
 pub(super) struct Table {
     nodes: HashMap<Ino, Node>,
     ids: HashTable<Ino>,
+    /// Those whose bytes are known by their sum and size.
+    sums: HashTable<Ino>,
     hasher: RandomState,
     shapes: Shapes,
     /// Folders of which the state file has not got everything.
@@ -40,6 +42,7 @@ impl Table {
         let mut table = Self {
             nodes: HashMap::new(),
             ids: HashTable::new(),
+            sums: HashTable::new(),
             hasher: RandomState::new(),
             shapes: Shapes::default(),
             unsaved: HashSet::new(),
@@ -130,6 +133,16 @@ impl Table {
         self.ids.find(self.hasher.hash_one(id), is_meant).copied()
     }
 
+    /// The files of a folder whose bytes have this sum and size.
+    pub(super) fn alike(&self, folder: Ino, md5: Md5, size: u64) -> impl Iterator<Item = Ino> {
+        let sum = Some((*md5.bytes(), size));
+        let is_it = move |ino: &&Ino| {
+            let node = self.nodes.get(*ino);
+            node.is_some_and(|node| node.parent() == Some(folder) && node.sum() == sum)
+        };
+        self.sums.iter_hash(self.hasher.hash_one(sum)).filter(is_it).copied()
+    }
+
     /// The inode of a folder.
     pub(super) fn find_folder(&self, id: &FileId) -> Option<Ino> {
         self.find(id.as_str(), Node::is_folder)
@@ -190,7 +203,7 @@ impl Table {
     /// before either changes.
     fn index(&mut self, ino: Ino) {
         self.note(ino);
-        let Self { nodes, ids, hasher, .. } = self;
+        let Self { nodes, ids, sums, hasher, .. } = self;
         let hash = |ino: &Ino| {
             let id = nodes.get(ino).and_then(Node::id);
             hasher.hash_one(id.unwrap_or_default())
@@ -198,15 +211,23 @@ impl Table {
         if nodes.get(&ino).is_some_and(|node| node.id().is_some()) {
             ids.insert_unique(hash(&ino), ino, hash);
         }
+        let hash = |ino: &Ino| hasher.hash_one(nodes.get(ino).and_then(Node::sum));
+        if nodes.get(&ino).is_some_and(|node| node.sum().is_some()) {
+            sums.insert_unique(hash(&ino), ino, hash);
+        }
     }
 
     fn unindex(&mut self, ino: Ino) {
         self.note(ino);
-        let id = self.nodes.get(&ino).and_then(Node::id);
-        if let Some(hash) = id.map(|id| self.hasher.hash_one(id))
-            && let Ok(found) = self.ids.find_entry(hash, |other| *other == ino)
-        {
-            found.remove();
+        let node = self.nodes.get(&ino);
+        let id = node.and_then(Node::id).map(|id| self.hasher.hash_one(id));
+        let sum = node.and_then(Node::sum).map(|sum| self.hasher.hash_one(Some(sum)));
+        for (hash, inodes) in [(id, &mut self.ids), (sum, &mut self.sums)] {
+            if let Some(hash) = hash
+                && let Ok(found) = inodes.find_entry(hash, |other| *other == ino)
+            {
+                found.remove();
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
@@ -14,7 +15,7 @@ use bedfs_emulator::Emulator;
 use crate::absence::{Away, Bed};
 use crate::bench::all_at_once;
 use crate::command::{kill, pid};
-use crate::harness::{noise, run, text, wait_until, xattr};
+use crate::harness::{Mount, noise, run, text, wait_until, xattr};
 use crate::journaled::{crash, mount_again};
 use crate::options::errno;
 use crate::outages::no_violations;
@@ -165,6 +166,16 @@ fn look_around(root: &Path) {
     at_once("df", move || run("df", [path]));
 }
 
+/// Requests that the kernel has no answer to yet.
+fn waiting(mount: &Mount) -> usize {
+    let device = fs::metadata(&mount.path).expect("it is mounted").dev();
+    let connections = "/sys/fs/fuse/connections";
+    let script =
+        format!("mount -t fusectl fusectl {connections} && cat {connections}/{device}/waiting");
+    let waiting = run("unshare", ["--mount", "sh", "-ec", &script]);
+    waiting.trim().parse().expect("a number")
+}
+
 /// A bed with all that is changed, each picture once.
 fn fill(emulator: &Emulator) {
     let put = |path: &str| drop(emulator.put(path, &picture(path)));
@@ -289,6 +300,7 @@ fn what_is_acknowledged_here_waits_for_no_service_and_gets_there_when_it_is_back
         // Their uploads are under way.
         thread::sleep(Duration::from_secs(1));
         make("rm of a pending one", &|| fs::remove_file(at("rename/e.jpg")));
+        wait_until("nothing but the one rename waits", || waiting(&bed.mount) <= 1);
         let names =
             |folder: &str| -> Vec<String> { files_at_once(at(folder)).into_keys().collect() };
         assert_eq!(names("rename"), ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]);
