@@ -233,8 +233,7 @@ impl State {
 
     /// A replacement that is under way.
     pub fn replacing(&self, row: RowId) -> Result<Option<Replacing>> {
-        let rows = self.locals()?;
-        Ok(rows.into_iter().find(|local| local.id == row).and_then(|local| local.replacing))
+        Ok(self.local(row)?.and_then(|local| local.replacing))
     }
 
     /// Files or folders have another place and name, in which others end: rows, and objects that are

@@ -187,6 +187,9 @@ const STEPS: &[&str] = &[
     ALTER TABLE local ADD COLUMN ino INTEGER;
     CREATE INDEX attributes_numbers ON attributes (ino) WHERE ino IS NOT NULL;
 ",
+    "
+    CREATE INDEX local_removed ON local (phase) WHERE phase = 'removed';
+",
 ];
 
 /// Of the room that is reserved on the disk, what the log of changes may take: 1/4.
