@@ -27,8 +27,6 @@ mod upload;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::mpsc;
-use std::time::Duration;
 
 use clap::error::ContextKind::{SuggestedArg, SuggestedSubcommand, SuggestedValue};
 use clap::error::ErrorKind;
@@ -210,6 +208,15 @@ fn cannot_remount(mountpoint: &Path) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// What the parsers of the standard library say of a value, and the same for who typed it.
+const WORDS: [(&str, &str); 5] = [
+    ("invalid digit found in string", "a whole number is wanted"),
+    ("cannot parse integer from empty string", "a whole number is wanted"),
+    ("number too large to fit in target type", "that is too large"),
+    ("number would be zero for non-zero type", "it must be more than 0"),
+    ("invalid socket address syntax", "an address and a port are wanted, as 127.0.0.1:8123"),
+];
+
 /// Tells in one line what was typed wrongly; prints the help if that was asked for.
 fn misunderstood(error: &clap::Error, commands: &[String], spelled: &Spelled) -> ExitCode {
     if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
@@ -221,22 +228,20 @@ fn misunderstood(error: &clap::Error, commands: &[String], spelled: &Spelled) ->
     let lines = about.lines().map(str::trim).take_while(|line| !line.is_empty());
     let mut line = lines.collect::<Vec<_>>().join(" ");
     let meant = [SuggestedArg, SuggestedSubcommand, SuggestedValue];
-    if let Some(meant) = meant.into_iter().find_map(|kind| error.get(kind)) {
+    let is_secret = line.contains("'--client-secret'");
+    if let Some(meant) = meant.into_iter().find_map(|kind| error.get(kind)).filter(|_| !is_secret) {
         line.push_str(&format!("; did you mean {meant}?"));
+    }
+    if is_secret {
+        line.push_str("; the secret is never an argument: bedfs login asks for it");
+    }
+    for (told, plain) in WORDS {
+        line = line.replace(told, plain);
     }
     let typed = std::env::args().nth(1).filter(|word| commands.contains(word));
     let help = typed.map_or("bedfs --help".to_owned(), |command| format!("bedfs {command} --help"));
     eprintln!("bedfs: {} (see {help})", spelled.as_typed(&line));
     ExitCode::from(2)
-}
-
-/// What the work gives, if it is done by then; it goes on beyond that, for nobody.
-fn within<T: Send + 'static>(
-    time: Duration, work: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
-    let (done, given) = mpsc::channel();
-    std::thread::spawn(move || done.send(work()));
-    given.recv_timeout(time).ok()
 }
 
 /// A text of others in one line of a terminal, with nothing that would control it.

@@ -21,6 +21,7 @@ mod rename_local;
 mod replay;
 mod restore;
 mod roll_back;
+mod settle;
 mod shortage;
 mod staged;
 mod take_back;
@@ -33,10 +34,10 @@ mod xattr_set;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 use crate::account::{self, AccountCache, Ledger};
 use crate::api;
@@ -90,6 +91,10 @@ pub enum Error {
     NoAttribute,
     #[error("the attributes of one file may have 64 KiB together")]
     AttributesFull,
+    #[error(
+        "an upload is under way that does not end: try again when bedfs pending has it no more"
+    )]
+    UnderWay,
     #[error("it was removed elsewhere")]
     Stale,
     #[error("no such open file")]
@@ -156,6 +161,8 @@ pub struct Options {
     pub archive_traffic: bool,
     /// Where staged files live; exists.
     pub staging: PathBuf,
+    /// How long a change waits for another that is under way.
+    pub timeout: Duration,
 }
 
 /// The file system of one mount.
@@ -198,6 +205,9 @@ pub struct Fs {
 
 /// As many uploads as anyone has.
 const STRUCTURE: u32 = 1 << 20;
+
+/// How often it is looked whether all that is being put somewhere has ended.
+const LOOK: Duration = Duration::from_millis(20);
 
 impl Fs {
     /// A file system over these rooms, before it takes anything over.
@@ -247,6 +257,21 @@ impl Fs {
     /// Has the disk keep what was read, for the next mount.
     pub fn finish(&self) {
         self.reader.cache().finish();
+    }
+
+    /// The right to have nothing put into any folder, if all that is being put somewhere ends in time. Who
+    /// waits for it keeps nobody waiting.
+    async fn nothing_put(&self, patience: Duration) -> Option<SemaphorePermit<'_>> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Ok(all) = self.structure.try_acquire_many(STRUCTURE) {
+                return Some(all);
+            }
+            if Instant::now() > deadline {
+                return None;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     fn writable(&self) -> Result<()> {

@@ -274,6 +274,7 @@ fn build(
         root: wishes.root.clone().unwrap_or_default(),
         control: wishes.control.unwrap_or_default(),
         archive_traffic: wishes.archive_traffic.unwrap_or(true),
+        timeout: wishes.timeout(),
         staging,
     };
     let ledger = Ledger::new(client, &state, plan.state.join(OFFLINE_LOGS));

@@ -6,9 +6,16 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::disk;
 
 /// What `/proc/mounts` shows as the type of our mounts, after `fuse.`.
 pub const SUBTYPE: &str = "bedfs";
+
+/// How long a mount may take to answer who just looks.
+pub const ANSWER: Duration = Duration::from_secs(2);
 
 /// The most dead mounts that are taken away one from above the other.
 const MOST_DEAD: usize = 10;
@@ -58,15 +65,16 @@ fn foreign(error: Error) -> Error {
 
 /// Checks that something can be mounted on the path, and gives it in full.
 pub fn check_free(path: &Path) -> Result<PathBuf, Error> {
-    let full = match path.canonicalize() {
+    let full = match as_named(path).map_or_else(|| path.canonicalize(), Ok) {
         Ok(full) => full,
         Err(error) => return Err(unusable(path, error)),
     };
+    if is_ours(&full) {
+        return Err(if is_dead(&full) { Error::Stale(full) } else { Error::Mounted(full) });
+    }
     match fs::metadata(&full) {
         Ok(metadata) if !metadata.is_dir() => Err(Error::NotAFolder(full)),
         Ok(_) if full.parent().is_none() => Err(Error::Root(full)),
-        Ok(_) if is_ours(&full) && is_dead(&full) => Err(Error::Stale(full)),
-        Ok(_) if is_ours(&full) => Err(Error::Mounted(full)),
         Ok(_) => Ok(full),
         Err(error) => Err(unusable(path, error)),
     }
@@ -85,8 +93,16 @@ fn unusable(path: &Path, error: io::Error) -> Error {
     }
 }
 
+/// The path, if a mount of ours is there by just this name: nothing is asked of it.
+fn as_named(path: &Path) -> Option<PathBuf> {
+    std::path::absolute(path).ok().filter(|full| is_ours(full))
+}
+
 /// The path of a mount of ours, in full, whether it lives or not.
 pub fn find(path: &Path) -> Result<PathBuf, Error> {
+    if let Some(full) = as_named(path) {
+        return Ok(full);
+    }
     // A dead mount cannot be resolved, but the folder it is on can.
     let full = path.canonicalize().or_else(|_| {
         let absolute = std::path::absolute(path)?;
@@ -101,8 +117,21 @@ pub fn find(path: &Path) -> Result<PathBuf, Error> {
 
 /// Whether the mount's process is gone.
 pub fn is_dead(full: &Path) -> bool {
-    // Opening asks the process; what `stat` tells the kernel may still remember.
-    fs::read_dir(full).is_err_and(|error| is_lost(&error))
+    let full = full.to_owned();
+    // This asks the process, waits for no change that is under way in the folder, and is not remembered
+    // by the kernel.
+    let asked = within(ANSWER, move || disk::space(&full));
+    asked.is_some_and(|told| told.is_err_and(|error| is_lost(&error)))
+}
+
+/// What is asked of a mount, if it answers in time: one that does not must not hold up who asks. The
+/// question goes on beyond that, for nobody.
+pub fn within<T: Send + 'static>(
+    time: Duration, ask: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (done, given) = mpsc::channel();
+    std::thread::spawn(move || done.send(ask()));
+    given.recv_timeout(time).ok()
 }
 
 /// Whether a failure says that a mount's process is gone.

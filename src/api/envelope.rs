@@ -61,7 +61,8 @@ impl Answer {
     /// The `data` of a success, or why there is none.
     ///
     /// A code other than 0 is stronger than the HTTP status, for an error can come with status
-    /// 200. A code in the 500s beside a status in the 500s is the server's trouble, no refusal.
+    /// 200. The server's trouble, no refusal, is what a gateway says for it, and a code in the 500s
+    /// beside a status in the 500s.
     pub(super) fn judge(self, asking: &Asking<'_>) -> Result<Value, Failure> {
         let status = self.status;
         let envelope = Envelope::read(&self.body, asking.secrets);
@@ -76,10 +77,12 @@ impl Answer {
         if status == StatusCode::UNAUTHORIZED || is_login {
             return Err(Failure::new(FailureKind::Denied(reply), cause));
         }
-        if status == StatusCode::TOO_MANY_REQUESTS || reply.code == 429 {
+        if status == StatusCode::TOO_MANY_REQUESTS || reply.speaks_of_haste() {
             return Err(self.failure(FailureKind::Throttled, cause));
         }
-        let trouble = status.is_server_error() && (500..600).contains(&reply.code);
+        let is_gateway = matches!(status.as_u16(), 502..=504);
+        let is_of_server = status.is_server_error() && (500..600).contains(&reply.code);
+        let trouble = is_gateway || is_of_server;
         match envelope {
             Some(envelope) if reply.code == 0 && status.is_success() => Ok(envelope.data),
             Some(_) if reply.code != 0 && !trouble => Err(refusal(asking, reply, cause)),
@@ -150,6 +153,7 @@ mod tests {
             failure.is_some_and(|failure| matches!(failure.kind, FailureKind::Throttled))
         };
         assert!(throttled(200, r#"{"code":429}"#) && throttled(429, ""));
+        assert!(throttled(200, r#"{"code":1,"message":"操作频繁，请稍后再试"}"#));
         assert!(word(200, r#"{"code":5066}"#).is_some_and(|error| error.is_not_found()));
         assert!(word(500, r#"{"code":1}"#).is_some_and(|error| error.refusal().is_some()));
     }
@@ -164,6 +168,7 @@ mod tests {
             (200, r#"{"code":null}"#),
             (502, "<html>"),
             (503, r#"{"code":503}"#),
+            (503, r#"{"code":1}"#),
             (500, r#"{"code":0}"#),
         ] {
             let failure = judge(status, body).expect_err("no success");

@@ -20,6 +20,9 @@ pub struct Reply {
     pub trace_id: String,
 }
 
+/// Words of a reply that wants fewer calls.
+const HASTE: [&str; 5] = ["频繁", "过快", "限流", "too many requests", "rate limit"];
+
 impl Reply {
     /// What stands for an envelope where only an HTTP status came.
     pub(super) fn of_status(status: u16) -> Self {
@@ -56,6 +59,12 @@ impl Reply {
         let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
         let is_of_token = message.contains("token") && says(&INVALID);
         self.code == 401 || (!NO_LOGIN.contains(&self.code) && (says(&LOGIN) || is_of_token))
+    }
+
+    /// Whether it speaks of too many calls, with whatever code.
+    pub(super) fn speaks_of_haste(&self) -> bool {
+        let message = self.message.to_lowercase();
+        self.code == 429 || HASTE.iter().any(|word| message.contains(word))
     }
 
     /// Whether it may be about the developer right: then the account has to be asked for.

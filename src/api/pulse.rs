@@ -44,10 +44,14 @@ impl Pulse {
         self.0.asked().get_or_insert_with(Instant::now);
     }
 
+    /// How long nothing was heard, since the service was asked something.
+    pub fn silence(&self) -> Duration {
+        self.0.asked().map_or(Duration::ZERO, |asked| asked.elapsed())
+    }
+
     /// What is left of the moment for which an answer is waited for by one who can do without it.
     fn moment(&self) -> Duration {
-        let silence = self.0.asked().map_or(Duration::ZERO, |asked| asked.elapsed());
-        MOMENT.saturating_sub(silence)
+        MOMENT.saturating_sub(self.silence())
     }
 
     /// Whether the service was asked, and nothing was heard for longer than a moment.

@@ -106,9 +106,11 @@ fn of_file(path: &Path) -> Result<Linked, Failure> {
 fn why_not(path: &Path) -> Result<String, Failure> {
     Ok(match attribute(path, "state")? {
         None => "not in a mount of bedfs; without one, say bed:/PATH".to_owned(),
-        Some(state) => match attribute(path, "error")? {
-            Some(error) => format!("no link yet: its upload failed: {error}"),
-            None => format!("no link yet: it is {state}"),
+        Some(state) => match (&*state, attribute(path, "error")?) {
+            ("failed", Some(error)) => format!("no link yet: its upload failed: {error}"),
+            ("local", _) => "no link: it is local, by its name or until it has bytes".to_owned(),
+            (state, Some(error)) => format!("no link yet: it is {state}, since {error}"),
+            (state, None) => format!("no link yet: it is {state}, and has one once it is uploaded"),
         },
     })
 }

@@ -4,8 +4,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::leftovers::{self, Leftover};
 use super::patience::Patience;
-use super::{Failure, leftovers, one_line};
+use super::{Failure, one_line};
 use crate::api::{Credentials, QpsTable, Roots, Settings, Staleness};
 use crate::background::{self, Side};
 use crate::config::{Choice, Config, Wishes, make_private};
@@ -133,9 +134,10 @@ fn report_all(left: &[Pending], to: &mut dyn Write) -> io::Result<()> {
         };
         writeln!(to, "bedfs: {path} is {what}{place}")?;
     }
-    writeln!(
-        to,
-        "bedfs: {} in the journal: the next mount goes on with them; bedfs pending lists them",
-        leftovers::amount(left)
-    )
+    let goes_on = match left.iter().filter(|pending| pending.is_stuck()).count() {
+        0 => "the next mount goes on with them".to_owned(),
+        stuck => format!("{stuck} wait for you, with the rest the next mount goes on"),
+    };
+    let amount = leftovers::amount(left);
+    writeln!(to, "bedfs: {amount} in the journal: {goes_on}; bedfs pending lists them")
 }

@@ -6,7 +6,6 @@ use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -14,10 +13,11 @@ use tracing::level_filters::LevelFilter;
 
 use super::leftovers::{self, Leftover};
 use super::patience::Patience;
-use super::{Failure, mount, one_line, start_log, within};
+use super::{Failure, mount, one_line, start_log};
 use crate::config::{Choice, Config, Wishes};
 use crate::disk::Room;
 use crate::mount::Plan;
+use crate::mountpoint;
 use crate::pending::{self, Pending, STAGING, Stage};
 use crate::staging::StagedFile;
 use crate::state::{self, Holder, Lock, RowId, State};
@@ -25,9 +25,6 @@ use crate::state::{self, Holder, Lock, RowId, State};
 /// What is said of a file under a saver's name.
 const LEFT: &str = "only on this machine, under a name that programs use while they save: rename it to \
                     have it uploaded, or remove it";
-
-/// How long a mount may take to tell why its uploads wait.
-const MOUNT_WAIT: Duration = Duration::from_secs(2);
 
 /// What `bedfs pending` takes.
 #[derive(Debug, clap::Args)]
@@ -128,7 +125,8 @@ impl Journal {
             return HashMap::new();
         };
         let path = mountpoint.join(".bedfs/pending.json");
-        let told = within(MOUNT_WAIT, move || fs::read_to_string(path)).and_then(Result::ok);
+        let told = mountpoint::within(mountpoint::ANSWER, move || fs::read_to_string(path))
+            .and_then(Result::ok);
         let rows: Option<Value> = told.and_then(|told| serde_json::from_str(&told).ok());
         let rows = rows.as_ref().and_then(Value::as_array).into_iter().flatten();
         rows.filter_map(|row| Some((row["staged"].as_str()?.into(), row["error"].as_str()?.into())))

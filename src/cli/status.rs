@@ -9,7 +9,7 @@ use std::time::Duration;
 use indicatif::{BinaryBytes, HumanDuration};
 use serde_json::Value;
 
-use super::{Failure, one_line, within};
+use super::{Failure, one_line};
 use crate::mountpoint;
 
 /// How long the account's figures may take.
@@ -64,7 +64,14 @@ fn read(mount: &Path) -> Result<Value, Failure> {
     }
     bring_account(mount);
     let path = mount.join(".bedfs/status.json");
-    let text = fs::read_to_string(&path).map_err(|error| {
+    let text = mountpoint::within(mountpoint::ANSWER, {
+        let path = path.clone();
+        move || fs::read_to_string(path)
+    });
+    let text = text.ok_or_else(|| {
+        format!("the mount on {} does not answer: is its process stopped?", mount.display())
+    })?;
+    let text = text.map_err(|error| {
         format!("{}: {error}; was it mounted with --control off?", path.display())
     })?;
     Ok(serde_json::from_str(&text)?)
@@ -75,7 +82,9 @@ fn read(mount: &Path) -> Result<Value, Failure> {
 fn bring_account(mount: &Path) {
     let mount = mount.to_owned();
     // The status does without them.
-    let _asked = within(ACCOUNT_WAIT, move || xattr::get(&mount, "user.bedfs.account.space_used"));
+    let _asked = mountpoint::within(ACCOUNT_WAIT, move || {
+        xattr::get(&mount, "user.bedfs.account.space_used")
+    });
 }
 
 fn tell(status: &Value, out: &mut impl Write) -> std::io::Result<()> {
@@ -86,7 +95,7 @@ fn tell(status: &Value, out: &mut impl Write) -> std::io::Result<()> {
     writeln!(out, "{mountpoint}: up for {up}, process {}", number("pid"))?;
     writeln!(
         out,
-        "  uploads and deletes: {} pending, {} under way, {} failed",
+        "  uploads and deletes: {} not finished, of which {} under way, {} failed",
         number("pending"),
         number("uploading"),
         number("failed")

@@ -248,6 +248,9 @@ impl Report {
         if let Some(figures) = self.figures {
             let left = BinaryBytes(figures.traffic_left);
             match self.days_left() {
+                Some(days) if days > 3660.0 => {
+                    writeln!(out, "left: {left}, at this pace for more than ten years")?
+                }
                 Some(days) => writeln!(out, "left: {left}, at this pace for {days:.0} days")?,
                 None => writeln!(out, "left: {left}")?,
             }

@@ -311,6 +311,7 @@ impl Ending {
 
 /// A file of the control folder; `None` if the mount has none or is dead.
 fn control<T: serde::de::DeserializeOwned>(full: &Path, name: &str) -> Option<T> {
-    let text = std::fs::read(full.join(".bedfs").join(name)).ok()?;
+    let path = full.join(".bedfs").join(name);
+    let text = mountpoint::within(mountpoint::ANSWER, move || std::fs::read(path))?.ok()?;
     serde_json::from_slice(&text).ok()
 }

@@ -169,6 +169,19 @@ impl State {
         self.kept.as_ref().is_some_and(|kept| kept.phase == Phase::Failed)
     }
 
+    /// It was removed while it is uploaded: should that be cut off, its rows say that what it makes is to
+    /// go.
+    pub(super) fn is_left_to_its_upload(&mut self) {
+        if self.uploading {
+            self.set_phase(Phase::Removed);
+        }
+    }
+
+    /// All of its rows are in this phase.
+    pub(super) fn set_phase(&mut self, phase: Phase) {
+        self.kept.iter_mut().chain(&mut self.earlier).for_each(|kept| kept.phase = phase);
+    }
+
     /// Whether one of these rows is of what is being uploaded.
     pub(super) fn is_uploading_any(&self, rows: &[RowId]) -> bool {
         self.uploading && self.rows().iter().any(|row| rows.contains(row))

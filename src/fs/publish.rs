@@ -6,10 +6,8 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 
 use super::local::{Kept, LocalFile};
-use super::uploads::may_pass;
 use super::{Error, Fs, Result, turn};
 use crate::bed::{self, Bytes, Stored, Target};
-use crate::config::Upload;
 use crate::staging::{StagedFile, Sum};
 use crate::state::{Delete, Phase, Published, RowId};
 use crate::tree;
@@ -28,63 +26,6 @@ pub(super) struct Place {
 }
 
 impl Fs {
-    /// What a close and an fsync do: the bytes are promised, and published now or soon.
-    pub(super) async fn settle(&self, local: &Arc<LocalFile>) -> Result<()> {
-        self.promise(local).await.inspect_err(|error| {
-            if error.is_shortage() {
-                self.wait(local, error);
-            }
-        })?;
-        {
-            let state = local.state();
-            if state.removed || state.dirty().is_none() || self.stays_here(&state) {
-                return Ok(());
-            }
-        }
-        match self.options.upload {
-            Upload::Close => self.publish_now(local).await,
-            Upload::Background => {
-                self.uploads.add(local.ino);
-                Ok(())
-            }
-        }
-    }
-
-    /// Publishes for someone who waits, and who is told if that fails.
-    pub(super) async fn publish_now(&self, local: &Arc<LocalFile>) -> Result<()> {
-        self.publish(local).await.map_err(|error| {
-            // What is promised goes on waiting.
-            let is_promised = self.options.upload == Upload::Background && may_pass(&error);
-            match is_promised || error.is_shortage() {
-                true => self.wait(local, &error),
-                false => self.give_up(local, &error),
-            }
-            Error::Unpublished(Box::new(error))
-        })
-    }
-
-    /// The file is tried again by itself, and says what it waits for.
-    fn wait(&self, local: &LocalFile, error: &Error) {
-        local.state().waits_for = Some(error.to_string().into());
-        self.uploads.add(local.ino);
-    }
-
-    /// The file waits for the user, who is told why.
-    pub(super) fn give_up(&self, local: &LocalFile, error: &Error) {
-        let text = error.to_string();
-        let writing = self.state.writing();
-        let mut state = local.state();
-        let Some(kept) = &mut state.kept else { return };
-        let (row, generation) = (kept.row, kept.staged.generation());
-        if kept.phase == Phase::Closed {
-            kept.phase = Phase::Failed;
-            if let Err(unrecorded) = writing.and_then(|writing| writing.failed(row, &text)) {
-                tracing::error!("{unrecorded}");
-            }
-        }
-        (state.waits_for, state.error) = (None, Some((generation, text.into())));
-    }
-
     /// Uploads the file if the bed has not got its present content. An empty file stays here: it
     /// is nothing to publish yet.
     pub(super) async fn publish(&self, local: &Arc<LocalFile>) -> Result<()> {
@@ -120,6 +61,10 @@ impl Fs {
                 (state.uploading, state.bound_for) = (false, None);
                 // Never completed, so never an object.
                 state.sent = state.sent.saturating_sub(u32::from(is_changed));
+                if state.removed {
+                    // What it made is on its way out, or nothing was.
+                    state.set_phase(Phase::Done);
+                }
                 state.removed.then(|| (state.rows(), state.sent))
             };
             let Err(error) = result else { return Ok(()) };

@@ -4,10 +4,11 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use tokio::sync::SemaphorePermit;
+use tokio::time::timeout;
 
 use super::control::is_control;
 use super::local::LocalFile;
-use super::{Error, Fs, Result, STRUCTURE, turn};
+use super::{Error, Fs, Result, turn};
 use crate::bed::{self, Remade, Target};
 use crate::names::NameError;
 use crate::state::{RowId, Whereabouts};
@@ -47,6 +48,8 @@ impl Fs {
         let ino = match self.rename_here((from, name), (to, new_name), exclusive).await? {
             Some(ino) => ino,
             None => {
+                // Others are renamed meanwhile.
+                self.uploads_end((from, name), (to, new_name)).await?;
                 let _turn = turn(&self.renaming).await;
                 let what = self.named(from, name).await?;
                 let there = self.find(to, new_name).await?;
@@ -93,27 +96,44 @@ impl Fs {
             return Err(Error::IsAFolder);
         }
         let local = self.local(what.ino);
+        // Nobody else waits for two turns: only one rename runs at a time.
+        let _turn = self.turn_to_rename(&local).await?;
         // A change over an object is published first, so that there is one thing to rename.
         if what.entry().is_some() {
             self.promise(&local).await?;
-            self.publish_now(&local).await?;
+            self.publish_now_in_turn(&local).await?;
         }
-        // Nobody else waits for two turns: only one rename runs at a time.
-        let _turn = self.turn_to_rename(&local).await;
         let Some(over) = over else {
             return self.rename_settled(&local, to, name, None).await;
         };
         let over = self.local(over.ino);
-        let _over_turn = self.turn_to_rename(&over).await;
+        let _over_turn = self.turn_to_rename(&over).await?;
         self.rename_settled(&local, to, name, Some(&over)).await
     }
 
     /// The turn of a file, for a rename: who removes it meanwhile does that after it.
-    async fn turn_to_rename<'a>(&self, local: &'a LocalFile) -> SemaphorePermit<'a> {
+    async fn turn_to_rename<'a>(&self, local: &'a LocalFile) -> Result<SemaphorePermit<'a>> {
         local.state().renames += 1;
-        let turn = turn(&local.turn).await;
+        let turn = timeout(self.options.timeout, turn(&local.turn)).await;
         local.state().renames -= 1;
-        turn
+        turn.map_err(|_| Error::UnderWay)
+    }
+
+    /// Waits until no upload is under way of what is to be renamed, and of what it takes the place of;
+    /// and none at all, if it is a folder that gets another name.
+    async fn uploads_end(&self, from: (Ino, &OsStr), to: (Ino, &str)) -> Result<()> {
+        let (old_name, new_name) = (from.1, OsStr::new(to.1));
+        for (parent, name) in [from, (to.0, new_name)] {
+            let found = name.to_str().and_then(|name| self.tree.child(parent, name).ok().flatten());
+            let Some(ino) = found else { continue };
+            if old_name != new_name && self.tree.info(ino)?.is_folder() {
+                drop(self.nothing_put(self.options.timeout).await.ok_or(Error::UnderWay)?);
+            }
+            if let Some(local) = self.locals.get(ino) {
+                drop(self.turn_to_rename(&local).await?);
+            }
+        }
+        Ok(())
     }
 
     /// Neither file is being uploaded, nor will be until this is done.
@@ -281,8 +301,7 @@ impl Fs {
         }
         // Held against every upload: the folder is poured into a new one, and what arrived in the
         // old one meanwhile would go with it.
-        let all = self.structure.acquire_many(STRUCTURE).await;
-        let _all = all.expect("the semaphores are never closed");
+        let _all = self.nothing_put(self.options.timeout).await.ok_or(Error::UnderWay)?;
         let mut remade = Vec::new();
         let rebuilt = self.bed.rebuild(id, to, &mut remade).await;
         for Remade { old, new } in &remade {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
-use super::local::{Kept, LocalFile, State};
+use super::local::{Kept, LocalFile};
 use super::restore::AGAIN;
 use super::{Fs, Result, turn};
 use crate::bed::Target;
@@ -56,9 +56,7 @@ impl Fs {
     pub(super) fn look_for_removed(&self, local: &LocalFile, rows: &[RowId]) {
         self.look_for(rows);
         // Its rows and bytes go when that is done. Who has it open reads on meanwhile, and after that.
-        let mut state = local.state();
-        let State { kept, earlier, .. } = &mut *state;
-        kept.iter_mut().chain(earlier).for_each(|kept| kept.phase = Phase::Removed);
+        local.state().set_phase(Phase::Removed);
     }
 
     /// Before an upload: what it is of is recorded with the row, and with the one that took its place

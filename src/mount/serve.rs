@@ -20,6 +20,7 @@ use crate::fuse::Adapter;
 use crate::mountpoint;
 use crate::pending::{self, Pending, STAGING, Stage};
 use crate::state::{self, State};
+use crate::tree::CONTROL_NAME;
 
 /// How long the end of a mount waits for uploads.
 const DRAIN: Duration = Duration::from_secs(60);
@@ -130,10 +131,18 @@ fn clear_probes(plan: &Plan, fs: &Arc<Fs>, runtime: &Runtime) {
     }
 }
 
-/// Asks the mount itself, so that whoever waits for it finds it answering.
+/// Asks the mount itself, so that whoever waits for it finds it answering. The kernel knows the way to
+/// the control files from then on: who asks how the mount is waits for no change in the root.
 fn answer_once(mountpoint: &Path) -> io::Result<()> {
     let path = mountpoint.to_owned();
-    let asked = apart::spawn("answer", move || std::fs::metadata(path).map(drop))?;
+    let asked = apart::spawn("answer", move || {
+        std::fs::metadata(&path)?;
+        for name in ["status.json", "pending.json"] {
+            // There may be no control folder.
+            let _known = std::fs::metadata(path.join(CONTROL_NAME).join(name));
+        }
+        Ok(())
+    })?;
     asked.join().unwrap_or_else(|_| Err(io::Error::other("the question was cut off")))
 }
 

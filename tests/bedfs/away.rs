@@ -351,8 +351,11 @@ fn who_asks_how_a_mount_is_or_ends_it_does_not_wait_for_a_silent_service() {
         at_once(command, move || told.output().expect("bedfs runs"))
     };
     let status = ask("status", &[]);
-    assert!(text(&status.stdout).contains("1 pending"), "{}", text(&status.stdout));
+    assert!(text(&status.stdout).contains("1 not finished"), "{}", text(&status.stdout));
     assert!(text(&ask("pending", &[]).stdout).contains("cp/new.jpg"));
+    wait_until("it says why", || {
+        text(&ask("status", &[]).stdout).contains("nothing came from the service for")
+    });
     let path = bed.mount.path.to_str().expect("UTF-8");
     let umount = ask("umount", &["--timeout", "2", path]);
     assert!(!umount.status.success() && text(&umount.stderr).contains("cp/new.jpg"));

@@ -3,11 +3,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
-use bedfs_emulator::{Checking, Fault, FaultKind, InstantUpload, Options};
+use bedfs_emulator::{Checking, Emulator, Fault, FaultKind, InstantUpload, Options};
 
-use crate::harness::{Mount, attempt, fast, noise, text, xattr};
-use crate::journaled::BACKGROUND;
+use crate::harness::{Mount, attempt, fast, noise, run, text, xattr};
+use crate::journaled::{BACKGROUND, all_done, eventually};
+use crate::options::errno;
 use crate::semantics::{bed_with, no_violations};
 
 /// Bytes of a slice, and of a picture of four.
@@ -128,4 +131,43 @@ fn bytes_that_the_service_refuses_for_good_are_compared_once() {
     assert_eq!((count("list_upload_parts"), count("put"), count("upload_complete")), (1, 4, 1));
     let told = text(&mount.bedfs("pending").output().expect("runs").stdout);
     assert!(told.contains("不行"), "{told}");
+}
+
+/// The upload of a file that is checked for ever holds up changes of that file, and for no longer than
+/// a call may take; all else goes on.
+#[test]
+fn a_check_that_does_not_end_holds_up_nothing_but_its_own_file() {
+    let args = [BACKGROUND, &["--timeout", "3"]].concat();
+    let fill = |bed: &Emulator| {
+        ["checked/old.jpg", "moved/d/a.jpg", "other/old.jpg"].iter().for_each(|path| {
+            bed.put(path, path.as_bytes());
+        });
+    };
+    let mount = bed_with(sliced(), &args, fill);
+    run("ls", ["checked", "moved", "other"].map(|folder| mount.at(folder)));
+    mount.emulator.inject(Fault::new("upload_complete", still_checking()).always());
+    fs::write(mount.at("checked/new.jpg"), b"checked").expect("acknowledged");
+    eventually("it is checked", || mount.emulator.count("upload_complete") > 0);
+    let busy = |from: &str, to: &str| errno(fs::rename(mount.at(from), mount.at(to)));
+    thread::scope(|scope| {
+        let moves = [("moved/d", "moved/e"), ("checked/new.jpg", "checked/other.jpg")];
+        let waiting = moves.map(|(from, to)| scope.spawn(move || busy(from, to)));
+        // While these wait.
+        thread::sleep(Duration::from_millis(500));
+        fs::create_dir(mount.at("other/new")).expect("made");
+        let sent = mount.emulator.count("create");
+        fs::write(mount.at("other/new.jpg"), b"beside it").expect("acknowledged");
+        eventually("it is sent", || mount.emulator.count("create") > sent);
+        fs::rename(mount.at("other/old.jpg"), mount.at("other/new/old.jpg")).expect("moved");
+        assert!(waiting.iter().any(|waits| !waits.is_finished()), "nothing waited");
+        waiting.into_iter().for_each(|waits| assert_eq!(waits.join().expect("ended"), libc::EBUSY));
+    });
+    mount.emulator.clear_faults();
+    all_done(&mount);
+    fs::rename(mount.at("checked/new.jpg"), mount.at("checked/other.jpg")).expect("renamed");
+    fs::rename(mount.at("moved/d"), mount.at("moved/e")).expect("renamed");
+    for (path, bytes) in [("checked/other.jpg", "checked"), ("moved/e/a.jpg", "moved/d/a.jpg")] {
+        assert_eq!(mount.emulator.read(path).as_deref(), Some(bytes.as_bytes()), "{path}");
+    }
+    no_violations(&mount);
 }

@@ -152,7 +152,7 @@ fn status_tells_of_a_running_mount() {
     let told = status(&[]).expect("bedfs runs");
     let plain = text(&told.stdout);
     assert!(told.status.success(), "{}", text(&told.stderr));
-    assert!(plain.contains("0 pending, 0 under way, 0 failed"), "{plain}");
+    assert!(plain.contains("0 not finished, of which 0 under way, 0 failed"), "{plain}");
     assert!(plain.contains("traffic left 1.00 TiB"), "{plain}");
     let told = status(&["--json"]).expect("bedfs runs");
     let told: Value = serde_json::from_slice(&told.stdout).expect("JSON");

@@ -6,14 +6,15 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::process::{Child, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use bedfs_emulator::{Emulator, Fault, FaultKind, Options};
 
 use crate::command::{Ended, kill, pid, unmounted};
-use crate::harness::{Mount, attempt, fast, noise, run, text, wait_until, xattr};
-use crate::journaled::{listed, mount_again};
+use crate::crash::wait;
+use crate::harness::{Mount, attempt, fast, in_place_of, noise, run, text, wait_until, xattr};
+use crate::journaled::{BACKGROUND, in_background, listed, mount_again};
 
 fn refuse(endpoint: &str) -> Fault {
     let refusal = FaultKind::Refuse { code: 1, message: "not today".to_owned() };
@@ -351,4 +352,50 @@ fn an_emulator_that_went_away_does_not_hold_up_the_end_of_an_idle_mount() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     assert!(!mount.is_mounted() && !is_alive(process));
+}
+
+#[test]
+fn a_file_that_was_removed_while_it_was_uploaded_does_not_come_back_after_the_end() {
+    for done_first in [true, false] {
+        let mount = in_background();
+        // What became of the upload is not known at the end; it may have come about.
+        let hang = if done_first { FaultKind::HangAfter } else { FaultKind::Hang };
+        mount.emulator.inject(Fault::new("upload_complete", hang).always());
+        fs::write(mount.at("a.jpg"), b"a picture").expect("acknowledged");
+        wait_until("it is to be completed", || mount.emulator.count("upload_complete") > 0);
+        fs::remove_file(mount.at("a.jpg")).expect("acknowledged");
+        let process = pid(&mount);
+        umount(&mount, &["--timeout", "1"]);
+        kill(process, libc::SIGTERM);
+        mount_again(&mount, BACKGROUND);
+        mount.emulator.clear_faults();
+        let mut left = Vec::new();
+        let is_gone = wait(Duration::from_secs(30), || {
+            let tree = mount.emulator.tree().into_iter().map(|(path, _)| path);
+            let shown =
+                fs::read_dir(&mount.path).expect("listed").map(|shown| format!("{shown:?}"));
+            left = listed(&mount).lines().map(str::to_owned).chain(tree).chain(shown).collect();
+            left.is_empty()
+        });
+        assert!(is_gone, "{left:?}");
+        assert!(mount.emulator.violations().is_empty(), "{:?}", mount.emulator.violations());
+    }
+}
+
+#[test]
+fn a_mount_whose_process_is_stopped_holds_up_no_command() {
+    let mount = Mount::new();
+    let process = pid(&mount);
+    stop(process);
+    let told = |command: &str| {
+        let mut bedfs = mount.bedfs(command);
+        let mut within = Command::new("timeout");
+        within.args(["-k", "1", "20"]).arg(bedfs.arg(&mount.path).get_program()).arg(command);
+        in_place_of(&bedfs, within.arg(&mount.path));
+        text(&within.output().expect("timeout runs").stderr)
+    };
+    assert!(told("status").contains("does not answer"), "{}", told("status"));
+    assert!(told("mount").contains("mounted on"), "{}", told("mount"));
+    kill(process, libc::SIGCONT);
+    assert!(mount.at(".bedfs").exists());
 }

@@ -148,6 +148,7 @@ with open(temporary, 'xb') as file:
     file.flush()
     os.fsync(file.fileno())
     os.fchmod(file.fileno(), 0o640)
+    os.setxattr(file.fileno(), 'user.note', b'kept')
 os.rename(temporary, path)
 ";
     for temporary in [
@@ -171,6 +172,8 @@ os.rename(temporary, path)
         holds_only(&mount, &[("a.jpg", &noise(2, 6000))]);
         let mode = fs::metadata(mount.at("a.jpg")).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o640, "{temporary}");
+        let note = ::xattr::get(mount.at("a.jpg"), "user.note").expect("attributes are told");
+        assert_eq!(note.as_deref(), Some(&b"kept"[..]), "{temporary}");
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use jiff::civil::Date;
 use serde_json::{Value, json};
@@ -19,6 +20,9 @@ use crate::types::{FileId, Ino};
 
 /// Entries of a folder that are read at a time.
 const BATCH: usize = 1000;
+
+/// From when on a silence of the service is told.
+const LONG: Duration = Duration::from_secs(10);
 
 impl Fs {
     /// What lies in a folder of the control folder, as far as it is known here.
@@ -288,13 +292,25 @@ impl Fs {
         let now = jiff::Timestamp::now().as_second();
         let refused = || "the service refuses this account's calls: see to its developer right (开发者权益) at 123pan";
         let of_right = right.warning(now).or_else(|| is_refused.then(|| refused().to_owned()));
+        let silence = self.pulse.silence();
+        let of_silence = (silence > LONG).then(|| {
+            format!(
+                "nothing came from the service for {} s: what needs it waits until it answers",
+                silence.as_secs()
+            )
+        });
         let of_rate = |(endpoint, rate): (&str, f64)| {
+            let means = match endpoint {
+                "list" => "; a folder of 1,000 pictures takes ten calls of it",
+                _ => "",
+            };
             format!(
                 "{endpoint} is asked {rate:.2} times a second at most, since the service answers 429 to \
-                 more; a folder of 1,000 pictures takes ten calls of list"
+                 more{means}"
             )
         };
-        of_right.into_iter().chain(self.bed.slowed().into_iter().map(of_rate)).collect()
+        let of_rates = self.bed.slowed().into_iter().map(of_rate);
+        of_right.into_iter().chain(of_silence).chain(of_rates).collect()
     }
 }
 
