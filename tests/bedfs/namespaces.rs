@@ -126,6 +126,7 @@ const LOGIN: &str = r#"
 import os, pty, signal, sys
 shell, terminal = pty.fork()
 if shell == 0:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.execvp("sh", ["sh", "-c", sys.argv[1] + " && echo ready; sleep 600"])
 said = b""
 while b"ready" not in said:

@@ -4,11 +4,13 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use bedfs_emulator::FaultKind;
 
 use crate::beside::{hold, look};
 use crate::command::pid;
+use crate::crash::wait;
 use crate::harness::{Mount, fast, noise, run, xattr};
 use crate::journaled::{all_done, eventually, in_background, listed, stays};
 use crate::semantics::no_violations;
@@ -17,17 +19,21 @@ use crate::small_disk::Small;
 /// Bytes of the files that wait.
 const SIZE: usize = 5000;
 
+/// Each of several writers of the state file may wait for half a minute before it fails.
+const LONGEST: Duration = Duration::from_secs(240);
+
 /// The file waits and says for what, to who asks for its attributes and to who asks what is pending.
 fn waits_for(mount: &Mount, path: &Path, what: &str) {
     waits(mount, path, "pending", what);
 }
 
 fn waits(mount: &Mount, path: &Path, state: &str, what: &str) {
-    eventually("it says what it waits for", || {
+    let is_so = wait(LONGEST, || {
         let says = xattr(path, "error").is_some_and(|error| error.contains(what));
         // While it is tried again it says so.
         says && xattr(path, "state").as_deref() == Some(state)
     });
+    assert!(is_so, "{path:?} does not say that it waits for {what}");
     let listed = listed(mount);
     assert!(listed.contains(&format!("{state} ")) && listed.contains(what), "{listed}");
     assert!(!listed.contains("failed"), "{listed}");
