@@ -41,9 +41,6 @@ impl Ledger {
     }
 }
 
-/// The service's days begin at midnight in UTC+8.
-pub const SERVICE_ZONE: jiff::tz::Offset = jiff::tz::Offset::constant(8);
-
 /// Why what the service writes down cannot be had.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {

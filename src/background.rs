@@ -2,7 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 /// What a fork leaves us as.
 pub enum Side {
@@ -24,15 +27,15 @@ pub struct Ready(File);
 /// To be called while the process has one thread: a thread's locks would stay locked in the child
 /// for ever.
 pub fn fork() -> io::Result<Side> {
-    let (mut heard, said) = pipe()?;
+    let (heard, said) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (mut heard, said) = (File::from(heard), File::from(said));
     // SAFETY: there is one thread, so the child is a whole process with all locks free.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
             drop(heard);
-            // SAFETY: the call has no arguments. It cannot fail in a fresh child, which leads no
-            // process group.
-            unsafe { libc::setsid() };
+            // A fresh child leads no process group, so this does not fail.
+            rustix::process::setsid()?;
             Ok(Side::Child(Ready(said)))
         }
         child => {
@@ -47,24 +50,9 @@ pub fn fork() -> io::Result<Side> {
 
 /// The exit status of a child that ends; that of a failure for one that was killed.
 fn status_of(child: libc::pid_t) -> u8 {
-    let mut status = 0;
-    // SAFETY: the status is written to, and lives as long as the call.
-    let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
-    match waited == child && libc::WIFEXITED(status) {
-        true => u8::try_from(libc::WEXITSTATUS(status)).unwrap_or(1),
-        false => 1,
-    }
-}
-
-fn pipe() -> io::Result<(File, File)> {
-    let mut ends = [0; 2];
-    // SAFETY: `ends` has room for the two descriptors that are written.
-    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: both are open, and nobody else owns them.
-    let [read, write] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
-    Ok((read.into(), write.into()))
+    let ended = waitpid(Pid::from_raw(child), WaitOptions::empty()).ok().flatten();
+    let status = ended.and_then(|(_, status)| status.exit_status());
+    status.and_then(|status| u8::try_from(status).ok()).unwrap_or(1)
 }
 
 impl Ready {
@@ -72,12 +60,9 @@ impl Ready {
     pub fn tell(mut self) -> io::Result<()> {
         let null = File::options().read(true).write(true).open("/dev/null")?;
         std::env::set_current_dir("/")?;
-        for standard in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
-            // SAFETY: both descriptors are open for the whole call.
-            if unsafe { libc::dup2(null.as_raw_fd(), standard) } < 0 {
-                return Err(io::Error::last_os_error());
-            }
-        }
+        dup2_stdin(&null)?;
+        dup2_stdout(&null)?;
+        dup2_stderr(&null)?;
         self.0.write_all(b"1")
     }
 }

@@ -4,14 +4,12 @@
 mod reserve;
 mod room;
 
-use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+
+use rustix::fs::{FallocateFlags, SeekFrom, seek};
 
 pub use room::{Room, Spare, is_full};
 
@@ -26,14 +24,7 @@ pub struct Space {
 
 /// The room on the disk that `path` lies on.
 pub fn space(path: &Path) -> io::Result<Space> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    let mut figures = MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: `path` is a string ended by NUL, and `figures` has room for what the call writes.
-    if unsafe { libc::statvfs(path.as_ptr(), figures.as_mut_ptr()) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the call succeeded, so it has written all of it.
-    let figures = unsafe { figures.assume_init() };
+    let figures = rustix::fs::statvfs(path)?;
     Ok(Space {
         total: figures.f_blocks * figures.f_frsize,
         free: figures.f_bavail * figures.f_frsize,
@@ -42,12 +33,12 @@ pub fn space(path: &Path) -> io::Result<Space> {
 
 /// Has the disk reserve room for these bytes of a file, whose length stays.
 pub fn reserve(file: &File, bytes: &Range<u64>) -> io::Result<()> {
-    allocate(file, libc::FALLOC_FL_KEEP_SIZE, bytes)
+    allocate(file, FallocateFlags::KEEP_SIZE, bytes)
 }
 
 /// The same, and lengthens the file to the end of them.
 fn prepare(file: &File, bytes: &Range<u64>) -> io::Result<()> {
-    allocate(file, 0, bytes)
+    allocate(file, FallocateFlags::empty(), bytes)
 }
 
 /// Has the disk take back what it reserved of these bytes of a file of `len`, and nothing was written
@@ -65,30 +56,21 @@ pub fn release(file: &File, bytes: &Range<u64>, len: u64) {
 
 /// The first part from `at` to `end` that nothing was written to.
 fn next_hole(file: &File, at: u64, end: u64) -> Option<Range<u64>> {
-    let seek = |from: u64, whence| {
-        let from = i64::try_from(from).ok()?;
-        // SAFETY: the call takes numbers, and a descriptor that is open as long as `file` is. No
-        // file of here is read or written where its offset is.
-        u64::try_from(unsafe { libc::lseek(file.as_raw_fd(), from, whence) }).ok()
-    };
-    let hole = seek(at, libc::SEEK_HOLE).filter(|hole| at < end && *hole < end)?;
-    Some(hole..seek(hole, libc::SEEK_DATA).unwrap_or(end).min(end))
+    // No file of here is read or written where its offset is.
+    let hole = seek(file, SeekFrom::Hole(at)).ok().filter(|hole| at < end && *hole < end)?;
+    Some(hole..seek(file, SeekFrom::Data(hole)).unwrap_or(end).min(end))
 }
 
 /// Has the disk take back the room of these bytes of a file, which then are zeros.
 pub fn punch(file: &File, bytes: &Range<u64>) -> io::Result<()> {
-    allocate(file, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, bytes)
+    allocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, bytes)
 }
 
-fn allocate(file: &File, how: i32, bytes: &Range<u64>) -> io::Result<()> {
-    let too_large = |_| io::Error::from_raw_os_error(libc::EFBIG);
-    let offset = i64::try_from(bytes.start).map_err(too_large)?;
-    let len = i64::try_from(bytes.end - bytes.start).map_err(too_large)?;
-    // SAFETY: the call takes numbers, and a descriptor that is open as long as `file` is.
-    match unsafe { libc::fallocate(file.as_raw_fd(), how, offset, len) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+fn allocate(file: &File, how: FallocateFlags, bytes: &Range<u64>) -> io::Result<()> {
+    if i64::try_from(bytes.end).is_err() {
+        return Err(io::Error::from_raw_os_error(libc::EFBIG));
     }
+    Ok(rustix::fs::fallocate(file, how, bytes.start, bytes.end - bytes.start)?)
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ mod file;
 
 use std::fmt;
 use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 
@@ -107,11 +106,8 @@ pub fn wants_colours(stream: &impl IsTerminal) -> bool {
 /// `JOURNAL_STREAM` holds the device and inode of it.
 fn is_journal() -> bool {
     let Ok(told) = std::env::var("JOURNAL_STREAM") else { return false };
-    // SAFETY: an all-zero `stat` is a value of that type.
-    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-    // SAFETY: the descriptor is open, and `stat` has room for what is written.
-    let seen = unsafe { libc::fstat(io::stderr().as_fd().as_raw_fd(), &raw mut stat) };
-    seen == 0 && told == format!("{}:{}", stat.st_dev, stat.st_ino)
+    let stat = rustix::fs::fstat(io::stderr());
+    stat.is_ok_and(|stat| told == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
 /// Lines for the journal: it knows the time, and takes the priority from `<N>` (`sd-daemon(3)`).

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+
 /// Bytes from which an allocation is a mapping of its own.
 #[cfg(target_env = "gnu")]
 const LARGE: libc::c_int = 1 << 20;
@@ -20,9 +22,5 @@ pub fn give_back_what_is_freed() {
 /// Has the system show nobody what this process holds: no core dump is made of it, and other processes
 /// of its user can neither trace it nor read its memory and its environment in `/proc`. Root can.
 pub fn keep_private() -> io::Result<()> {
-    // SAFETY: the call takes numbers and touches no memory.
-    match unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }

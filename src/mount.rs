@@ -261,8 +261,7 @@ fn build(
     let bed =
         Bed::new(client.clone(), state.clone(), tree.clone(), reader.clone(), staging.clone())?;
     let account = Arc::new(AccountCache::new(client.clone(), known));
-    // SAFETY: both calls only tell a number and cannot fail.
-    let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let options = Options {
         read_only: wishes.read_only.unwrap_or(false),
         owner: (wishes.uid.unwrap_or(uid), wishes.gid.unwrap_or(gid)),

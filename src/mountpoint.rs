@@ -1,13 +1,16 @@
 //! A mount point: a folder of this machine on which a mount is, or is to be.
 
-use std::ffi::{CString, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::mount::UnmountFlags;
 
 use crate::disk;
 
@@ -194,17 +197,12 @@ fn unescape(field: &[u8]) -> OsString {
 /// Unmounts; `lazily` takes it out of sight even while it is in use.
 pub fn unmount(full: &Path, lazily: bool) -> Result<(), Error> {
     let failed = |source| Error::Io { path: full.to_owned(), source };
-    let path = CString::new(full.as_os_str().as_bytes()).map_err(|error| failed(error.into()))?;
-    let flags = if lazily { libc::MNT_DETACH } else { 0 };
-    // SAFETY: `path` is a string ended by NUL that outlives the call.
-    if unsafe { libc::umount2(path.as_ptr(), flags) } == 0 {
-        return Ok(());
-    }
-    let error = io::Error::last_os_error();
-    match error.raw_os_error() {
-        Some(libc::EBUSY) => Err(Error::Busy(full.to_owned())),
-        Some(libc::EPERM) => by_fusermount(full, lazily),
-        _ => Err(failed(error)),
+    let flags = if lazily { UnmountFlags::DETACH } else { UnmountFlags::empty() };
+    match rustix::mount::unmount(full, flags) {
+        Ok(()) => Ok(()),
+        Err(Errno::BUSY) => Err(Error::Busy(full.to_owned())),
+        Err(Errno::PERM) => by_fusermount(full, lazily),
+        Err(error) => Err(failed(error.into())),
     }
 }
 

@@ -5,6 +5,7 @@ mod ledger;
 mod number;
 mod right;
 mod xattrs;
+mod zone;
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,6 +17,7 @@ pub use ledger::{IMAGE_BED, OfflineLog, PaidShare, TrafficRow};
 pub use number::Ino;
 pub use right::DeveloperRight;
 pub use xattrs::Xattrs;
+pub use zone::SERVICE_ZONE;
 
 /// What the IDs of folders begin with that exist only here.
 const LOCAL: &str = "\0local-";

@@ -7,9 +7,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
-use super::SERVICE_ZONE;
 use crate::state::State;
-use crate::types::{PaidShare, TrafficRow};
+use crate::types::{PaidShare, SERVICE_ZONE, TrafficRow};
 
 /// Rows of the traffic log that are read at a time.
 const BATCH: usize = 1000;

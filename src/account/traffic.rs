@@ -9,11 +9,11 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use tokio::sync::Semaphore;
 
+use super::Error;
 use super::refusal::{Pause, Refusal};
-use super::{Error, SERVICE_ZONE};
 use crate::api::{self, Client};
 use crate::state::{DaySum, State};
-use crate::types::IMAGE_BED;
+use crate::types::{IMAGE_BED, SERVICE_ZONE};
 
 /// How many days the service tells, today among them.
 const REACH: i64 = 3;

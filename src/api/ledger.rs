@@ -13,8 +13,8 @@ use super::error::Error;
 use super::numbered::{Numbered, PAGE};
 use super::send::Call;
 use super::tolerant;
-use super::wire::{Garbage, SERVICE_HOURS, seconds};
-use crate::types::{OfflineLog, PaidShare, TrafficRow};
+use super::wire::{Garbage, seconds};
+use crate::types::{OfflineLog, PaidShare, SERVICE_ZONE, TrafficRow};
 
 /// The rows of a span of time, page after page.
 pub struct TrafficPages {
@@ -151,9 +151,7 @@ impl Client {
 
 /// A moment as the service writes times, which is in UTC+8.
 fn spell(at: Timestamp, pattern: &str) -> String {
-    at.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(SERVICE_HOURS)))
-        .strftime(pattern)
-        .to_string()
+    at.to_zoned(jiff::tz::TimeZone::fixed(SERVICE_ZONE)).strftime(pattern).to_string()
 }
 
 /// The list of a page. Of the first page it must be there, if only as `null`: an answer without it is

@@ -4,14 +4,11 @@
 //! turned is `Garbage`, with the reason.
 
 use jiff::civil::DateTime;
-use jiff::tz::{TimeZone, offset};
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::tolerant;
-use crate::types::{Entry, EntryKind, FileId, Link, Md5, Picture};
-
-/// The service's clock runs in UTC+8.
-pub(super) const SERVICE_HOURS: i8 = 8;
+use crate::types::{Entry, EntryKind, FileId, Link, Md5, Picture, SERVICE_ZONE};
 
 /// Why an answer cannot be understood. Quotes nothing of it.
 #[derive(Debug)]
@@ -261,7 +258,7 @@ pub(super) fn seconds(time: &str) -> i64 {
         return exact.as_second();
     }
     time.parse::<DateTime>()
-        .and_then(|local| local.to_zoned(TimeZone::fixed(offset(SERVICE_HOURS))))
+        .and_then(|local| local.to_zoned(TimeZone::fixed(SERVICE_ZONE)))
         .map_or(0, |zoned| zoned.timestamp().as_second())
 }
 

@@ -26,8 +26,7 @@ const KERNEL: (u32, u32) = (4, 7);
 const SET_UID: u32 = 0o4000;
 
 pub(super) fn checks(wishes: &Wishes) -> Vec<Check> {
-    // SAFETY: the call only tells a number and cannot fail.
-    let is_root = unsafe { libc::geteuid() } == 0;
+    let is_root = rustix::process::geteuid().is_root();
     let allow_other = wishes.allow_other.unwrap_or(false);
     let is_on = fs::read_to_string(APPARMOR).is_ok_and(|text| text.trim() == "Y");
     let is_off = Path::new(PROFILE_OFF).exists();

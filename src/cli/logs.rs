@@ -16,10 +16,11 @@ use tracing::level_filters::LevelFilter;
 use super::account::Account;
 use super::patience::Patience;
 use super::{Failure, one_line, start_log};
-use crate::account::{OfflineLogs, SERVICE_ZONE};
+use crate::account::OfflineLogs;
 use crate::config::{Choice, Config};
 use crate::mount::OFFLINE_LOGS;
 use crate::state::KnownLog;
+use crate::types::SERVICE_ZONE;
 #[cfg(any(test, fuzzing))]
 pub use merge::logs as fuzz;
 

@@ -7,7 +7,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::{Timestamp, ToSpan};
 
-use crate::account::SERVICE_ZONE;
+use crate::types::SERVICE_ZONE;
 
 /// The file of the cloud drive that the document asks for (`002`).
 const DRIVE_FILE: u64 = 10_861_131;

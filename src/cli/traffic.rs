@@ -14,10 +14,10 @@ use tracing::level_filters::LevelFilter;
 use super::account::Account;
 use super::patience::Patience;
 use super::{Failure, chart, one_line, start_log};
-use crate::account::{Cell, SERVICE_ZONE, Table, TrafficLog};
+use crate::account::{Cell, Table, TrafficLog};
 use crate::config::{Choice, Config};
 use crate::state::{DaySum, FileSum};
-use crate::types::{Account as Figures, IMAGE_BED};
+use crate::types::{Account as Figures, IMAGE_BED, SERVICE_ZONE};
 
 /// The widest that a bar is drawn, in characters, and the width of a terminal that does not tell.
 const WIDEST: usize = 60;

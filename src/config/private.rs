@@ -18,8 +18,7 @@ pub(super) fn make(path: &Path) -> Result<(), Error> {
 /// another user's, who could put something else in its place at any time.
 pub fn make_private(path: &Path) -> Result<(), Error> {
     make(path)?;
-    // SAFETY: the call only tells a number and cannot fail.
-    let us = unsafe { libc::geteuid() };
+    let us = rustix::process::geteuid().as_raw();
     if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
         take(above, us, &[us, 0], 0o022)?;
     }

@@ -8,7 +8,7 @@ use super::{Error, Fs, Result, control};
 use crate::account;
 use crate::link;
 use crate::tree::{Info, What};
-use crate::types::{Entry, Ino, Link, Picture};
+use crate::types::{Entry, Ino, Link, Picture, SERVICE_ZONE};
 
 const PREFIX: &str = "user.bedfs.";
 
@@ -40,9 +40,6 @@ pub(super) const CACHED: &str = "cached";
 
 /// On a file: bytes by the traffic log of the last three days.
 const TRAFFIC_3D: &str = "traffic_3d";
-
-/// The service's clock runs in UTC+8.
-const SERVICE_HOURS: i8 = 8;
 
 /// Whose an attribute is, by its name.
 #[derive(Debug, PartialEq, Eq)]
@@ -273,6 +270,5 @@ fn picture_attribute(entry: &Entry, picture: &Picture, attribute: &str) -> Resul
 /// RFC 3339 with the service's own offset.
 fn created(entry: &Entry) -> Option<Vec<u8>> {
     let at = jiff::Timestamp::from_second(entry.created).ok().filter(|_| entry.created > 0)?;
-    let offset = jiff::tz::Offset::constant(SERVICE_HOURS);
-    Some(text(at.display_with_offset(offset)))
+    Some(text(at.display_with_offset(SERVICE_ZONE)))
 }

@@ -33,6 +33,15 @@ pub enum Error {
         /// The latest form known here.
         known: i64,
     },
+    /// The file is of a version of before the first release.
+    #[error(
+        "the state file {path} is of a bedfs of before its first release: have that one upload what its \
+         bedfs pending lists, then move the file away"
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file system failed.
     #[error("{what} {path}: {source}")]
     Io {

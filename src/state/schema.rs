@@ -1,4 +1,4 @@
-//! The schema: the tables of the state file, and the steps that bring an older file to this form.
+//! The schema: the tables of the state file.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,9 +15,14 @@ pub(super) const BUSY: Duration = Duration::from_secs(30);
 /// How often it is looked whether it is over, where SQLite does not wait.
 const POLL: Duration = Duration::from_millis(20);
 
-/// Each step brings the file from the form of its position to the next.
-const STEPS: &[&str] = &[
-    "
+/// What tells a state file from other files of SQLite, and from those of before the first form: "bedf".
+const APPLICATION: i64 = 0x6265_6466;
+
+/// The number of the form below.
+const FORM: i64 = 1;
+
+/// The form of the file.
+const TABLES: &str = "
     -- Files and folders that are here and not, or not as they are, at the service.
     CREATE TABLE local (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -35,8 +40,12 @@ const STEPS: &[&str] = &[
         new TEXT,                     -- a replacement under way: the new object and
         old TEXT,                     -- the one whose place it takes, as JSON
         changed INTEGER NOT NULL,     -- seconds since the epoch
-        mode INTEGER, uid INTEGER, gid INTEGER, atime INTEGER, mtime INTEGER, ctime INTEGER
+        sent TEXT NOT NULL DEFAULT '', -- what uploads to the name may still come about: MD5:SIZE ...
+        mode INTEGER, uid INTEGER, gid INTEGER, atime INTEGER, mtime INTEGER, ctime INTEGER,
+        xattrs BLOB,                  -- as in attributes
+        ino INTEGER
     );
+    CREATE INDEX local_removed ON local (phase) WHERE phase = 'removed';
     -- Objects that the user deleted and the service may still have.
     CREATE TABLE deletes (
         object TEXT PRIMARY KEY,
@@ -54,6 +63,7 @@ const STEPS: &[&str] = &[
         over TEXT,                    -- the object that had the name, as JSON
         path TEXT NOT NULL,           -- for messages and for moved
         ends TEXT NOT NULL,           -- rows of local that end with it: id,...
+        made TEXT,                    -- the object under the new name: from then on it only goes forward
         is_undone INTEGER NOT NULL    -- what had the name is only to come back
     );
     -- Folders that are poured into new ones.
@@ -66,12 +76,21 @@ const STEPS: &[&str] = &[
     -- Scratch folders of this machine; without an ID while they are being made.
     CREATE TABLE scratch (name TEXT PRIMARY KEY, folder TEXT) WITHOUT ROWID;
     -- Objects that were moved into a scratch folder, and where from: not to be deleted there.
-    CREATE TABLE retired (object TEXT PRIMARY KEY, folder TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE retired (
+        object TEXT PRIMARY KEY,
+        folder TEXT NOT NULL,
+        -- Since when it is where it belongs again, though listings may still show it in a scratch folder;
+        -- in seconds since the epoch.
+        back INTEGER
+    ) WITHOUT ROWID;
     -- What the user set, by file ID. Times in nanoseconds since the epoch.
     CREATE TABLE attributes (
         object TEXT PRIMARY KEY,
-        mode INTEGER, uid INTEGER, gid INTEGER, atime INTEGER, mtime INTEGER, ctime INTEGER
+        mode INTEGER, uid INTEGER, gid INTEGER, atime INTEGER, mtime INTEGER, ctime INTEGER,
+        xattrs BLOB,                  -- extended attributes, as `Xattrs` writes them
+        ino INTEGER                   -- number of the inode, where it may be another than the ID's
     ) WITHOUT ROWID;
+    CREATE INDEX attributes_numbers ON attributes (ino) WHERE ino IS NOT NULL;
     -- Links that took the place of others.
     CREATE TABLE moved (
         id INTEGER PRIMARY KEY,
@@ -85,21 +104,8 @@ const STEPS: &[&str] = &[
     -- What was learned of the service where its documents are silent.
     CREATE TABLE known (question TEXT PRIMARY KEY, answer TEXT NOT NULL, changed INTEGER NOT NULL)
         WITHOUT ROWID;
-",
-    "
     -- What probes of this machine made in the bed's root; without an ID while it is being made.
     CREATE TABLE probes (name TEXT PRIMARY KEY, folder TEXT) WITHOUT ROWID;
-",
-    "
-    -- The object that a rename made under the new name: from then on it only goes forward.
-    ALTER TABLE renames ADD COLUMN made TEXT;
-    -- What an upload to the name was begun of, and may still come about: MD5:SIZE ...
-    ALTER TABLE local ADD COLUMN sent TEXT NOT NULL DEFAULT '';
-    -- Since when the object is where it belongs again, though listings may still show it in a scratch
-    -- folder; in seconds since the epoch.
-    ALTER TABLE retired ADD COLUMN back INTEGER;
-",
-    "
     -- Folders that were listed.
     CREATE TABLE folders (
         id INTEGER PRIMARY KEY,
@@ -124,8 +130,6 @@ const STEPS: &[&str] = &[
         PRIMARY KEY (folder, object)
     ) WITHOUT ROWID;
     CREATE INDEX entries_folders ON entries (object) WHERE size IS NULL;
-",
-    "
     -- Rows of the direct-link traffic log, which the service forgets after three days. An ID may be of
     -- one row for ever, or of a file in the day that was asked for: another day may have the same.
     CREATE TABLE traffic (
@@ -166,8 +170,6 @@ const STEPS: &[&str] = &[
         size INTEGER NOT NULL         -- bytes, packed
     ) WITHOUT ROWID;
     CREATE INDEX offline_hours ON offline_logs (hour);
-",
-    "
     -- What commands made without a mount; kept for an hour.
     CREATE TABLE posted (
         object TEXT PRIMARY KEY,
@@ -177,20 +179,7 @@ const STEPS: &[&str] = &[
         size INTEGER,
         changed INTEGER NOT NULL
     ) WITHOUT ROWID;
-",
-    "
-    -- Extended attributes that the user set, as `Xattrs` writes them.
-    ALTER TABLE attributes ADD COLUMN xattrs BLOB;
-    ALTER TABLE local ADD COLUMN xattrs BLOB;
-    -- The number of the inode, where it may be another than that of the file ID.
-    ALTER TABLE attributes ADD COLUMN ino INTEGER;
-    ALTER TABLE local ADD COLUMN ino INTEGER;
-    CREATE INDEX attributes_numbers ON attributes (ino) WHERE ino IS NOT NULL;
-",
-    "
-    CREATE INDEX local_removed ON local (phase) WHERE phase = 'removed';
-",
-];
+";
 
 /// Of the room that is reserved on the disk, what the log of changes may take: 1/4.
 const LOG_SHARE: u64 = 4;
@@ -211,7 +200,7 @@ pub(super) fn open(path: &Path, reserved: u64) -> Result<Connection> {
     db.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     bound_log(&db, reserved / LOG_SHARE).map_err(failed)?;
     check(&db, path)?;
-    migrate(&mut db, path)?;
+    give_form(&mut db, path)?;
     db.execute_batch(super::traffic::INCOMING).map_err(failed)?;
     Ok(db)
 }
@@ -262,28 +251,34 @@ fn check(db: &Connection, path: &Path) -> Result<()> {
     Err(failed(rusqlite::Error::SqliteFailure(corrupt, Some(verdict))))
 }
 
-fn migrate(db: &mut Connection, path: &Path) -> Result<()> {
-    let failed = |source| Error::new("bringing to this version's form", path, source);
-    let form = |db: &Connection| db.query_row("PRAGMA user_version", [], |row| row.get(0));
-    let known = STEPS.len() as i64;
+/// Has a new file get its form; one of another form is refused.
+fn give_form(db: &mut Connection, path: &Path) -> Result<()> {
+    let failed = |source| Error::new("giving a form to", path, source);
     // The usual case waits for nobody who writes.
-    if form(db).map_err(failed)? == known {
+    if form(db).map_err(failed)? == (APPLICATION, FORM) {
         return Ok(());
     }
     let transaction = db
         .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
         .map_err(|source| Error::new("opening", path, source))?;
-    let found: i64 = form(&transaction).map_err(failed)?;
-    if found > known {
-        return Err(Error::Newer { path: path.to_owned(), found, known });
+    match form(&transaction).map_err(failed)? {
+        (APPLICATION, FORM) => return Ok(()),
+        (0, 0) => {}
+        (APPLICATION, found) => {
+            return Err(Error::Newer { path: path.to_owned(), found, known: FORM });
+        }
+        _ => return Err(Error::Older { path: path.to_owned() }),
     }
-    for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
-        transaction.execute_batch(step).map_err(failed)?;
-    }
-    if found < known {
-        transaction.pragma_update(None, "user_version", known).map_err(failed)?;
-    }
+    transaction.execute_batch(TABLES).map_err(failed)?;
+    transaction.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
+    transaction.pragma_update(None, "user_version", FORM).map_err(failed)?;
     transaction.commit().map_err(failed)
+}
+
+/// What the file says that it is, and its form; nothing of either if it is new.
+fn form(db: &Connection) -> rusqlite::Result<(i64, i64)> {
+    let number = |name| db.pragma_query_value(None, name, |row| row.get(0));
+    Ok((number("application_id")?, number("user_version")?))
 }
 
 /// Gives a damaged file, with what belongs to it, another name, and tells which.

@@ -31,7 +31,7 @@ fn state_file(mount: &Mount) -> PathBuf {
 fn sql(mount: &Mount, statement: &str) {
     let program = "import sqlite3, sys\n\
                    db = sqlite3.connect(sys.argv[1])\n\
-                   db.execute(sys.argv[2])\n\
+                   db.executescript(sys.argv[2])\n\
                    db.commit()";
     let file = state_file(mount);
     run("python3", ["-c", program, file.to_str().expect("UTF-8"), statement]);
@@ -231,19 +231,25 @@ fn a_damaged_row_does_not_keep_the_bed_from_being_mounted() {
 }
 
 #[test]
-fn a_state_file_of_a_newer_version_is_refused_and_left_as_it_is() {
+fn a_state_file_of_another_version_is_refused_and_left_as_it_is() {
     let mount = left_behind(b"bytes");
     checkpoint(&mount);
     let ours = fs::read(state_file(&mount)).expect("the file");
-    sql(&mount, "PRAGMA user_version=99");
-    checkpoint(&mount);
-    let before = fs::read(state_file(&mount)).expect("the file");
-    for output in [mount.mount(&[]), pending(&mount, &[]), pending(&mount, &["retry"])] {
-        is_refused_in_a_line(&output, "newer");
+    let others = [
+        ("PRAGMA user_version=99", "newer"),
+        ("PRAGMA application_id=0; PRAGMA user_version=8", "before its first release"),
+    ];
+    for (change, said) in others {
+        sql(&mount, change);
+        checkpoint(&mount);
+        let before = fs::read(state_file(&mount)).expect("the file");
+        for output in [mount.mount(&[]), pending(&mount, &[]), pending(&mount, &["retry"])] {
+            is_refused_in_a_line(&output, said);
+        }
+        assert!(!mount.is_mounted());
+        assert!(fs::read(state_file(&mount)).expect("the file") == before);
+        assert_eq!(staged(&mount).len(), 2);
     }
-    assert!(!mount.is_mounted());
-    assert!(fs::read(state_file(&mount)).expect("the file") == before);
-    assert_eq!(staged(&mount).len(), 2);
     fs::write(state_file(&mount), ours).expect("as it was");
     mount_again(&mount, &[]);
     eventually("replayed", || mount.emulator.read("a.jpg").as_deref() == Some(b"bytes"));

@@ -11,8 +11,8 @@ use jiff::tz::TimeZone;
 
 use super::super::Failure;
 use super::spell;
-use crate::account::SERVICE_ZONE;
 use crate::state::KnownLog;
+use crate::types::SERVICE_ZONE;
 
 /// The most that is held in memory, in bytes: lines of two hours, and where each of them is.
 const HELD: usize = 512 << 20;

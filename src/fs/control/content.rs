@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use super::super::{Fs, Result};
 use super::node::Node;
 use super::snapshot::Snapshot;
-use crate::account::{Cell, SERVICE_ZONE, Table};
+use crate::account::{Cell, Table};
 use crate::account::{share_lines, share_table, traffic_lines, traffic_table};
 use crate::pending::{self, Pending, Stage};
 use crate::state::Phase;
 use crate::tree::Error as TreeError;
-use crate::types::{FileId, Ino};
+use crate::types::{FileId, Ino, SERVICE_ZONE};
 
 /// Entries of a folder that are read at a time.
 const BATCH: usize = 1000;
