@@ -40,7 +40,7 @@ mod upload;
 mod user;
 mod wire;
 
-pub use client::{Client, Spelling};
+pub use client::Client;
 pub use download::{Download, Version};
 pub use error::{Error, Reply};
 pub use figures::Figures;

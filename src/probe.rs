@@ -8,7 +8,6 @@
 //! out one thing in a folder of the caller's.
 
 mod creating;
-mod deleting;
 mod listing;
 mod moving;
 mod picture;
@@ -153,22 +152,11 @@ impl<'a> Probe<'a> {
 
     async fn ask_all(&self, site: &Site<'_>, tell: impl FnMut(&Finding)) -> Vec<Finding> {
         let mut sheet = Sheet { findings: Vec::new(), tell };
-        sheet.ask(|| creating::mkdir_name(site)).await;
         sheet.ask(|| listing::after_create(site)).await;
         sheet.ask(|| listing::after_delete(site)).await;
-        sheet.ask(|| creating::duplicate(site)).await;
         sheet.ask(|| creating::same_bytes(site)).await;
-        sheet.ask(|| creating::instant(site)).await;
-        sheet.ask(|| creating::instant_after_delete(site)).await;
         sheet.ask(|| creating::empty_file(site)).await;
-        sheet.ask(|| creating::other_types(site)).await;
         sheet.ask(|| moving::folder(site)).await;
-        sheet.ask(|| moving::to_root(site, self.state)).await;
-        sheet.ask(|| moving::duplicate(site)).await;
-        sheet.ask(|| deleting::full(site)).await;
-        sheet.ask(|| deleting::gone(site)).await;
-        sheet.ask(|| listing::range(site)).await;
-        sheet.ask(|| listing::order(site)).await;
         sheet.findings
     }
 
@@ -218,15 +206,6 @@ pub async fn move_folder(client: &Client, folder: &FileId) -> Result<answer::Mov
     alone(&site, || moving::folder(&site)).await
 }
 
-/// What an instant upload gives.
-pub async fn instant_upload(
-    client: &Client, folder: &FileId,
-) -> Result<answer::InstantUpload, Error> {
-    let made = Mutex::default();
-    let site = Site::new(client, folder, &made);
-    alone(&site, || creating::instant(&site)).await
-}
-
 /// Makes one experiment, and clears away what it made.
 async fn alone<A, E: Future<Output = Result<Found<A>, Error>>>(
     site: &Site<'_>, experiment: impl Fn() -> E,
@@ -249,6 +228,5 @@ mod tests {
         is_send(same_bytes(client, folder));
         is_send(empty_file(client, folder));
         is_send(move_folder(client, folder));
-        is_send(instant_upload(client, folder));
     }
 }

@@ -54,7 +54,7 @@ struct Shared {
 
 /// How `mkdir` spells the name: the sample of `003` sends a text, its table says list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spelling {
+enum Spelling {
     /// As a text.
     Text,
     /// As a list of one text.
@@ -172,7 +172,7 @@ impl Client {
     }
 
     /// The spelling with which `mkdir` has worked, if it has.
-    pub fn mkdir_spelling(&self) -> Option<Spelling> {
+    fn mkdir_spelling(&self) -> Option<Spelling> {
         *self.lock_spelling()
     }
 

@@ -24,7 +24,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Also try out, in a scratch folder of the bed, how the service behaves where its documents are
-    /// silent; takes about a minute.
+    /// silent; takes a minute at most.
     #[arg(long)]
     probe: bool,
 }

@@ -181,9 +181,9 @@ pub(super) async fn ask<A, E: Future<Output = Result<Found<A>, Error>>>(
     }
 }
 
-/// A new name with this extension.
-pub(super) fn name(extension: &str) -> String {
-    format!("{PREFIX}{}.{extension}", random())
+/// A new name for a picture.
+pub(super) fn name() -> String {
+    format!("{PREFIX}{}.png", random())
 }
 
 pub(super) fn lock(made: &Mutex<Vec<FileId>>) -> MutexGuard<'_, Vec<FileId>> {

@@ -45,24 +45,6 @@ macro_rules! answers {
 }
 
 answers! {
-    /// How `mkdir` takes the name of the folder.
-    MkdirName, "mkdir-name", "mkdir takes the name" {
-        /// As a text, as the documents' sample has it; perhaps as a list too.
-        Text = "as a text",
-        /// Only as a list, as the documents' table has it.
-        List = "as a list",
-    }
-    /// What becomes of a picture when another of its name is created in its folder.
-    DuplicateCreate, "duplicate-create", "creating a name that exists" {
-        /// The second is refused.
-        Refused = "is refused",
-        /// The folder has two of one name.
-        BothStay = "makes two of one name",
-        /// The first is gone.
-        OlderVanishes = "makes the older vanish",
-        /// The service gives the second another name.
-        Renamed = "gives the new one another name",
-    }
     /// What becomes of a picture when one of the same bytes and another name is created in its
     /// folder.
     SameBytes, "same-bytes", "creating the same bytes twice in a folder" {
@@ -73,31 +55,8 @@ answers! {
         /// The second is refused.
         Refused = "is refused",
     }
-    /// What `create` does when it is told the md5 of bytes that the service has.
-    InstantUpload, "instant-upload", "instant upload of known bytes" {
-        /// The picture is there, and the answer has its ID.
-        GivesId = "works and tells the new ID",
-        /// The picture is there, and a listing has its ID.
-        GivesNoId = "works without telling the new ID",
-        /// The bytes are wanted again.
-        Never = "does not work: they are wanted again",
-    }
-    /// Whether instant upload knows bytes whose last picture was deleted.
-    InstantAfterDelete, "instant-after-delete", "instant upload of deleted bytes" {
-        /// It does.
-        StillKnown = "works",
-        /// The bytes are wanted again.
-        Forgotten = "does not work: they are wanted again",
-    }
     /// What `create` does with no bytes at all.
     EmptyFile, "empty-file", "an empty file" {
-        /// It is made.
-        Taken = "is taken",
-        /// It is refused.
-        Refused = "is refused",
-    }
-    /// What `create` does with a name and bytes that are no picture's.
-    OtherTypes, "other-types", "a file that is no picture" {
         /// It is made.
         Taken = "is taken",
         /// It is refused.
@@ -111,68 +70,6 @@ answers! {
         Refused = "is refused",
         /// The service says yes, and it stays where it was.
         DoesNothing = "is said to work and does nothing",
-    }
-    /// How `move` takes the root of the bed.
-    MoveToRoot, "move-to-root", "moving to the root" {
-        /// Both ways.
-        EitherWay = "works by \"\" and by its real ID",
-        /// As the empty text only.
-        Empty = "works by \"\" only",
-        /// By the ID that rows name as their parent only.
-        RealId = "works by its real ID only",
-        /// Neither way.
-        Never = "does not work",
-    }
-    /// What becomes of a picture when another of its name is moved into its folder.
-    DuplicateMove, "duplicate-move", "moving a name to where it exists" {
-        /// The move is refused.
-        Refused = "is refused",
-        /// The folder has two of one name.
-        BothStay = "makes two of one name",
-        /// The one that was there is gone.
-        OlderVanishes = "makes the older vanish",
-        /// The service gives the one that came another name.
-        Renamed = "gives the one that comes another name",
-        /// The service says yes, and nothing moves.
-        DoesNothing = "is said to work and does nothing",
-    }
-    /// What `delete` does with a folder that is not empty.
-    DeleteFull, "delete-full", "deleting a folder that is not empty" {
-        /// It is refused.
-        Refused = "is refused",
-        /// What is in it goes with it.
-        DeletesAll = "deletes all that is in it",
-        /// The folder goes, and what was in it is still there by its ID.
-        LeavesContent = "deletes the folder alone",
-        /// The service says yes, and everything stays.
-        DoesNothing = "is said to work and does nothing",
-    }
-    /// What `delete` says of an ID that is gone.
-    DeleteGone, "delete-gone", "deleting what is gone" {
-        /// Nothing.
-        Works = "is a success",
-        /// That it is not there.
-        Error = "is an error",
-    }
-    /// What a direct link answers when a part is asked for.
-    Range, "range", "asking a link for a part" {
-        /// The part.
-        Part = "gives the part",
-        /// Everything.
-        Whole = "gives the whole",
-    }
-    /// The order of the rows of a listing.
-    ListOrder, "list-order", "a listing" {
-        /// By name.
-        ByName = "goes by name",
-        /// By file ID.
-        ById = "goes by file ID",
-        /// The newest first.
-        NewestFirst = "has the newest first",
-        /// The oldest first.
-        OldestFirst = "has the oldest first",
-        /// Some other way.
-        Unclear = "has no order that could be told",
     }
 }
 
