@@ -56,7 +56,7 @@ impl Error {
             Self::AttributesFull => libc::ENOSPC,
             Self::BadHandle => libc::EBADF,
             Self::Stale => libc::ESTALE,
-            Self::UnderWay => libc::EBUSY,
+            Self::UnderWay => libc::ETIMEDOUT,
             // The file is there for who closes it; only the way to the service is not.
             Self::Unpublished(error) => match error.errno() {
                 libc::ENOENT | libc::ESTALE => libc::EIO,

@@ -2,7 +2,7 @@
 //! never closed are kept and not uploaded, bytes that were acknowledged are there at once.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
 use bedfs_emulator::{Fault, FaultKind};
@@ -215,7 +215,10 @@ fn a_kill_in_the_middle_of_a_replay_is_replayed_again() {
         mount.emulator.inject(Fault::new("*", FaultKind::HangAfter).skip(requests));
         mount.emulator.inject(Fault::new("*", FaultKind::Hang).skip(requests).always());
         wait(Duration::from_millis(300), || mount.emulator.hanging() > 0);
-        assert!(mount.at("d/a.jpg").exists(), "after {requests} requests");
+        // A folder that was being changed at the kill is asked for, and the service may be silent. Nothing
+        // is said to be gone for that.
+        let shown = fs::symlink_metadata(mount.at("d/a.jpg")).map_err(|error| error.kind());
+        assert_ne!(shown.err(), Some(ErrorKind::NotFound), "after {requests} requests");
     }
     mount.emulator.clear_faults();
     killed(&mount, BACKGROUND, || ());

@@ -72,6 +72,8 @@ fn an_upload_waits_for_another_process_that_changes_the_state_file() {
     mount.emulator.inject(stays("create", FaultKind::Status(503)));
     let bytes = noise(1, SIZE);
     fs::write(mount.at("a.jpg"), &bytes).expect("written");
+    // It is about to be recorded anew.
+    eventually("it failed once", || mount.log().contains("again in"));
     let other = hold(&mount);
     mount.emulator.clear_faults();
     waits_for(&mount, &mount.at("a.jpg"), "another process");
