@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Mutex;
 
 use crate::command::{pid, unmounted};
 use crate::harness::{BEDFS, Mount, attempt, fast, in_place_of, run, text, wait_until};
@@ -58,21 +59,32 @@ fn secrets_are_in_no_log_no_argument_and_no_file_that_others_can_read() {
     assert!(mount.emulator.violations().is_empty(), "{:?}", mount.emulator.violations());
 }
 
-/// Lets ordinary users mount, as distributions do, until dropped.
-pub(crate) struct OpenDevice(u32);
+/// How many tests want the device open to all, and its mode before the first of them.
+static OPEN: Mutex<(usize, u32)> = Mutex::new((0, 0));
+
+/// Lets ordinary users mount, as distributions do, until the last one is dropped.
+pub(crate) struct OpenDevice;
 
 impl OpenDevice {
     pub(crate) fn new() -> Self {
-        let mode = fs::metadata("/dev/fuse").expect("/dev/fuse").mode() & 0o777;
-        fs::set_permissions("/dev/fuse", fs::Permissions::from_mode(0o666)).expect("as root");
-        Self(mode)
+        let mut open = OPEN.lock().expect("no thread panics here");
+        if open.0 == 0 {
+            open.1 = fs::metadata("/dev/fuse").expect("/dev/fuse").mode() & 0o777;
+            fs::set_permissions("/dev/fuse", fs::Permissions::from_mode(0o666)).expect("as root");
+        }
+        open.0 += 1;
+        Self
     }
 }
 
 impl Drop for OpenDevice {
     fn drop(&mut self) {
-        let mode = fs::Permissions::from_mode(self.0);
-        fs::set_permissions("/dev/fuse", mode).expect("as root");
+        let mut open = OPEN.lock().expect("no thread panics here");
+        open.0 -= 1;
+        if open.0 == 0 {
+            let mode = fs::Permissions::from_mode(open.1);
+            fs::set_permissions("/dev/fuse", mode).expect("as root");
+        }
     }
 }
 
