@@ -115,11 +115,8 @@ impl Scenario {
 
     /// A service that lags gets the patience that the program has by default.
     fn mount_options(&self) -> Vec<&'static str> {
+        let upload = if self.upload == Upload::Close { "close" } else { "background" };
         let lags = self.answers.list_lag > Duration::ZERO;
-        let upload = match self.upload {
-            Upload::Close => "close",
-            Upload::Background => "background",
-        };
         let lag = if lags { &["--service-lag", "30"][..] } else { &[] };
         [&["--upload", upload], lag].concat()
     }

@@ -364,9 +364,7 @@ fn a_file_that_was_removed_while_it_was_uploaded_does_not_come_back_after_the_en
         fs::write(mount.at("a.jpg"), b"a picture").expect("acknowledged");
         wait_until("it is to be completed", || mount.emulator.count("upload_complete") > 0);
         fs::remove_file(mount.at("a.jpg")).expect("acknowledged");
-        let process = pid(&mount);
         umount(&mount, &["--timeout", "1"]);
-        kill(process, libc::SIGTERM);
         mount_again(&mount, BACKGROUND);
         mount.emulator.clear_faults();
         let mut left = Vec::new();
