@@ -34,7 +34,7 @@ mod xattr_set;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
@@ -207,7 +207,7 @@ pub struct Fs {
 const STRUCTURE: u32 = 1 << 20;
 
 /// How often it is looked whether all that is being put somewhere has ended.
-const LOOK: Duration = Duration::from_millis(20);
+const PUT_LOOK: Duration = Duration::from_millis(20);
 
 impl Fs {
     /// A file system over these rooms, before it takes anything over.
@@ -259,18 +259,18 @@ impl Fs {
         self.reader.cache().finish();
     }
 
-    /// The right to have nothing put into any folder, if all that is being put somewhere ends in time. Who
-    /// waits for it keeps nobody waiting.
-    async fn nothing_put(&self, patience: Duration) -> Option<SemaphorePermit<'_>> {
-        let deadline = Instant::now() + patience;
+    /// The right to have nothing put into any folder, if nothing is just being put into one.
+    fn try_nothing_put(&self) -> Option<SemaphorePermit<'_>> {
+        self.structure.try_acquire_many(STRUCTURE).ok()
+    }
+
+    /// Waits for it. Who waits here keeps nobody waiting, as one would who queued.
+    async fn nothing_put(&self) -> SemaphorePermit<'_> {
         loop {
-            if let Ok(all) = self.structure.try_acquire_many(STRUCTURE) {
-                return Some(all);
+            match self.try_nothing_put() {
+                Some(all) => return all,
+                None => tokio::time::sleep(PUT_LOOK).await,
             }
-            if Instant::now() > deadline {
-                return None;
-            }
-            tokio::time::sleep(LOOK).await;
         }
     }
 

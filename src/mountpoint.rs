@@ -98,7 +98,8 @@ fn unusable(path: &Path, error: io::Error) -> Error {
 
 /// The path, if a mount of ours is there by just this name: nothing is asked of it.
 fn as_named(path: &Path) -> Option<PathBuf> {
-    std::path::absolute(path).ok().filter(|full| is_ours(full))
+    let full: PathBuf = std::path::absolute(path).ok()?.components().collect();
+    Some(full).filter(|full| is_ours(full))
 }
 
 /// The path of a mount of ours, in full, whether it lives or not.

@@ -80,7 +80,7 @@ pub struct State {
 }
 
 impl State {
-    /// Opens the state file in the folder of `room`, made or brought to this version's form if need be.
+    /// Opens the state file in the folder of `room`, made if it is not there; one of another form is refused.
     ///
     /// A file that is damaged is set aside under another name, and a new one begun: the second value
     /// tells where it is.

@@ -6,6 +6,7 @@
 mod change;
 mod folder;
 mod fresh;
+mod index;
 mod kept;
 mod listing;
 mod news;

@@ -171,10 +171,17 @@ impl State {
 
     /// It was removed while it is uploaded: should that be cut off, its rows say that what it makes is to
     /// go.
-    pub(super) fn is_left_to_its_upload(&mut self) {
+    pub(super) fn leave_to_upload(&mut self) {
         if self.uploading {
             self.set_phase(Phase::Removed);
         }
+    }
+
+    /// The upload ended to which it was left: what that made is on its way out, or nothing was.
+    pub(super) fn uploaded_in_vain(&mut self) {
+        let rows = self.kept.iter_mut().chain(&mut self.earlier);
+        let left = rows.filter(|kept| kept.phase == Phase::Removed);
+        left.for_each(|kept| kept.phase = Phase::Done);
     }
 
     /// All of its rows are in this phase.

@@ -61,10 +61,7 @@ impl Fs {
                 (state.uploading, state.bound_for) = (false, None);
                 // Never completed, so never an object.
                 state.sent = state.sent.saturating_sub(u32::from(is_changed));
-                if state.removed {
-                    // What it made is on its way out, or nothing was.
-                    state.set_phase(Phase::Done);
-                }
+                state.uploaded_in_vain();
                 state.removed.then(|| (state.rows(), state.sent))
             };
             let Err(error) = result else { return Ok(()) };

@@ -67,7 +67,7 @@ impl Fs {
         if removed.is_err() {
             local.state().removed = false;
         } else {
-            local.state().is_left_to_its_upload();
+            local.state().leave_to_upload();
             free_bytes(&local);
             self.touch(parent);
             self.touch_inode(info.ino);

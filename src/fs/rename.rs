@@ -119,6 +119,11 @@ impl Fs {
         turn.map_err(|_| Error::UnderWay)
     }
 
+    /// The right to have nothing put into any folder, for who does not wait longer than a call may take.
+    async fn nothing_put_in_time(&self) -> Result<SemaphorePermit<'_>> {
+        timeout(self.options.timeout, self.nothing_put()).await.map_err(|_| Error::UnderWay)
+    }
+
     /// Waits until no upload is under way of what is to be renamed, and of what it takes the place of;
     /// and none at all, if it is a folder that gets another name.
     async fn uploads_end(&self, from: (Ino, &OsStr), to: (Ino, &str)) -> Result<()> {
@@ -127,7 +132,7 @@ impl Fs {
             let found = name.to_str().and_then(|name| self.tree.child(parent, name).ok().flatten());
             let Some(ino) = found else { continue };
             if old_name != new_name && self.tree.info(ino)?.is_folder() {
-                drop(self.nothing_put(self.options.timeout).await.ok_or(Error::UnderWay)?);
+                drop(self.nothing_put_in_time().await?);
             }
             if let Some(local) = self.locals.get(ino) {
                 drop(self.turn_to_rename(&local).await?);
@@ -301,7 +306,7 @@ impl Fs {
         }
         // Held against every upload: the folder is poured into a new one, and what arrived in the
         // old one meanwhile would go with it.
-        let _all = self.nothing_put(self.options.timeout).await.ok_or(Error::UnderWay)?;
+        let _all = self.nothing_put_in_time().await?;
         let mut remade = Vec::new();
         let rebuilt = self.bed.rebuild(id, to, &mut remade).await;
         for Remade { old, new } in &remade {

@@ -5,9 +5,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::SemaphorePermit;
+
 use super::local::LocalFile;
 use super::restore::AGAIN;
-use super::{Fs, Result, turn};
+use super::{Fs, PUT_LOOK, Result, turn};
 use crate::api;
 use crate::state::{Acknowledged, LocalRow, Phase};
 use crate::types::Entry;
@@ -91,9 +93,15 @@ impl Fs {
         if !self.is_cut_off()? {
             return Ok(());
         }
-        let _renaming = turn(&self.renaming).await;
-        // Else it is gone on with another time.
-        let Some(_all) = self.nothing_put(AGAIN).await else { return Ok(()) };
+        let alone = self.alone();
+        let _alone = match is_patient {
+            true => alone.await,
+            false => match tokio::time::timeout(AGAIN, alone).await {
+                Ok(alone) => alone,
+                // It is gone on with another time.
+                Err(_) => return Ok(()),
+            },
+        };
         if !self.is_cut_off()? {
             // It was under way, and has come to its end.
             return Ok(());
@@ -109,6 +117,19 @@ impl Fs {
             self.settle_aside(row).await?;
         }
         Ok(())
+    }
+
+    /// Waits until nothing is renamed and nothing put anywhere, and has it stay so. Others are held up by
+    /// neither meanwhile.
+    async fn alone(&self) -> (SemaphorePermit<'_>, SemaphorePermit<'_>) {
+        loop {
+            let renaming = turn(&self.renaming).await;
+            if let Some(all) = self.try_nothing_put() {
+                return (renaming, all);
+            }
+            drop(renaming);
+            tokio::time::sleep(PUT_LOOK).await;
+        }
     }
 
     /// Whether a change was cut off, or is under way.

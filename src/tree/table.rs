@@ -6,14 +6,12 @@
 //! the file system holds it open; an *orphan* is no longer named by any folder.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Instant;
 
-use hashbrown::HashTable;
-
 use super::Error;
 use super::folder::Folder;
+use super::index::Index;
 use super::node::{Kind, Node};
 use super::row::{Row, Shapes};
 use crate::types::{Entry, EntryKind, FileId, Ino, Md5};
@@ -22,10 +20,7 @@ use crate::types::{Entry, EntryKind, FileId, Ino, Md5};
 #[derive(Debug)]
 pub(super) struct Table {
     nodes: HashMap<Ino, Node>,
-    ids: HashTable<Ino>,
-    /// Those whose bytes are known by their sum and size.
-    sums: HashTable<Ino>,
-    hasher: RandomState,
+    index: Index,
     shapes: Shapes,
     /// Folders of which the state file has not got everything.
     pub(super) unsaved: HashSet<Ino>,
@@ -41,9 +36,7 @@ impl Table {
     pub(super) fn new(root: FileId) -> Self {
         let mut table = Self {
             nodes: HashMap::new(),
-            ids: HashTable::new(),
-            sums: HashTable::new(),
-            hasher: RandomState::new(),
+            index: Index::default(),
             shapes: Shapes::default(),
             unsaved: HashSet::new(),
             looks: HashMap::new(),
@@ -126,21 +119,13 @@ impl Table {
     }
 
     fn find(&self, id: &str, is_it: impl Fn(&Node) -> bool) -> Option<Ino> {
-        let is_meant = |ino: &Ino| {
-            let node = self.nodes.get(ino);
-            node.is_some_and(|node| node.id() == Some(id) && is_it(node))
-        };
-        self.ids.find(self.hasher.hash_one(id), is_meant).copied()
+        self.index.find(&self.nodes, id, is_it)
     }
 
     /// The files of a folder whose bytes have this sum and size.
     pub(super) fn alike(&self, folder: Ino, md5: Md5, size: u64) -> impl Iterator<Item = Ino> {
-        let sum = Some((*md5.bytes(), size));
-        let is_it = move |ino: &&Ino| {
-            let node = self.nodes.get(*ino);
-            node.is_some_and(|node| node.parent() == Some(folder) && node.sum() == sum)
-        };
-        self.sums.iter_hash(self.hasher.hash_one(sum)).filter(is_it).copied()
+        let alike = self.index.alike(&self.nodes, md5, size);
+        alike.filter(move |(_, node)| node.parent() == Some(folder)).map(|(ino, _)| ino)
     }
 
     /// The inode of a folder.
@@ -203,32 +188,12 @@ impl Table {
     /// before either changes.
     fn index(&mut self, ino: Ino) {
         self.note(ino);
-        let Self { nodes, ids, sums, hasher, .. } = self;
-        let hash = |ino: &Ino| {
-            let id = nodes.get(ino).and_then(Node::id);
-            hasher.hash_one(id.unwrap_or_default())
-        };
-        if nodes.get(&ino).is_some_and(|node| node.id().is_some()) {
-            ids.insert_unique(hash(&ino), ino, hash);
-        }
-        let hash = |ino: &Ino| hasher.hash_one(nodes.get(ino).and_then(Node::sum));
-        if nodes.get(&ino).is_some_and(|node| node.sum().is_some()) {
-            sums.insert_unique(hash(&ino), ino, hash);
-        }
+        self.index.insert(&self.nodes, ino);
     }
 
     fn unindex(&mut self, ino: Ino) {
         self.note(ino);
-        let node = self.nodes.get(&ino);
-        let id = node.and_then(Node::id).map(|id| self.hasher.hash_one(id));
-        let sum = node.and_then(Node::sum).map(|sum| self.hasher.hash_one(Some(sum)));
-        for (hash, inodes) in [(id, &mut self.ids), (sum, &mut self.sums)] {
-            if let Some(hash) = hash
-                && let Ok(found) = inodes.find_entry(hash, |other| *other == ino)
-            {
-                found.remove();
-            }
-        }
+        self.index.remove(&self.nodes, ino);
     }
 
     /// The entry of the inode in its folder changes.
