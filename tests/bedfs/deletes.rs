@@ -379,9 +379,7 @@ fn who_has_a_removed_file_open_reads_it_whatever_becomes_of_its_upload() {
         drop(file);
         wait_until("nothing is left", || crate::journaled::staged(&mount).is_empty());
         mount.quiet();
-        let left: Vec<_> =
-            mount.emulator.tree().into_iter().filter(|(_, row)| !row.is_folder).collect();
-        assert!(left.is_empty(), "{left:?}");
+        assert!(ids(&mount).is_empty(), "{:?}", mount.emulator.tree());
     }
 }
 
