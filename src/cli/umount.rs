@@ -131,6 +131,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     tell(&left);
     let mount_again = format!("bedfs mount {} goes on with", full.display());
     match end.filter(|_| !has_ended) {
+        Some(end) if left.is_empty() => eprintln!(
+            "bedfs: unmounted, and nothing is left to upload. Process {0} has not ended: a container, \
+             or another mount namespace, may still show the mount. It ends with that; kill {0} ends it \
+             at once",
+            end.process()
+        ),
         Some(end) => eprintln!(
             "bedfs: unmounted; process {} uploads what is left for a minute at most. Nothing is lost: \
              bedfs umount {} waits for it, and {mount_again} what is left then, or at once",

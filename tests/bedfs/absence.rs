@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use bedfs_emulator::{Emulator, Fault, FaultKind, Options};
 
 use crate::command::{Ended, unmounted};
-use crate::harness::{BEDFS, Mount, bedfs, fast, in_place_of, wait_until};
+use crate::harness::{ALONE, BEDFS, Mount, bedfs, fast, in_place_of, wait_until};
 use crate::journaled::mount_again;
 
 /// How the service is away.
@@ -49,8 +49,8 @@ impl Bed {
         let hosts = mount.local("hosts", b"127.0.0.1 localhost bed.test\n");
         let url = mount.emulator.base_url().replace("127.0.0.1", "bed.test");
         let mut unshare = Command::new("unshare");
-        let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
-        unshare.args(["--mount", "sh", "-c", script]).arg(hosts).arg(BEDFS);
+        let script = format!("{ALONE}mount --bind \"$0\" /etc/hosts && exec \"$@\"");
+        unshare.args(["--mount", "sh", "-c", &script]).arg(hosts).arg(BEDFS);
         in_place_of(&bedfs(mount.dir.path(), &url), &mut unshare);
         unshare.args(["mount", "--foreground", "--qps", "unlimited"]).args(args).arg(&mount.path);
         let process = Ended(unshare.stdin(Stdio::null()).spawn().expect("unshare runs"));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::command::unmounted;
-use crate::harness::{BEDFS, Mount, in_place_of, run, text};
+use crate::harness::{ALONE, BEDFS, Mount, in_place_of, run, text};
 use crate::users::OpenDevice;
 
 /// A bed, lines for it, and the commands that are run where these are `/etc/fstab`.
@@ -46,7 +46,7 @@ impl Table {
     /// Runs commands of a shell; `$bed` is the mount point, and `user` runs one as an ordinary user.
     fn run(&self, commands: &str) -> Output {
         let mut shell = Command::new("unshare");
-        shell.args(["--mount", "bash", "-c", &format!("{SCRIPT}{commands}")]);
+        shell.args(["--mount", "bash", "-c", &format!("{ALONE}{SCRIPT}{commands}")]);
         in_place_of(&self.mount.bedfs("mount"), &mut shell);
         // As units of systemd have it.
         let bare = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -30,6 +30,12 @@ pub(crate) fn fast() -> Options {
     Options { qps: Qps::Unlimited, ..Options::default() }
 }
 
+/// What a shell in a mount namespace of its own does first: the mounts of other tests, which would live
+/// for as long as it, are none of its.
+pub(crate) const ALONE: &str = r#"sed -n 's/^[^ ]* \([^ ]*\) fuse.bedfs .*/\1/p' /proc/self/mounts |
+while read -r other; do umount -il "$other" || :; done
+"#;
+
 impl Mount {
     /// A mount of an empty bed, without rate limits on either side.
     pub(crate) fn new() -> Self {

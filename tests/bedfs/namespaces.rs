@@ -1,12 +1,13 @@
 //! Namespaces: a mount inside a user's own ones, in a chroot and through it, and after the session that
 //! it was begun in.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::command::unmounted;
-use crate::harness::{BEDFS, Mount, in_place_of, noise, not_tested, run, text};
+use crate::command::{Ended, unmounted};
+use crate::harness::{ALONE, BEDFS, Mount, in_place_of, noise, not_tested, run, text};
 use crate::journaled::bed_is;
 use crate::users::{OpenDevice, as_nobody};
 
@@ -77,7 +78,7 @@ fn a_mount_is_used_through_a_chroot() {
     let (mount, program) = with_program();
     // The mount point is in the root folder, and the other way is a bind mount of one outside of it.
     let script = format!(
-        r#"{ROOT}trap 'umount -l "$root/bed" || true' EXIT
+        r#"{ALONE}{ROOT}trap 'umount -l "$root/bed" || true' EXIT
 "$B" mount "$root/bed"
 mount --bind "$root/bed" "$root/bound"
 cp "$S/new.jpg" "$root/home/"
@@ -114,10 +115,31 @@ cp "$S/new.jpg" "$root/bed/d/"
 chroot "$root" /bedfs link --format json /bed/d/new.jpg | grep -o '"size": *[0-9]*'
 chroot "$root" /bedfs umount /bed
 if mountpoint -q "$root/bed"; then exit 9; fi"#;
-    let said = told(&mount, &program, &["unshare", "-m", "sh", "-ec", script]).output();
+    let script = format!("{ALONE}{script}");
+    let said = told(&mount, &program, &["unshare", "-m", "sh", "-ec", &script]).output();
     let said = good(&said.expect("unshare runs"), &mount).replace(' ', "");
     assert_eq!(said, "a\n\"size\":5000\n");
     bed_is(&mount, &[("a.jpg", b"a"), ("d", b""), ("d/new.jpg", &noise(1, 5000))]);
+}
+
+#[test]
+fn umount_tells_that_another_namespace_still_shows_the_mount() {
+    let mount = Mount::new();
+    let script = "grep -q \" $0 fuse.bedfs\" /proc/self/mounts && echo ready && exec sleep 600";
+    let mut other = Command::new("unshare");
+    other.args(["-m", "sh", "-c", script]).arg(&mount.path).stdout(Stdio::piped());
+    let mut other = Ended(other.spawn().expect("unshare runs"));
+    let mut ready = [0; 6];
+    let heard = other.0.stdout.as_mut().expect("it is piped").read_exact(&mut ready);
+    heard.expect("the other namespace has the mount");
+    let umount = mount.bedfs("umount").args(["--timeout", "1"]).arg(&mount.path).output();
+    let umount = umount.expect("bedfs runs");
+    let said = text(&umount.stderr);
+    assert!(!umount.status.success() && !mount.is_mounted(), "{said}");
+    assert!(said.contains("nothing is left to upload") && said.contains("namespace"), "{said}");
+    drop(other);
+    // What was shown there ends with it, and the mount's process with that.
+    assert!(mount.mount(&[]).status.success(), "{}", mount.log());
 }
 
 /// Logs in at a terminal, runs a command, and hangs up when it has said `ready`; then the session's
