@@ -15,7 +15,7 @@
 //! | 3 | [`bed`]: changes of the bed that lose nothing; [`post`], [`probe`], [`checkup`] |
 //! | 2 | [`tree`], [`read`], [`upload`], [`account`], [`pending`], [`walk`], [`relink`], [`gallery`], [`thumbs`] |
 //! | 1 | [`api`], [`staging`], [`state`], [`cache`], [`names`] |
-//! | 0 | [`types`], [`config`], [`disk`], [`kind`], [`link`], [`log`], [`memory`], [`paths`], [`process`], [`mountpoint`] |
+//! | 0 | [`aside`], [`types`], [`config`], [`disk`], [`kind`], [`link`], [`log`], [`memory`], [`paths`], [`process`], [`mountpoint`] |
 //!
 //! # Three walks
 //!
@@ -33,6 +33,7 @@
 
 pub mod account;
 pub mod api;
+pub mod aside;
 pub mod background;
 pub mod bed;
 pub mod cache;

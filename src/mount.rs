@@ -233,14 +233,16 @@ fn machine(what: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::Machine { what, source }
 }
 
-/// What a mount is made of.
-struct Parts {
-    fs: Arc<Fs>,
-    state: Arc<State>,
+/// What a mount is made of, but for the kernel.
+pub struct Parts {
+    /// The file system. Its loops are to be run.
+    pub fs: Arc<Fs>,
+    /// The state file under it.
+    pub state: Arc<State>,
 }
 
 /// Checks the account and the bed, and builds the file system over them.
-async fn assemble(plan: &Plan, client: &Client) -> Result<Parts, Error> {
+pub async fn assemble(plan: &Plan, client: &Client) -> Result<Parts, Error> {
     let known = greet(plan).await?;
     config::make_private(&plan.state.join(STAGING))?;
     let (state, cache) = open_kept(plan)?;

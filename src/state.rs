@@ -33,8 +33,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
-use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::block_in_place;
 
 pub use attributes::Owner;
 pub use changes::{ChangeId, FolderChange, Rename};
@@ -53,6 +51,7 @@ pub use sent::Sent;
 pub use traffic::{DayAsked, DaySum, FileSum};
 pub use writing::Writing;
 
+use crate::aside::in_place;
 use crate::disk::Room;
 
 /// In seconds: no listing of the service shows what was longer ago (S5 of the service model).
@@ -116,7 +115,7 @@ impl State {
 
     /// Waits until nobody else changes the state file, in this process or another.
     pub fn writing(&self) -> Result<Writing<'_>> {
-        aside(|| {
+        in_place(|| {
             let writing = Writing::new(self.writer(), &self.path, &self.room);
             writing.begin_transaction()?;
             Ok(writing)
@@ -159,15 +158,7 @@ impl State {
     pub fn version(&self) -> Result<i64> {
         // What this process writes is no change to the connection that wrote it.
         let version =
-            aside(|| self.writer().query_row("PRAGMA data_version", [], |row| row.get(0)));
+            in_place(|| self.writer().query_row("PRAGMA data_version", [], |row| row.get(0)));
         version.map_err(|source| Error::new("looking for changes", &self.path, source))
-    }
-}
-
-/// Does work that may wait for another process: the tasks of a thread that does go on elsewhere.
-fn aside<T>(work: impl FnOnce() -> T) -> T {
-    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
-        Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
-        _ => work(),
     }
 }

@@ -177,15 +177,16 @@ async fn find(client: &Client, job: &Job<'_>) -> Result<Option<Entry>, api::Erro
     }))
 }
 
-/// Looks a few times for the job's object, since a listing may lag behind.
+/// Looks for the job's object for as long as a listing may lag behind.
 async fn find_soon(client: &Client, job: &Job<'_>) -> Result<Entry, Error> {
-    for pause in pauses(8) {
+    let mut pauses = client.staleness().listing_looks();
+    loop {
         if let Some(entry) = find(client, job).await? {
             return Ok(entry);
         }
+        let pause = pauses.next().ok_or_else(|| Error::Unlisted { name: job.name.to_owned() })?;
         tokio::time::sleep(pause).await;
     }
-    Err(Error::Unlisted { name: job.name.to_owned() })
 }
 
 fn pauses(times: usize) -> impl Iterator<Item = Duration> {

@@ -7,6 +7,8 @@ mod fields;
 mod ledger;
 mod upload;
 
+pub(crate) use upload::go_on;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};

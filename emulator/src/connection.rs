@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-
 use crate::api;
 use crate::cdn;
 use crate::clock;
@@ -21,7 +19,7 @@ use crate::record::Entry;
 use crate::reply::Reply;
 use crate::server::Server;
 use crate::storage;
-use crate::wire::Wire;
+use crate::wire::{Stream, Wire};
 
 /// The most bytes of JSON that a request may have.
 const JSON: u64 = 1 << 20;
@@ -54,7 +52,7 @@ enum Route {
 }
 
 /// Serves a connection until either side ends it.
-pub(crate) async fn serve(server: Arc<Server>, stream: TcpStream, door: Door) {
+pub(crate) async fn serve(server: Arc<Server>, stream: impl Stream + 'static, door: Door) {
     let mut wire = Wire::new(stream);
     while let Ok(Some(head)) = wire.head().await {
         match exchange(&server, &mut wire, door, Arc::new(head)).await {

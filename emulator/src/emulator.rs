@@ -1,21 +1,23 @@
 //! [`Emulator`]: a running stand-in for the service, held by whoever started it.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use socket2::SockRef;
+use tokio::io::{DuplexStream, duplex};
 use tokio::runtime;
 use tokio::sync::oneshot;
 
+use crate::api;
 use crate::bed::subtree;
 use crate::connection::{self, Door};
 use crate::content::Content;
 use crate::fault::Fault;
 use crate::ledger::{DriveFile, Share, TrafficEntry};
+use crate::listener::{SEND_BUFFER, accept, listen};
 use crate::lock;
 use crate::node::{FileData, Id, Node};
 use crate::options::Options;
@@ -27,9 +29,8 @@ use crate::tree::Tree;
 /// A failing disk is the one thing that can go wrong behind the service's back.
 const DISK: &str = "the data folder can be read and written";
 
-/// Bytes that the kernel holds for a client that does not read: they are paid for, and never seen by one
-/// that leaves. On loopback, less costs throughput and more gains none.
-const SEND_BUFFER: usize = 256 * 1024;
+/// Where one that listens nowhere says that it is.
+const MEMORY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 /// A running emulator. It serves on threads of its own until it is dropped, so that a plain test
 /// function can hold it. Paths have `/` between names; the root is the empty path.
@@ -65,6 +66,31 @@ impl Emulator {
             runtime.shutdown_timeout(Duration::from_secs(5));
         })?;
         Ok(Emulator { server, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// An emulator that listens nowhere: its connections are those that [`Emulator::connect`] gives.
+    ///
+    /// # Errors
+    /// When the data folder cannot be read.
+    pub fn in_memory(options: Options) -> io::Result<Emulator> {
+        let (main, other) = (MEMORY, SocketAddr::new(MEMORY.ip(), MEMORY.port() + 1));
+        let server = Arc::new(Server::new(options, main, other)?);
+        Ok(Emulator { server, stop: None, thread: None })
+    }
+
+    /// Opens a connection to where a URL of this emulator leads. It is served by a task of the caller's
+    /// runtime, whose clock is the service's.
+    pub fn connect(&self, authority: &str) -> DuplexStream {
+        let is_other = self.server.other.ends_with(authority);
+        let door = if is_other { Door::Other } else { Door::Main };
+        let (client, stream) = duplex(SEND_BUFFER);
+        tokio::spawn(connection::serve(Arc::clone(&self.server), stream, door));
+        client
+    }
+
+    /// Goes on, in the caller's runtime, with what went on in one that has ended.
+    pub fn go_on(&self) {
+        api::go_on(&self.server);
     }
 
     /// Scheme, host and port: what takes the place of `https://open-api.123pan.com`.
@@ -363,37 +389,6 @@ impl Drop for Emulator {
         drop(self.stop.take());
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the emulator's thread panicked");
-        }
-    }
-}
-
-/// A listener whose connections inherit its buffer.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER)?;
-    Ok(listener)
-}
-
-/// Takes connections for as long as the runtime lives.
-async fn accept(server: Arc<Server>, listener: TcpListener, door: Door) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!("cannot listen: {error}"),
-    };
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!("no TCP_NODELAY: {error}");
-                }
-                tokio::spawn(connection::serve(Arc::clone(&server), stream, door));
-            }
-            Err(error) => {
-                // Most likely too many open files: others have to close first.
-                tracing::warn!("cannot accept: {error}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
         }
     }
 }

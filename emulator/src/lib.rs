@@ -39,6 +39,7 @@ mod journal;
 mod ledger;
 mod limiter;
 mod link;
+mod listener;
 mod meter;
 mod name;
 mod node;

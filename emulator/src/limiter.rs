@@ -1,7 +1,9 @@
 //! [`Limiter`]: how often each endpoint was called within the last second.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// The sliding window. It is a little short of a second: a client that spaces its calls exactly is
 /// not refused because one of them travelled faster than the one before.

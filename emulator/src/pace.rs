@@ -1,6 +1,8 @@
 //! [`Pace`]: keeps a connection to a number of bytes a second.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// The most bytes that are moved in one step.
 const STEP: usize = 256 * 1024;

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use crate::head::Head;
 use crate::lock;

@@ -1,7 +1,9 @@
 //! [`Tokens`]: the access tokens that live.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::digest;
 

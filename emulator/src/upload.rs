@@ -1,7 +1,9 @@
 //! [`Upload`]: a file that was created and is not there yet.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::content::Content;
 use crate::digest;
@@ -34,7 +36,7 @@ enum State {
     /// `upload_complete` is at work.
     Completing,
     /// The service checks it.
-    Checking { polls_left: u32, polled: Option<Instant>, content: Content },
+    Checking { polls_left: u32, polled: Option<Instant>, unpolled: Instant, content: Content },
     /// It is there, under that ID.
     Done(Id),
     /// It will never be there.
@@ -128,9 +130,9 @@ impl Upload {
         }
     }
 
-    /// Begins the checking that polls wait for.
-    pub(crate) fn check(&mut self, polls: u32, content: Content) {
-        self.state = State::Checking { polls_left: polls, polled: None, content };
+    /// Begins the checking that polls wait for, which ends at `unpolled` if there are none.
+    pub(crate) fn check(&mut self, polls: u32, unpolled: Instant, content: Content) {
+        self.state = State::Checking { polls_left: polls, polled: None, unpolled, content };
     }
 
     /// Counts a poll.
@@ -190,6 +192,17 @@ impl Uploads {
     pub(crate) fn get(&mut self, preupload_id: &str) -> Result<&mut Upload, Refusal> {
         let upload = self.uploads.get_mut(preupload_id);
         upload.ok_or_else(|| Refusal::generic("preuploadID does not exist"))
+    }
+
+    /// The uploads that are being checked, and when that ends by itself.
+    pub(crate) fn checking(&self) -> Vec<(String, Instant)> {
+        let checking = self.uploads.iter().filter_map(|(id, upload)| match upload.state {
+            State::Checking { unpolled, .. } => Some((id.clone(), unpolled)),
+            _ => None,
+        });
+        let mut checking: Vec<_> = checking.collect();
+        checking.sort();
+        checking
     }
 
     /// The upload that storage knows by `key`.

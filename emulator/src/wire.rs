@@ -1,9 +1,13 @@
 //! [`Wire`]: one connection, to read requests from and to write answers to.
 
+use std::fmt::Debug;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
 
 use crate::head::Head;
@@ -17,11 +21,29 @@ const HEAD: usize = 64 * 1024;
 /// How many bytes of stored content are written at a time.
 const CHUNK: usize = 256 * 1024;
 
+/// What a connection runs over.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Debug + Send + Unpin {
+    /// Has the end of it be a reset, where there is such a thing.
+    fn will_reset(&self) -> io::Result<()>;
+}
+
+impl Stream for TcpStream {
+    fn will_reset(&self) -> io::Result<()> {
+        self.set_zero_linger()
+    }
+}
+
+impl Stream for DuplexStream {
+    fn will_reset(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// One connection. It is a plain socket rather than an HTTP library's, because faults reset it,
 /// starve it and cut it off, and because traffic is what the socket took, not what was buffered.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     /// Bytes that were read and belong to nobody yet.
     read: BytesMut,
     /// Bytes of the request's body that are still to come.
@@ -32,9 +54,9 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) fn new(stream: TcpStream) -> Wire {
+    pub(crate) fn new(stream: impl Stream + 'static) -> Wire {
         Wire {
-            stream,
+            stream: Box::new(stream),
             read: BytesMut::new(),
             body_left: 0,
             owes_continue: false,
@@ -130,16 +152,20 @@ impl Wire {
 
     async fn write(&mut self, mut bytes: &[u8], meter: &Meter) -> io::Result<()> {
         while !bytes.is_empty() {
-            self.stream.writable().await?;
-            let offered = bytes.len().min(self.pace.step());
-            meter.offer(offered);
-            let result = self.stream.try_write(&bytes[..offered]);
-            let taken = result.as_ref().map_or(0, |taken| *taken);
-            meter.take_back(offered - taken);
-            match result {
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                _ => {}
-            }
+            let offered = &bytes[..bytes.len().min(self.pace.step())];
+            let stream = &mut self.stream;
+            let taken = poll_fn(|context| {
+                // Counted before the client can have them.
+                meter.offer(offered.len());
+                let polled = Pin::new(&mut *stream).poll_write(context, offered);
+                let taken = match &polled {
+                    Poll::Ready(Ok(taken)) => *taken,
+                    Poll::Ready(Err(_)) | Poll::Pending => 0,
+                };
+                meter.take_back(offered.len() - taken);
+                polled
+            });
+            let taken = taken.await?;
             bytes = &bytes[taken..];
             self.pace.spend(taken).await;
         }
@@ -154,7 +180,7 @@ impl Wire {
 
     /// Ends the connection with a reset.
     pub(crate) fn reset(self) {
-        if let Err(error) = self.stream.set_zero_linger() {
+        if let Err(error) = self.stream.will_reset() {
             tracing::warn!("no reset, the connection is closed instead: {error}");
         }
     }

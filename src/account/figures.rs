@@ -1,9 +1,10 @@
 //! The figures of the account: how much space and direct-link traffic it has, asked for now and then.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::api::{self, Client};
 use crate::types::{Account, DeveloperRight};

@@ -1,9 +1,10 @@
 //! Shares: what the account sells by links that are paid for (`004`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::Error;
 use super::refusal::Refusal;

@@ -313,7 +313,7 @@ impl Client {
     fn way(&self, takes_packed: bool) -> Way<'_> {
         let sender = &self.shared.sender;
         Way {
-            http: &sender.http.foreign,
+            line: &sender.http.foreign,
             hosts: &sender.http.hosts,
             longest: sender.attempt_timeout,
             pulse: sender.pulse.clone(),

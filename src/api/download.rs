@@ -1,19 +1,21 @@
 //! The bytes behind a direct link: one GET, its redirects, and a body that may not stall.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{
     CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED,
     LOCATION, RANGE,
 };
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Response, StatusCode, Url};
+use tokio::time::Instant;
 use tokio::time::timeout;
 
 use super::error::Error;
 use super::host::{Alone, Host, Hosts, Wait};
 use super::instead::{self, Instead};
+use super::line::Line;
 use super::pulse::Pulse;
 use super::scrub;
 
@@ -68,7 +70,7 @@ pub struct Download {
 
 /// How links are read.
 pub(super) struct Way<'a> {
-    pub(super) http: &'a Client,
+    pub(super) line: &'a Line,
     pub(super) hosts: &'a Hosts,
     /// How long nothing may come, whatever the host is used to.
     pub(super) longest: Duration,
@@ -200,12 +202,12 @@ impl Way<'_> {
                 instead: Instead::StillBanned(address, left),
             },
         })?;
-        let mut request = self.http.get(url.clone());
+        let mut request = self.line.client.get(url.clone());
         if let Some((first, last)) = range {
             request = request.header(RANGE, format!("bytes={first}-{last}"));
         }
         let (begin, patience) = (Instant::now(), host.patience(Wait::FirstByte, self.longest));
-        let answer = match timeout(patience, request.send()).await {
+        let answer = match timeout(patience, self.line.send(request)).await {
             Ok(answer) => answer.map_err(|error| unavailable(scrub::transport(error))),
             Err(_) => Err(stalled(what, patience)),
         };

@@ -11,8 +11,9 @@ use reqwest::{Client, ClientBuilder, RequestBuilder, Url, redirect};
 use super::endpoint::Endpoint;
 use super::error::Error;
 use super::host::Hosts;
-use super::roots::Roots;
+use super::line::Line;
 use super::scrub;
+use super::settings::Settings;
 use crate::types::Secret;
 
 /// An idle connection is dropped before servers of this kind drop theirs: a request that crosses
@@ -22,27 +23,33 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Both clients, and where the API host is.
 pub(super) struct Http {
     base: Url,
-    api: Client,
+    pub(super) api: Line,
     /// For storage and CDN.
-    pub(super) foreign: Client,
+    pub(super) foreign: Line,
     /// Those that links were read from.
     pub(super) hosts: Hosts,
 }
 
 impl Http {
-    /// Opens no connection yet.
-    pub(super) fn new(
-        endpoint: &str, roots: &Roots, attempt_timeout: Duration,
-    ) -> Result<Self, Error> {
-        let base = base(endpoint)?;
+    /// Opens no connection yet. Hosts are known by the certificates that the system trusts, and by
+    /// the settings' roots.
+    pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
+        let Settings { roots, attempt_timeout, carrier, .. } = settings;
+        // A carrier reaches no host that would have to be known.
+        let builder = || match carrier {
+            Some(_) => builder(*attempt_timeout).tls_certs_only([]),
+            None => builder(*attempt_timeout).tls_certs_merge(roots.certificates()),
+        };
+        let line = |client| Line { client, carrier: carrier.clone() };
+        let base = base(&settings.endpoint)?;
         // An error says that the process has a provider already: as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Self {
             base,
-            api: build(builder(roots, attempt_timeout))?,
+            api: line(build(builder())?),
             // Several connections to one host are several times as fast where each is bounded;
             // HTTP/2 would have but one.
-            foreign: build(builder(roots, attempt_timeout).http1_only())?,
+            foreign: line(build(builder().http1_only())?),
             hosts: Hosts::default(),
         })
     }
@@ -64,6 +71,7 @@ impl Http {
         assert_eq!(url.origin(), self.base.origin(), "secrets go to the API host");
         let request = self
             .api
+            .client
             .request(endpoint.method(), url)
             .header("Platform", "open_platform")
             .header(CONTENT_TYPE, "application/json");
@@ -103,11 +111,9 @@ fn base(endpoint: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-/// Hosts are known by the certificates that the system trusts, and by `roots`; they are reached by way
-/// of a proxy where `HTTPS_PROXY` and its like say so.
-fn builder(roots: &Roots, attempt_timeout: Duration) -> ClientBuilder {
+/// Hosts are reached by way of a proxy where `HTTPS_PROXY` and its like say so.
+fn builder(attempt_timeout: Duration) -> ClientBuilder {
     Client::builder()
-        .tls_certs_merge(roots.certificates())
         .redirect(redirect::Policy::none())
         .referer(false)
         .user_agent(concat!("bedfs/", env!("CARGO_PKG_VERSION")))
@@ -128,6 +134,7 @@ fn build(builder: ClientBuilder) -> Result<Client, Error> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::settings::Credentials;
     use super::*;
 
     #[test]
@@ -143,9 +150,9 @@ mod tests {
 
     #[test]
     fn a_path_in_the_endpoint_is_kept() {
-        let roots = Roots::default();
-        let http =
-            Http::new("http://a.b/proxy/", &roots, Duration::from_secs(1)).expect("a client");
+        let credentials = Credentials { client_id: "id".into(), client_secret: Secret::new("s") };
+        let settings = Settings::new("http://a.b/proxy/", credentials, "/nowhere");
+        let http = Http::new(&settings).expect("a client");
         let request =
             http.request(Endpoint::Detail, &[("fileID", "a&b")], None).build().expect("a request");
         assert_eq!(request.url().as_str(), "http://a.b/proxy/api/v1/oss/file/detail?fileID=a%26b");

@@ -20,6 +20,7 @@ use super::failure::{Failure, FailureKind, Tries};
 use super::figures::{Counts, Figures};
 use super::http::Http;
 use super::limit::{Limiter, Priority};
+use super::line::Line;
 use super::pulse::Pulse;
 use super::right::{Pass, Right};
 use super::scrub::{scrub, transport};
@@ -98,7 +99,7 @@ impl Sender {
         let calls = share_of_open_files(2 * PART, 4, MOST_CALLS);
         let slices = share_of_open_files(PART, 8, MOST_SLICES);
         Ok(Self {
-            http: Http::new(&settings.endpoint, &settings.roots, settings.attempt_timeout)?,
+            http: Http::new(&settings)?,
             tokens: Tokens::new(settings.token_dir, &settings.credentials),
             right: Right::default(),
             credentials: settings.credentials,
@@ -234,7 +235,7 @@ impl Sender {
         let time = self.attempt_timeout.min(left);
         let begin = Instant::now();
         self.pulse.ask();
-        let answer = timeout(time, exchange(request, &self.pulse)).await;
+        let answer = timeout(time, exchange(&self.http.api, request, &self.pulse)).await;
         self.counts[call.endpoint.index()].took(begin.elapsed());
         let answer = answer.map_err(|_| {
             let cause = format!("nothing came within {:.1} s", time.as_secs_f32());
@@ -314,8 +315,8 @@ impl Sender {
 }
 
 /// Sends the request and reads the whole answer.
-async fn exchange(request: RequestBuilder, pulse: &Pulse) -> Result<Answer, Failure> {
-    let mut response = request.send().await.map_err(not_sent)?;
+async fn exchange(line: &Line, request: RequestBuilder, pulse: &Pulse) -> Result<Answer, Failure> {
+    let mut response = line.send(request).await.map_err(not_sent)?;
     pulse.beat();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(broken)? {

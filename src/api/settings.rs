@@ -1,8 +1,10 @@
 //! The settings of a client: where the service is, as whom, how fast and how long.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::line::Carrier;
 use super::qps::QpsTable;
 use super::roots::Roots;
 use super::staleness::Staleness;
@@ -37,6 +39,8 @@ pub struct Settings {
     pub deadline: Duration,
     /// How long the service may show what was before a change.
     pub staleness: Staleness,
+    /// What stands in for the network, in a simulation.
+    pub carrier: Option<Arc<dyn Carrier>>,
 }
 
 impl Settings {
@@ -53,6 +57,7 @@ impl Settings {
             attempt_timeout: Duration::from_secs(15),
             deadline: Duration::from_secs(60),
             staleness: Staleness::DEFAULT,
+            carrier: None,
         }
     }
 

@@ -36,6 +36,12 @@ impl Staleness {
         self.0 / 2
     }
 
+    /// The pauses between looks for what a listing must show: soon at first, and all of them together as
+    /// long as it may lag.
+    pub fn listing_looks(self) -> impl Iterator<Item = Duration> {
+        Self::looks(self.effect()).chain(Self::looks(self.listing() - self.effect()))
+    }
+
     /// The pauses between looks for what must show within `time`: each twice as long as the one before,
     /// and all of them together that long.
     pub fn looks(time: Duration) -> impl Iterator<Item = Duration> {
@@ -53,6 +59,7 @@ mod tests {
         assert_eq!(Staleness::looks(lag).sum::<Duration>(), lag);
         let pauses: Vec<_> = Staleness::looks(lag).map(|pause| pause.as_secs()).collect();
         assert_eq!(pauses, [2, 4, 8, 16]);
+        assert_eq!(Staleness::DEFAULT.listing_looks().sum::<Duration>(), lag);
     }
 
     #[test]

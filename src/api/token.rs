@@ -16,12 +16,12 @@ use jiff::{SignedDuration, Timestamp};
 use md5::{Digest, Md5 as Hasher};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use super::error::Error;
 use super::settings::Credentials;
 use super::wire::TokenAnswer;
+use crate::aside::aside;
 use crate::types::{Md5, Secret};
 
 /// A token is renewed this long before it ends.
@@ -222,7 +222,7 @@ impl TokenFile {
     /// Waits for the lock, which lasts until the file is dropped.
     async fn lock(&self) -> Option<File> {
         let path = self.dir.join("token.lock");
-        let file = blocking(move || {
+        let file = aside(move || {
             let mut options = OpenOptions::new();
             options.create(true).truncate(false).write(true).mode(0o600);
             options.open(path)
@@ -246,7 +246,7 @@ impl TokenFile {
     /// The token on disk; `None` where there is none that can be read.
     async fn read(&self) -> Option<Token> {
         let path = self.dir.join("token.json");
-        let bytes = match blocking(move || std::fs::read(path)).await {
+        let bytes = match aside(move || std::fs::read(path)).await {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
@@ -271,22 +271,16 @@ impl TokenFile {
             given: token.given,
         };
         let dir = self.dir.clone();
-        let written = blocking(move || {
+        let written = aside(move || {
             let json = serde_json::to_vec(&kept)?;
             // A named temporary file has mode 0600.
             let mut file = tempfile::Builder::new().prefix(".token").tempfile_in(&dir)?;
             file.write_all(&json)?;
             file.persist(dir.join("token.json"))?;
-            Ok(())
+            Ok::<_, io::Error>(())
         });
         if let Err(error) = written.await {
             tracing::warn!("the token cannot be kept on disk: {error}");
         }
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    spawn_blocking(work).await.map_err(io::Error::other)?
 }

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use futures_util::stream;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use reqwest::{Body, Client, StatusCode, Url};
-use tokio::task::spawn_blocking;
+use reqwest::{Body, StatusCode, Url};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::error::Error;
+use super::line::Line;
 use super::pulse::Pulse;
 use super::scrub;
+use crate::aside::aside;
 
 /// Bytes read from the file at a time: all of a slice that is ever in memory.
 const CHUNK: u64 = 256 << 10;
@@ -34,7 +35,7 @@ impl Slice {
     /// PUTs the slice (`003`: 上传分片). `stall` is how long nothing may move; once all bytes are
     /// handed to the system, they and the answer have `last_wait` to get through.
     pub(super) async fn put(
-        self, http: &Client, url: &str, stall: Duration, last_wait: Duration, pulse: Pulse,
+        self, line: &Line, url: &str, stall: Duration, last_wait: Duration, pulse: Pulse,
     ) -> Result<(), Error> {
         let url = Url::parse(url).map_err(|_| Error::Garbled {
             what: "put a slice".into(),
@@ -42,14 +43,16 @@ impl Slice {
         })?;
         let what = format!("put {} bytes to {}", self.len, scrub::place(&url));
         let progress = Arc::new(Progress::new(self.len, pulse.clone()));
-        let request = http
+        let request = line
+            .client
             .put(url.clone())
             .header(CONTENT_TYPE, "application/octet-stream")
             .header(CONTENT_LENGTH, self.len)
             .body(self.body(Arc::clone(&progress)));
         let begin = Instant::now();
         let answer = tokio::select! {
-            answer = request.send() => answer,
+            biased;
+            answer = line.send(request) => answer,
             sent = progress.stalls(stall, last_wait) => return Err(Error::TimedOut {
                 what,
                 waited: begin.elapsed(),
@@ -100,7 +103,7 @@ impl Slice {
             let rest = Self { file, offset: offset + size, len: len - size };
             Ok((chunk, rest))
         };
-        spawn_blocking(read).await.map_err(io::Error::other)?
+        aside(read).await
     }
 }
 

@@ -119,11 +119,17 @@ impl Bed {
             Err(error) if error.is_refused() => return Ok(false),
             Err(error) => return Err(error.into()),
         }
-        match self.client.detail(id).await {
-            Ok(entry) => Ok(self.is_in(&entry, &to.folder).await?.unwrap_or(true)),
-            // `detail` may know no folders: then the answer to the move has to do.
-            Err(_) => Ok(true),
+        for pause in self.looks() {
+            match self.client.detail(id).await {
+                // It may tell of before the move (S2).
+                Ok(entry) if self.is_in(&entry, &to.folder).await? == Some(false) => {
+                    tokio::time::sleep(pause).await;
+                }
+                // `detail` may know no folders: then the answer to the move has to do.
+                Ok(_) | Err(_) => return Ok(true),
+            }
         }
+        Ok(false)
     }
 
     /// Makes a new folder, moves the content over, and deletes the old one when it is empty. The

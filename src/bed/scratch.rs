@@ -8,9 +8,9 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::{Error, folder};
 use crate::api::{self, Client, Staleness};

@@ -233,6 +233,11 @@ impl Bed {
             return Ok(Some(Stored { aside, ..replaced(target, replacing) }));
         };
         let Some(sum) = sum_of(new) else { return Err(error.into()) };
+        // It may have been put there by the same bytes before the end, and not be listed yet.
+        if let Some(there) = self.named_soon(target, true).await?.filter(|it| holds(it, sum)) {
+            self.discard(&new.id, None).await;
+            return Ok(Some(stored(there)));
+        }
         match upload::instant(&self.client, &target.folder, &target.name, sum).await? {
             Some(id) => {
                 self.discard(&new.id, None).await;
@@ -264,7 +269,7 @@ impl Bed {
     /// The object that has the target's name. A listing may lag behind: who is patient looks for it a
     /// few times.
     async fn named_soon(&self, target: &Target, is_patient: bool) -> Result<Option<Entry>, Error> {
-        let mut pauses = self.looks().filter(|_| is_patient);
+        let mut pauses = self.client.staleness().listing_looks().filter(|_| is_patient);
         loop {
             let rows = self.client.list_all(&target.folder).await?;
             let is_it = |row: &Entry| *row.name == *target.name && row.picture().is_some();

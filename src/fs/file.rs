@@ -10,6 +10,7 @@ use super::control::ControlFolder;
 use super::handle::FileHandle;
 use super::local::{InUse, LocalFile, State};
 use super::{Error, Fs, Result, control, turn};
+use crate::aside::aside;
 use crate::config::Upload;
 use crate::process;
 use crate::read::Asked;
@@ -285,11 +286,11 @@ impl Fs {
             return Ok(());
         }
         let state = self.state.clone();
-        let written = self.runtime.spawn_blocking(move || {
+        let written = tokio::spawn(aside(move || {
             if let Err(error) = state.learn_link(&entry) {
                 tracing::warn!("a link is not written down yet: {error}");
             }
-        });
+        }));
         // It goes on, and is looked for by the replay if it fails.
         drop(tokio::time::timeout(WRITE_DOWN, written).await);
         Ok(())

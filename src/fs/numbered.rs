@@ -3,6 +3,7 @@
 
 use super::attr::Attr;
 use super::{Error, Fs, Result, control};
+use crate::aside::aside;
 use crate::tree::Error as TreeError;
 use crate::types::{FileId, Ino};
 
@@ -32,8 +33,8 @@ impl Fs {
     /// Looks at the folders in which an object of this number was last seen.
     async fn find_number(&self, ino: Ino) -> Result<()> {
         let (state, root) = (self.state.clone(), self.tree.folder_id(Ino::ROOT)?);
-        let ways = tokio::task::spawn_blocking(move || state.ways_to(ino, &root)).await;
-        for way in ways.map_err(std::io::Error::other)?? {
+        let ways = aside(move || state.ways_to(ino, &root)).await;
+        for way in ways? {
             match self.look_along(&way).await {
                 Err(Error::Tree(TreeError::NotFound | TreeError::NotAFolder)) => {}
                 looked => looked?,

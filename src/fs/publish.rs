@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 
 use super::local::{Kept, LocalFile};
 use super::{Error, Fs, Result, turn};
+use crate::aside::aside;
 use crate::bed::{self, Bytes, Stored, Target};
 use crate::staging::{StagedFile, Sum};
 use crate::state::{Delete, Phase, Published, RowId};
@@ -321,8 +322,7 @@ impl Fs {
         let (staged, dir) = (staged.clone(), self.options.staging.clone());
         let room = self.state.room().clone();
         let copy = move || room.ask(staged.size(), || staged.snapshot(&dir));
-        let copied = tokio::task::spawn_blocking(copy).await;
-        Ok(Arc::new(copied.map_err(std::io::Error::other)??))
+        Ok(Arc::new(aside(copy).await?))
     }
 }
 

@@ -7,7 +7,8 @@ use crate::state::{Delete, Phase, RowId};
 use crate::tree::{Error as TreeError, Info};
 use crate::types::{Entry, FileId, Ino};
 use std::ffi::OsStr;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 /// The staged bytes of a file that was removed go at once, unless somebody has it open. Rows may stay,
 /// for what uploads made of it; one that is under way ends, since nobody wants it.

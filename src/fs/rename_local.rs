@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::local::{Kept, LocalFile};
 use super::publish::Place;
 use super::{Error, Fs, Result};
+use crate::aside::aside;
 use crate::bed;
 use crate::config::Upload;
 use crate::state::{Acknowledged, Delete, Phase, Whereabouts};
@@ -156,12 +157,14 @@ impl Fs {
         // What a writer has staged is to stay, and so must outlive a crash.
         let written = local.state().staged().cloned();
         if let Some(written) = written {
-            let synced = tokio::task::spawn_blocking(move || written.sync()).await;
-            synced.map_err(std::io::Error::other)??;
+            aside(move || written.sync()).await?;
         }
         // Its link must be known before it can end.
         let entry = &Arc::new(self.bed.with_link(entry).await);
         let kept = self.begin_aside(info, entry, to, name)?;
+        let base = kept.staged.clone();
+        // What shows through is known after a loss of power too.
+        aside(move || base.sync()).await?;
         let from = self.tree.folder_id(info.parent.ok_or(TreeError::NotFound)?)?;
         let folder = match self.bed.set_aside(entry, &from).await {
             Ok(folder) => folder,

@@ -2,6 +2,7 @@
 //! folder is looked at, and gets on its way again.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::local::{Kept, LocalFile};
 use super::{Error, Fs, Result};
+use crate::aside::detach;
 use crate::staging::StagedFile;
 use crate::state::{self, LocalRow, Phase, RowId, Whereabouts};
 use crate::tree::Error as TreeError;
@@ -82,6 +84,8 @@ impl Fs {
                 Phase::Closed | Phase::Failed if ending.contains(&row.id) => {}
                 Phase::Done => self.clear_away(&row),
                 Phase::Interrupted if self.is_void(&row) => self.clear_away(&row),
+                // Nothing of it was acknowledged, and nothing reached the disk.
+                Phase::Open if !row.is_folder && self.is_lost(&row) => self.clear_away(&row),
                 // Never closed: its bytes are kept for the user, and the name has what it had.
                 Phase::Interrupted => {}
                 // What became of these has to be asked first.
@@ -111,7 +115,14 @@ impl Fs {
     /// Whether nothing was written into it that could be missed.
     fn is_void(&self, row: &LocalRow) -> bool {
         let path = self.staged_path(row.staged.as_deref().unwrap_or_default());
-        row.base.is_none() && std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0)
+        let is_empty = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0);
+        (row.base.is_none() && is_empty) || self.is_lost(row)
+    }
+
+    /// Whether its staged bytes are not there, as after a loss of power before any sync.
+    fn is_lost(&self, row: &LocalRow) -> bool {
+        let path = self.staged_path(row.staged.as_deref().unwrap_or_default());
+        std::fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
     pub(super) fn clear_away(&self, row: &LocalRow) {
@@ -179,7 +190,7 @@ impl Fs {
                 let error = Error::Unreadable { path, source: error };
                 let (state, id, text) = (self.state.clone(), row.id, error.to_string());
                 // Whoever looks at the folder does not wait for that.
-                self.runtime.spawn_blocking(move || {
+                detach(&self.runtime, move || {
                     if let Err(error) = state.failed(id, &text) {
                         tracing::warn!("{error}");
                     }

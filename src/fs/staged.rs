@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::local::{Kept, LocalFile, State};
 use super::{Fs, Result, turn};
+use crate::aside::aside;
 use crate::disk::is_full;
 use crate::staging::StagedFile;
 use crate::state::{Acknowledged, LocalRow, Phase, RowId, Writing};
@@ -178,8 +179,7 @@ impl Fs {
         };
         let generation = kept.staged.generation();
         let staged = kept.staged.clone();
-        let synced = tokio::task::spawn_blocking(move || staged.sync()).await;
-        synced.map_err(std::io::Error::other)??;
+        aside(move || staged.sync()).await?;
         self.state.acknowledge(
             kept.row,
             &Acknowledged {

@@ -3,13 +3,13 @@
 
 use std::collections::HashSet;
 use std::convert::Infallible;
-use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 
 use super::{Fs, Result};
+use crate::aside::aside;
 use crate::state::{Owner, RowId};
 use crate::tree::What;
 use crate::types::{Attributes, Ino};
@@ -102,10 +102,7 @@ impl Fs {
             self.touched.is_any.notified().await;
             tokio::time::sleep(QUIET).await;
             let fs = self.clone();
-            let kept = tokio::task::spawn_blocking(move || fs.keep_all_times()).await;
-            if let Some(panic) = kept.err().and_then(|error| error.try_into_panic().ok()) {
-                resume_unwind(panic);
-            }
+            aside(move || fs.keep_all_times()).await;
         }
     }
 

@@ -88,6 +88,7 @@ impl Fs {
         left.for_each(|local| self.uploads.add(local.ino));
         loop {
             tokio::select! {
+                biased;
                 Some(ended) = under_way.join_next() => {
                     let ended: Result<(), JoinError> = ended;
                     // The file is queued again when the loop begins again.

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::handle::FileHandle;
 use super::{Error, Fs, Result};
+use crate::aside::detach;
 use crate::staging::StagedFile;
 
 impl Fs {
@@ -58,7 +59,7 @@ impl Fs {
         if !staged.wants_follower() {
             return;
         }
-        self.runtime.spawn_blocking(move || {
+        detach(&self.runtime, move || {
             if let Err(error) = staged.follow() {
                 // The sum reads it again, and tells.
                 tracing::warn!("hashing what is written: {error}");

@@ -2,7 +2,9 @@
 //! by measuring: twice as many, until twice that brought no more.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// The most lanes.
 const MOST: usize = 32;

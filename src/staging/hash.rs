@@ -11,6 +11,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use md5::{Digest, Md5 as Hasher};
 
 use super::{CHUNK, Extents, StagedFile};
+use crate::aside::aside;
 use crate::types::Md5;
 
 /// Bytes that are written before somebody is sent to hash them.
@@ -58,7 +59,7 @@ impl StagedFile {
 
     /// `sum`, on a thread where it holds nobody up.
     pub async fn sum_aside(self: Arc<Self>) -> io::Result<Sum> {
-        tokio::task::spawn_blocking(move || self.sum()).await.map_err(io::Error::other)?
+        aside(move || self.sum()).await
     }
 
     /// Whether somebody should be sent to `follow` the writer; told once until that has ended.

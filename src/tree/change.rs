@@ -1,7 +1,8 @@
 //! The changes that this mount makes: names added, taken, moved, and the objects behind them.
 
 use std::sync::Arc;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use super::folder::Changed;
 use super::fresh::View;

@@ -3,15 +3,17 @@
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::folder::Folder;
 use super::node::Node;
 use super::{Child, Error, Tree};
+use crate::aside::aside;
 use crate::types::Ino;
 
 /// How long a folder is not listed again after a refresh of it failed: one whose view is old, and one
@@ -280,11 +282,11 @@ impl Tree {
             return false;
         }
         let tree = self.clone();
-        let taken = tokio::task::spawn_blocking(move || tree.take_kept(ino, &id)).await;
+        let taken = aside(move || tree.take_kept(ino, &id)).await;
         let listed = match taken {
-            Ok(Ok(Some(listed))) => listed,
-            Ok(Ok(None)) | Err(_) => return false,
-            Ok(Err(error)) => {
+            Ok(Some(listed)) => listed,
+            Ok(None) => return false,
+            Err(error) => {
                 tracing::warn!("listed anew: {error}");
                 return false;
             }
@@ -306,6 +308,7 @@ impl Tree {
         mut wanted: watch::Receiver<bool>,
     ) -> Result<(), Error> {
         let _turn = tokio::select! {
+            biased;
             _ = wanted.wait_for(|wanted| *wanted) => None,
             turn = self.behind.acquire() => turn.ok(),
         };

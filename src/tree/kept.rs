@@ -8,10 +8,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::Notify;
 
 use super::folder::Changed;
@@ -20,6 +21,7 @@ use super::listing::{self, adopt};
 use super::table::Table;
 use super::{Error, Tree};
 use crate::api::Client;
+use crate::aside::aside;
 use crate::names;
 use crate::state::{self, EntryChange, State, Writing};
 use crate::types::{Entry, EntryKind, FileId, Ino};
@@ -152,8 +154,8 @@ impl Tree {
             tokio::time::sleep(QUIET).await;
             let tree = self.clone();
             // It takes a while for a large folder.
-            let kept = tokio::task::spawn_blocking(move || tree.keep()).await;
-            if let Some(panic) = kept.err().and_then(|error| error.try_into_panic().ok()) {
+            let kept = AssertUnwindSafe(aside(move || tree.keep())).catch_unwind().await;
+            if let Err(panic) = kept {
                 self.keep_anew();
                 resume_unwind(panic);
             }

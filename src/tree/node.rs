@@ -2,7 +2,8 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use super::folder::Folder;
 use super::row::Row;

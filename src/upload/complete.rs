@@ -1,7 +1,9 @@
 //! The end of an upload: the service is told that all slices are sent, and asked until it has checked
 //! them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::slices::Slices;
 use super::{Error, REPEATS, find};

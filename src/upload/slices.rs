@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use md5::{Digest, Md5 as Hasher};
-use tokio::task::spawn_blocking;
 
 use super::{Error, Job, pauses};
 use crate::api::{self, Client, Part, Slice};
+use crate::aside::aside;
 use crate::types::Md5;
 
 /// Slices of one file on their way at once.
@@ -66,6 +66,7 @@ impl Slices<'_> {
             .buffer_unordered(AT_ONCE)
             .try_collect::<()>();
         tokio::select! {
+            biased;
             sent = sending => sent,
             // Never completed, so never an object.
             () = self.changes() => Err(Error::Changed),
@@ -109,8 +110,7 @@ impl Slices<'_> {
         let Some(part) = part.filter(|part| part.size == len) else { return Ok(false) };
         let Some(md5) = part.md5 else { return Ok(true) };
         let bytes = self.bytes()?;
-        let summed = spawn_blocking(move || sum(&bytes, offset, len)).await;
-        let summed = summed.map_err(io::Error::other).and_then(|summed| summed);
+        let summed = aside(move || sum(&bytes, offset, len)).await;
         Ok(summed.map_err(|error| Error::Staging(Arc::new(error)))? == md5)
     }
 

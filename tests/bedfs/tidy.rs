@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// The floor of each room; the table of `src/lib.rs`.
 const FLOORS: &[(&str, u32)] = &[
     ("types", 0),
+    ("aside", 0),
     ("config", 0),
     ("disk", 0),
     ("memory", 0),

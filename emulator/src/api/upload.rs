@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::time::{Instant, sleep_until};
 
 use super::Call;
 use crate::answers::{Checking, DuplicateName, EmptyFile, Formats, InstantUpload, ReuseFileId};
@@ -132,12 +134,13 @@ pub(super) fn upload_complete(call: &Call) -> Result<Value, Refusal> {
         lock(&server.uploads).get(id)?.end(&Err(refusal.clone()));
         return if polls == 0 { Err(refusal) } else { later() };
     }
-    lock(&server.uploads).get(id)?.check(polls, content);
+    let unpolled = Instant::now() + UNPOLLED * polls;
+    lock(&server.uploads).get(id)?.check(polls, unpolled, content);
     if polls == 0 {
         let file_id = finish(server, id)?;
         return Ok(json!({"async": false, "completed": true, "fileID": *file_id}));
     }
-    tokio::spawn(finish_unpolled(Arc::clone(server), id.to_owned(), UNPOLLED * polls));
+    tokio::spawn(finish_unpolled(Arc::clone(server), id.to_owned(), unpolled));
     later()
 }
 
@@ -148,16 +151,32 @@ fn verify(
     if !options.answers.verify_md5 {
         return Ok(());
     }
-    let found = found.map_or_else(|| tokio::task::block_in_place(|| content.md5()), Ok)?;
+    let found = found.map_or_else(|| in_place(|| content.md5()), Ok)?;
     if found == wanted {
         return Ok(());
     }
     Err(Refusal::generic(format!("md5 of the bytes is {found}, not {wanted}")))
 }
 
+/// Does what takes a while; the tasks of this thread go on elsewhere, where there are other threads.
+fn in_place<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => work(),
+        _ => tokio::task::block_in_place(work),
+    }
+}
+
+/// Goes on with what another runtime left, in tasks of this one.
+pub(crate) fn go_on(server: &Arc<Server>) {
+    let checking = lock(&server.uploads).checking();
+    for (id, unpolled) in checking {
+        tokio::spawn(finish_unpolled(Arc::clone(server), id, unpolled));
+    }
+}
+
 /// Makes the file of an upload that nobody polls, after a while.
-async fn finish_unpolled(server: Arc<Server>, id: String, wait: Duration) {
-    tokio::time::sleep(wait).await;
+async fn finish_unpolled(server: Arc<Server>, id: String, unpolled: Instant) {
+    sleep_until(unpolled).await;
     if let Err(refusal) = finish(&server, &id) {
         tracing::info!("an upload that nobody polled failed: {}", refusal.message);
     }
