@@ -138,7 +138,7 @@ enum Begun {
 }
 
 async fn create(client: &Client, job: &Job<'_>) -> Result<Begun, Error> {
-    let mut repeats = REPEATS;
+    let (mut repeats, mut is_lost) = (REPEATS, false);
     loop {
         let created = client.create(job.folder, job.name, job.sum.md5, job.sum.size).await;
         match created {
@@ -152,10 +152,17 @@ async fn create(client: &Client, job: &Job<'_>) -> Result<Begun, Error> {
                 return Ok(Begun::Send { preupload, slice_size });
             }
             Err(error) if error.may_be_done() && repeats > 0 => {
-                repeats -= 1;
+                (repeats, is_lost) = (repeats - 1, true);
                 if let Some(entry) = find(client, job).await? {
                     return Ok(Begun::Done(entry.id));
                 }
+            }
+            // The name may be taken by what the lost one made.
+            Err(error) if is_lost && error.is_refused() => {
+                return match find_soon(client, job).await {
+                    Ok(entry) => Ok(Begun::Done(entry.id)),
+                    Err(_) => Err(error.into()),
+                };
             }
             Err(error) => return Err(error.into()),
         }

@@ -224,13 +224,27 @@ impl Bed {
 
     /// The same bytes as another object, by instant upload; then the first one goes.
     async fn recreate(&self, rename: &Rename, entry: &Entry, to: &Target) -> Result<Entry, Error> {
-        let Some(sum) = sum_of(entry) else {
-            return self.copy_through(rename, entry, to).await;
-        };
-        match upload::instant(&self.client, &to.folder, &to.name, sum).await? {
-            Some(id) => self.replace_by(rename, entry, id, to, sum).await,
-            None => self.copy_through(rename, entry, to).await,
+        let (id, sum) = self.copy(entry, to).await?;
+        self.replace_by(rename, entry, id, to, sum).await
+    }
+
+    /// Makes another object of the same bytes: by instant upload, or by way of here where the service
+    /// does not know them by their md5.
+    pub(super) async fn copy(&self, entry: &Entry, to: &Target) -> Result<(FileId, Sum), Error> {
+        if let Some(sum) = sum_of(entry)
+            && let Some(id) = upload::instant(&self.client, &to.folder, &to.name, sum).await?
+        {
+            return Ok((id, sum));
         }
+        let (staged, sum) = self.fetch(entry).await?;
+        if sum_of(entry).is_some_and(|listed| listed.md5 != sum.md5) {
+            // What came is not what the entry is: it must not take its place.
+            return Err(Error::Corrupted { name: entry.name.to_string() });
+        }
+        let bytes = || staged.reader();
+        let (folder, name, unchanged) = (&to.folder, &*to.name, &|| true);
+        let job = Job { folder, name, sum, bytes: &bytes, unchanged, sent: &|_| () };
+        Ok((upload::upload(&self.client, &job).await?, sum))
     }
 
     /// Confirms that `id` stands under the new name with the right bytes, and deletes `entry`. What
@@ -247,10 +261,9 @@ impl Bed {
             },
             Err(error) => error,
         };
-        // Only who was refused has the old object for certain.
-        let is_there = matches!(error, Error::Unconfirmed { .. })
+        let is_refused = matches!(error, Error::Unconfirmed { .. })
             || error.api().is_some_and(api::Error::is_refused);
-        if !is_there || id == entry.id {
+        if !is_refused || id == entry.id || !self.is_still_known(&entry.id).await {
             return Err(Error::Unfinished(Box::new(error)));
         }
         // Two names where there was one: back to the old one.
@@ -263,20 +276,11 @@ impl Bed {
         }
     }
 
-    /// The bytes by way of here: where the service does not know them by their md5.
-    async fn copy_through(
-        &self, rename: &Rename, entry: &Entry, to: &Target,
-    ) -> Result<Entry, Error> {
-        let (staged, sum) = self.fetch(entry).await?;
-        if sum_of(entry).is_some_and(|listed| listed.md5 != sum.md5) {
-            // What came is not what the entry is: it must not take its place.
-            return Err(Error::Corrupted { name: entry.name.to_string() });
-        }
-        let bytes = || staged.reader();
-        let (folder, name, unchanged) = (&to.folder, &*to.name, &|| true);
-        let job = Job { folder, name, sum, bytes: &bytes, unchanged, sent: &|_| () };
-        let id = upload::upload(&self.client, &job).await?;
-        self.replace_by(rename, entry, id, to, sum).await
+    /// Whether the service knows an object, though it may have dropped it a moment ago for one of the
+    /// same bytes: by a `detail` that shows that (S2).
+    async fn is_still_known(&self, id: &FileId) -> bool {
+        tokio::time::sleep(self.staleness().detail()).await;
+        self.client.detail(id).await.is_ok()
     }
 
     /// All bytes of an object, on the local disk, and their sum.

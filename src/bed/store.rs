@@ -232,19 +232,19 @@ impl Bed {
         let Err(error) = brought else {
             return Ok(Some(Stored { aside, ..replaced(target, replacing) }));
         };
-        let Some(sum) = sum_of(new) else { return Err(error.into()) };
-        // It may have been put there by the same bytes before the end, and not be listed yet.
-        if let Some(there) = self.named_soon(target, true).await?.filter(|it| holds(it, sum)) {
-            self.discard(&new.id, None).await;
-            return Ok(Some(stored(there)));
-        }
-        match upload::instant(&self.client, &target.folder, &target.name, sum).await? {
-            Some(id) => {
-                self.discard(&new.id, None).await;
-                Ok(Some(stored(made(id, target, sum))))
+        tracing::warn!("{:?} cannot be moved into place: {error}", target.name);
+        // It may have been copied there before the end, and not be listed yet.
+        let listed = self.named_soon(target, true).await?;
+        let copied = listed.filter(|it| sum_of(new).is_some_and(|sum| holds(it, sum)));
+        let in_place = match copied {
+            Some(copied) => copied,
+            None => {
+                let (id, sum) = self.copy(&self.with_link(new).await, target).await?;
+                made(id, target, sum)
             }
-            None => Err(error.into()),
-        }
+        };
+        self.discard(&new.id, None).await;
+        Ok(Some(Stored { aside, ..stored(in_place) }))
     }
 
     /// After a refusal: where another object of that name turned up, the bytes replace that one.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use bedfs_emulator::{Answers, Fault, FaultKind};
+use bedfs_emulator::{Answers, DuplicateName, Fault, FaultKind};
 
 use crate::machine::mix;
 use crate::service;
@@ -234,6 +234,11 @@ impl Program {
             Step { number, caller: chance.below(callers) as usize, op }
         };
         let steps = (0..count).map(step).collect();
+        // What is on its way when a crash comes is there within S3, or its name is taken.
+        let polls = match answers.duplicate_create {
+            DuplicateName::Allow => &[0, 1][..],
+            DuplicateName::Refuse => &[0, 0, 1, 3],
+        };
         let faults = (0..chance.below(4)).map(|_| chance.fault()).collect();
         Self {
             seed,
@@ -242,7 +247,7 @@ impl Program {
             answers,
             told,
             latency: Duration::from_millis(chance.below(80)),
-            async_polls: chance.of(&[0, 0, 1, 3]),
+            async_polls: chance.of(polls),
             faults,
             before,
             steps,
