@@ -16,6 +16,9 @@ const BATCH: usize = 100;
 /// having entries.
 const REPEATS: usize = 3;
 
+/// No folder that is looked for lies deeper.
+const DEEPEST: usize = 100;
+
 /// A folder that was made anew, with the content of the old one, which is gone.
 #[derive(Clone, Debug)]
 pub struct Remade {
@@ -76,6 +79,27 @@ impl Bed {
             return Err(Error::NotEmpty);
         }
         delete_empty(&self.client, id).await
+    }
+
+    /// The path from the bed's root by which a folder is found now; `None` if the service does not tell.
+    pub async fn path_of(&self, id: &FileId) -> Result<Option<String>, Error> {
+        let (mut names, mut at) = (Vec::new(), id.clone());
+        while names.len() < DEEPEST {
+            let found = match self.client.detail(&at).await {
+                Err(error) if error.is_not_found() => return Ok(None),
+                found => found?,
+            };
+            if found.tells_no_parent() {
+                return Ok(None);
+            }
+            names.push(found.name.to_string());
+            if self.is_in(&found, &FileId::root()).await? == Some(true) {
+                names.reverse();
+                return Ok(Some(names.join("/")));
+            }
+            at = found.parent;
+        }
+        Ok(None)
     }
 
     /// What lies in a folder: what is listed now, without what this mount removed and with what it

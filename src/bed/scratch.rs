@@ -188,11 +188,11 @@ impl Scratch {
         loop {
             let pause = pauses.next();
             let rows = match self.client.list_all(&slot.folder).await {
-                // Removed by hand, or by a try before this one. Or made a moment ago, and not known to
-                // listings yet.
-                Err(error) if error.is_not_found() && pause.is_none() => {
+                // Removed by hand, or by a try before this one.
+                Err(error) if error.is_not_found() && self.is_gone(&slot.folder).await => {
                     return Ok(self.state.scratch_gone(&slot.name)?);
                 }
+                // Made a moment ago, and not known to listings yet.
                 Err(error) if error.is_not_found() => None,
                 rows => Some(rows?),
             };
@@ -215,6 +215,12 @@ impl Scratch {
 }
 
 impl Scratch {
+    /// Whether a folder that no listing shows is gone: it was not made by a mount that ended just now.
+    async fn is_gone(&self, folder: &FileId) -> bool {
+        self.born.elapsed() > self.client.staleness().listing()
+            && self.client.detail(folder).await.is_err_and(|error| error.is_not_found())
+    }
+
     /// Deletes an object that nobody wants. What was here only for a while is never deleted: it goes
     /// where it belongs, or is there already, and a listing shows how it was.
     async fn clear(&self, id: &FileId) -> Result<(), Error> {

@@ -270,12 +270,25 @@ impl Fs {
                 tracing::warn!("{path:?} is not in this mount: what waits there waits for another")
             }
             Err(Error::Tree(TreeError::NotFound | TreeError::NotAFolder))
-                if self.born.elapsed().is_ok_and(|age| age > self.bed.staleness().effect())
-                    && !self.bed.has_folder(id).await? =>
+                if self.born.elapsed().is_ok_and(|age| age > self.bed.staleness().effect()) =>
             {
-                self.fail_folder(id, path);
+                self.take_up_elsewhere(id, path).await?;
             }
             Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Takes up what waits for a folder that is not at its path any more: it was moved, or is gone.
+    async fn take_up_elsewhere(&self, id: &FileId, path: &str) -> Result<()> {
+        if !self.bed.has_folder(id).await? {
+            self.fail_folder(id, path);
+            return Ok(());
+        }
+        let now = self.bed.path_of(id).await?.ok_or(TreeError::NotFound)?;
+        tracing::info!("{path:?} is called {now:?} now");
+        if let Some(ino) = self.walk(&now).await? {
+            self.settle_folder(id, ino, &now);
         }
         Ok(())
     }

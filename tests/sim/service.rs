@@ -57,6 +57,9 @@ pub(crate) fn of(chance: &mut Chance) -> (Answers, Vec<String>) {
     let lives = [Some(Duration::from_secs(300))];
     choose(chance, "links live", &lives, &mut a.link_life, told);
     choose(chance, "numbers are strings", &[true], &mut a.numbers_as_strings, told);
+    if a.duplicate_create == DuplicateName::Allow {
+        (a.list_lag, a.detail_lags) = (Duration::ZERO, false);
+    }
     // A detail may be as old as the service model allows (S2), and no older.
     if a.detail_lags {
         a.list_lag = a.list_lag.min(Duration::from_secs(2));
