@@ -59,7 +59,8 @@ mod tests {
         assert_eq!(Staleness::looks(lag).sum::<Duration>(), lag);
         let pauses: Vec<_> = Staleness::looks(lag).map(|pause| pause.as_secs()).collect();
         assert_eq!(pauses, [2, 4, 8, 16]);
-        assert_eq!(Staleness::DEFAULT.listing_looks().sum::<Duration>(), lag);
+        let rest = lag - Staleness::DEFAULT.listing_looks().sum::<Duration>();
+        assert!(rest < Duration::from_micros(1), "{rest:?}");
     }
 
     #[test]

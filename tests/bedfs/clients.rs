@@ -34,6 +34,7 @@ fn migrate(page: &Path) -> Command {
 }
 
 #[test]
+#[ignore = "a large program of others: scripts/test --all"]
 fn a_migrator_of_pages_uploads_by_the_server() {
     let server = Server::with(unmounted(), &[], Some("p4ss"));
     let page = page(&server.mount);
@@ -52,6 +53,7 @@ fn a_migrator_of_pages_uploads_by_the_server() {
 }
 
 #[test]
+#[ignore = "a large program of others: scripts/test --all"]
 fn a_migrator_of_pages_reads_the_links_that_upload_prints() {
     let mount = unmounted();
     let page = page(&mount);

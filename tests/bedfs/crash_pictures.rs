@@ -3,7 +3,7 @@
 use bedfs_emulator::{InstantUpload, ReuseFileId};
 
 use crate::crash::Scenario;
-use crate::crash_points::kill_everywhere;
+use crate::crash_points;
 
 fn new() -> Vec<Scenario> {
     let all = vec![
@@ -100,25 +100,25 @@ pub(crate) fn all() -> Vec<Scenario> {
 
 #[test]
 fn a_copy_that_is_cut_off_is_whole_or_not_there() {
-    kill_everywhere(&new());
+    crash_points::kill(&new());
 }
 
 #[test]
 fn an_overwrite_that_is_cut_off_leaves_one_of_the_two_versions() {
-    kill_everywhere(&over());
+    crash_points::kill(&over());
 }
 
 #[test]
 fn a_rename_that_is_cut_off_leaves_one_of_the_two_names() {
-    kill_everywhere(&renamed());
+    crash_points::kill(&renamed());
 }
 
 #[test]
 fn a_removal_that_is_cut_off_is_done_if_it_was_acknowledged() {
-    kill_everywhere(&removed());
+    crash_points::kill(&removed());
 }
 
 #[test]
 fn what_is_cut_off_comes_right_whatever_the_service_answers() {
-    kill_everywhere(&elsewhere());
+    crash_points::kill(&elsewhere());
 }

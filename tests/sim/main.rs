@@ -3,8 +3,8 @@
 //! model.
 //!
 //! `scripts/sim` runs it. `caller` plays the kernel over `bedfs::fs`, `net` is the network below the
-//! client, `machine` the clock, the chance and the disk; `scenario` puts them together, and `model` says
-//! what may be.
+//! client, `machine` the clock, the chance and the disk; `scenario` puts them together, `model` says
+//! what may be, and `verdict` whether it is.
 
 mod caller;
 mod crash;
@@ -16,6 +16,7 @@ mod program;
 mod scenario;
 mod service;
 mod shrink;
+mod verdict;
 
 use std::process::ExitCode;
 use std::sync::Mutex;

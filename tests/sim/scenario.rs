@@ -21,23 +21,12 @@ use crate::caller::Caller;
 use crate::crash::Crash;
 use crate::life::Life;
 use crate::machine::{self, Disk};
-use crate::model::{self, Found, Model, Node, World, is_local, meet, tell};
+use crate::model::{self, Model, Node, World, meet, tell};
 use crate::net;
 use crate::program::{CALLERS, Op, Program, Step};
 
 /// Bytes of a slice at the service of a simulation.
 const SLICE: u64 = 64 << 10;
-
-/// How long listings may be believed, and what the service shows may be old.
-const STALE: Duration = Duration::from_secs(120);
-
-/// How long it is looked whether nothing goes on any more, and requests that are allowed then.
-const IDLE: Duration = Duration::from_secs(600);
-const IDLE_CALLS: u64 = 40;
-
-/// Requests that a program may cost: so many, and for each step, of each life.
-const CALLS: u64 = 150;
-const CALLS_A_STEP: u64 = 60;
 
 /// Bytes of the stack of a thread that simulates all threads of a mount.
 const STACK: usize = 64 << 20;
@@ -114,14 +103,15 @@ impl Claims {
     }
 }
 
-struct Scenario {
-    program: Program,
-    emulator: Arc<Emulator>,
-    model: RefCell<Model>,
+/// A program that is simulated, and what is known of it so far.
+pub(crate) struct Scenario {
+    pub(crate) program: Program,
+    pub(crate) emulator: Arc<Emulator>,
+    pub(crate) model: RefCell<Model>,
     log: RefCell<Vec<String>>,
     wrong: RefCell<Option<String>>,
     /// IDs that the objects of a file had, by the step that made it.
-    published: RefCell<BTreeMap<usize, BTreeSet<String>>>,
+    pub(crate) published: RefCell<BTreeMap<usize, BTreeSet<String>>>,
 }
 
 /// How a life ended.
@@ -168,7 +158,7 @@ impl Scenario {
     }
 
     /// Something is wrong; the first that is counts.
-    fn is_wrong(&self, what: impl Into<String>) {
+    pub(crate) fn is_wrong(&self, what: impl Into<String>) {
         let what = what.into();
         self.say(format!("WRONG: {what}"));
         self.wrong.borrow_mut().get_or_insert(what);
@@ -346,7 +336,7 @@ impl Scenario {
     }
 
     /// Notes which objects the service has of the files, whose links may be published from now on.
-    fn note_links(&self) {
+    pub(crate) fn note_links(&self) {
         let model = self.model.borrow();
         let Some(world) = model.worlds.first().filter(|_| model.worlds.len() == 1) else { return };
         let mut published = self.published.borrow_mut();
@@ -359,116 +349,6 @@ impl Scenario {
             }
         }
     }
-
-    async fn settle(&self, number: usize, life: &Life, asked: u64) {
-        if let Err(left) = life.settle().await {
-            return self.is_wrong(left);
-        }
-        let budget = CALLS + CALLS_A_STEP * self.program.steps.len() as u64;
-        let cost = net::asked() - asked;
-        if cost > budget {
-            self.is_wrong(format!("{cost} requests, where {budget} are enough"));
-        }
-        sleep(STALE).await;
-        // Who looks is shown what is known, and has it asked for anew.
-        let _known = Caller { fs: life.fs.clone() }.walk().await;
-        sleep(STALE / 4).await;
-        if self.check_mount(life).await.is_some() {
-            self.check_bed(number);
-            self.check_links(life);
-        }
-        let asked = net::asked();
-        sleep(IDLE).await;
-        let idle = net::asked() - asked;
-        if idle > IDLE_CALLS {
-            self.is_wrong(format!("{idle} requests in {} idle seconds", IDLE.as_secs()));
-        }
-    }
-
-    /// What the mount shows must be a world.
-    async fn check_mount(&self, life: &Life) -> Option<()> {
-        let found = match (Caller { fs: life.fs.clone() }).walk().await {
-            Ok(found) => found,
-            Err((path, error)) => {
-                self.is_wrong(format!("{path:?} cannot be read in the end: {error}"));
-                return None;
-            }
-        };
-        let mut model = self.model.borrow_mut();
-        if model.find(&found, |_, _| true).is_none() {
-            let worlds = model.worlds.iter().map(|world| format!("{world:?}"));
-            let worlds = worlds.collect::<Vec<_>>().join("\n            or ");
-            drop(model);
-            let shown = shown(&found);
-            self.is_wrong(format!("the mount shows {shown:?}\n    instead of {worlds}"));
-            return None;
-        }
-        Some(())
-    }
-
-    /// The bed must have what the mount shows, and nothing else.
-    fn check_bed(&self, number: usize) {
-        let tree = self.emulator.tree();
-        let is_scratch = |path: &str| path.starts_with(".bedfs-");
-        let mut there = Found::new();
-        for (path, row) in tree.iter().filter(|(path, _)| !is_scratch(path)) {
-            let bytes = (!row.is_folder).then(|| self.emulator.read(path).unwrap_or_default());
-            if there.insert(path.clone(), bytes).is_some() {
-                return self.is_wrong(format!("the bed has {path} twice"));
-            }
-        }
-        let is_sent = |path: &str, node: &Node| {
-            let is_empty = matches!(node, Node::File(bytes, _) if bytes.is_empty());
-            !is_local(path) && !is_empty
-        };
-        let mut model = self.model.borrow_mut();
-        let fits = model.find(&there, is_sent).is_some();
-        let locals = model.worlds.iter().map(|world| world.keys().filter(|p| is_local(p)).count());
-        let most = locals.max().unwrap_or(0);
-        drop(model);
-        if !fits {
-            self.is_wrong(format!("the bed has {:?}", shown(&there)));
-        }
-        if number < 2 {
-            // What nobody wants goes with an orderly end at the latest.
-            return;
-        }
-        let scratch = tree.iter().filter(|(path, row)| is_scratch(path) && !row.is_folder).count();
-        if scratch > most {
-            self.is_wrong(format!("{scratch} objects are left in scratch folders"));
-        }
-    }
-
-    /// Each link that a file had must be its link, or be written down.
-    fn check_links(&self, life: &Life) {
-        self.note_links();
-        let moved = life.state.moved().expect("the state file");
-        let written_down: BTreeSet<&str> =
-            moved.iter().map(|moved| moved.old_object.as_str()).collect();
-        let model = self.model.borrow();
-        let Some(world) = model.worlds.first() else { return };
-        let mut dead = Vec::new();
-        for (path, node) in world.iter().filter(|(path, _)| !is_local(path)) {
-            let Node::File(_, made) = node else { continue };
-            let now = self.emulator.row(path).map(|row| row.id);
-            let published = self.published.borrow();
-            for id in published.get(made).into_iter().flatten() {
-                if now.as_deref() != Some(id) && !written_down.contains(&**id) {
-                    dead.push(format!("{path} had {id}"));
-                }
-            }
-        }
-        drop(model);
-        if !dead.is_empty() {
-            self.is_wrong(format!("links are dead and not written down: {}", dead.join("; ")));
-        }
-    }
-}
-
-/// What was found, in words.
-fn shown(found: &Found) -> BTreeMap<&str, String> {
-    let told = |node: &Option<Vec<u8>>| node.as_deref().map_or("folder".into(), tell);
-    found.iter().map(|(path, node)| (&**path, told(node))).collect()
 }
 
 fn folder() -> TempDir {
