@@ -11,6 +11,7 @@ use super::nearest::did_you_mean;
 pub const ROOMS: &[&str] = &[
     "account",
     "api",
+    "aside",
     "background",
     "bed",
     "cache",
