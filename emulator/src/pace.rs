@@ -34,7 +34,7 @@ impl Pace {
         if let Some(rate) = self.rate {
             let cost = Duration::from_secs_f64(bytes as f64 / rate as f64);
             self.due = self.due.max(Instant::now()) + cost;
-            tokio::time::sleep_until(self.due.into()).await;
+            tokio::time::sleep_until(self.due).await;
         }
     }
 }

@@ -265,11 +265,11 @@ impl Model {
     ) -> Option<BTreeMap<String, Option<&'a [u8]>>> {
         let mut placed = BTreeMap::new();
         for (path, bytes) in all {
-            let halves = self.halves.iter().filter_map(|(from, to)| {
+            let mut halves = self.halves.iter().filter_map(|(from, to)| {
                 let rest = path.strip_prefix(&**to)?;
                 (rest.is_empty() || rest.starts_with('/')).then(|| format!("{from}{rest}"))
             });
-            let place = halves.last().unwrap_or_else(|| path.clone());
+            let place = halves.next_back().unwrap_or_else(|| path.clone());
             let before = placed.insert(place, bytes);
             if before.is_some_and(|before| before.is_some() || bytes.is_some()) {
                 return None;
