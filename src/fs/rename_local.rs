@@ -164,7 +164,10 @@ impl Fs {
         let kept = self.begin_aside(info, entry, to, name)?;
         let base = kept.staged.clone();
         // What shows through is known after a loss of power too.
-        aside(move || base.sync()).await?;
+        if let Err(error) = aside(move || base.sync()).await {
+            self.drop_kept(&kept);
+            return Err(error.into());
+        }
         let from = self.tree.folder_id(info.parent.ok_or(TreeError::NotFound)?)?;
         let folder = match self.bed.set_aside(entry, &from).await {
             Ok(folder) => folder,

@@ -100,7 +100,7 @@ impl Caller {
                 self.forget(folder);
                 removed
             }
-            Op::Read { .. } | Op::Elsewhere { .. } | Op::Wait { .. } => Ok(()),
+            Op::Read { .. } | Op::Elsewhere { .. } | Op::Wait { .. } | Op::Fill { .. } => Ok(()),
         }
     }
 

@@ -1,7 +1,5 @@
-//! The machine of a simulation: the clock, the chance and the disk that a thread gets from its libc.
-//!
-//! What the program and its libraries ask the C library for is answered here on a thread that
-//! simulates, and passed on to the kernel on every other. So nothing of the program knows of it.
+//! The machine of a simulation: the clock, the chance and the disk of a thread that simulates. The
+//! program gets to them by the C library (`clib`), and knows nothing of it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -12,23 +10,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// When a simulation begins, in seconds since the epoch: 2026-01-01.
-const BEGIN: i64 = 1_767_225_600;
-
 /// How long the bed has been as it is when a simulation begins: longer than any listing lags.
 const BEFORE: Duration = Duration::from_secs(60);
 
 /// How long it takes to mount again.
 const BETWEEN: Duration = Duration::from_secs(2);
 
-/// What a monotonic clock shows to who does not ask the runtime, whose clock is the one that moves.
-const STILL: i64 = 1_000_000;
-
 thread_local! {
-    static CHANCE: Cell<Option<u64>> = const { Cell::new(None) };
+    pub(crate) static CHANCE: Cell<Option<u64>> = const { Cell::new(None) };
     static CLOCK: Cell<Option<Instant>> = const { Cell::new(None) };
     static NOW: Cell<Duration> = const { Cell::new(Duration::ZERO) };
-    static DISK: RefCell<Option<Rc<Disk>>> = const { RefCell::new(None) };
+    pub(crate) static DISK: RefCell<Option<Rc<Disk>>> = const { RefCell::new(None) };
+    static FULL: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
 /// Makes this thread one that simulates. All that follows on it is the same for the same seed.
@@ -44,9 +37,15 @@ pub(crate) async fn adopt_clock() {
     CLOCK.set(Some(begin));
 }
 
+/// The disk has no room from now on, for so long.
+pub(crate) fn fill_disk(time: Duration) {
+    FULL.set(now() + time);
+}
+
 /// The runtime is about to end: the clock stands until the next one's.
 pub(crate) fn keep_clock() {
     NOW.set(now() + BETWEEN);
+    FULL.set(Duration::ZERO);
     CLOCK.set(None);
 }
 
@@ -117,8 +116,13 @@ impl Disk {
         files
     }
 
-    fn sync(&self, file: RawFd) {
-        let Ok(path) = std::fs::read_link(format!("/proc/self/fd/{file}")) else { return };
+    fn has(&self, file: RawFd) -> bool {
+        path_of(file).is_some_and(|path| path.starts_with(&self.root))
+    }
+
+    /// A file was synced.
+    pub(crate) fn sync(&self, file: RawFd) {
+        let Some(path) = path_of(file) else { return };
         let Ok(below) = path.strip_prefix(&self.root) else { return };
         if let (true, Ok(bytes)) = (self.is_power_lost, std::fs::read(&path)) {
             self.synced.borrow_mut().insert(below.to_owned(), bytes);
@@ -132,6 +136,13 @@ pub(crate) fn seize() {
     if let Some(disk) = DISK.with_borrow(Clone::clone) {
         disk.seized.replace(disk.image());
     }
+}
+
+/// Whether a write to a file fails for want of room.
+pub(crate) fn has_no_room(file: RawFd) -> bool {
+    let is_full =
+        FULL.try_with(Cell::get).is_ok_and(|until| until > Duration::ZERO && until > now());
+    is_full && DISK.with_borrow(|disk| disk.as_ref().is_some_and(|disk| disk.has(file)))
 }
 
 /// The files below a folder. SQLite's shared memory is no file that outlives a process.
@@ -156,6 +167,10 @@ fn image(root: &Path) -> Image {
     files
 }
 
+fn path_of(file: RawFd) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{file}")).ok()
+}
+
 /// Lays files into a folder.
 pub(crate) fn lay(root: &Path, image: &Image) {
     for (path, bytes) in image {
@@ -173,67 +188,4 @@ pub(crate) fn mix(seed: &mut u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
-}
-
-/// The C library's, for all of this process.
-///
-/// # Safety
-/// `buffer` has room for `length` bytes, as for the C library's.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn getrandom(buffer: *mut libc::c_void, length: usize, flags: u32) -> isize {
-    let Some(mut seed) = CHANCE.try_with(Cell::get).ok().flatten() else {
-        // SAFETY: the arguments are the caller's.
-        return unsafe { libc::syscall(libc::SYS_getrandom, buffer, length, flags) as isize };
-    };
-    // SAFETY: the caller has that much room there.
-    let bytes = unsafe { std::slice::from_raw_parts_mut(buffer.cast::<u8>(), length) };
-    bytes.fill_with(|| mix(&mut seed) as u8);
-    CHANCE.set(Some(seed));
-    isize::try_from(length).unwrap_or(isize::MAX)
-}
-
-/// The C library's, for all of this process.
-///
-/// # Safety
-/// `time` may be written to, as for the C library's.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> i32 {
-    if CHANCE.try_with(Cell::get).ok().flatten().is_none() {
-        // SAFETY: the arguments are the caller's.
-        return unsafe { libc::syscall(libc::SYS_clock_gettime, clock, time) as i32 };
-    }
-    let (seconds, nanos) = match clock {
-        libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => {
-            let now = now();
-            (BEGIN + now.as_secs() as i64, i64::from(now.subsec_nanos()))
-        }
-        _ => (STILL, 0),
-    };
-    // SAFETY: the caller lets it be written to.
-    unsafe { *time = libc::timespec { tv_sec: seconds, tv_nsec: nanos } };
-    0
-}
-
-/// The C library's, for all of this process.
-#[unsafe(no_mangle)]
-extern "C" fn fsync(file: i32) -> i32 {
-    sync(file, libc::SYS_fsync)
-}
-
-/// The C library's, for all of this process.
-#[unsafe(no_mangle)]
-extern "C" fn fdatasync(file: i32) -> i32 {
-    sync(file, libc::SYS_fdatasync)
-}
-
-fn sync(file: i32, call: libc::c_long) -> i32 {
-    let disk = DISK.try_with(|disk| disk.borrow().clone()).ok().flatten();
-    match disk {
-        Some(disk) => {
-            disk.sync(file);
-            0
-        }
-        // SAFETY: a number is all it takes; the kernel refuses one that is no file's.
-        None => unsafe { libc::syscall(call, file) as i32 },
-    }
 }

@@ -3,10 +3,11 @@
 //! model.
 //!
 //! `scripts/sim` runs it. `caller` plays the kernel over `bedfs::fs`, `net` is the network below the
-//! client, `machine` the clock, the chance and the disk; `scenario` puts them together, `model` says
-//! what may be, and `verdict` whether it is.
+//! client, `machine` the clock, the chance and the disk, which the program gets by `clib`; `scenario` puts
+//! them together, `model` says what may be, and `verdict` whether it is.
 
 mod caller;
+mod clib;
 mod crash;
 mod life;
 mod machine;

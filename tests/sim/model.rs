@@ -139,7 +139,7 @@ pub(crate) fn apply(world: &World, step: usize, op: &Op) -> Option<Vec<World>> {
             (!world.contains_key(path)).then(|| vec![with(path, bytes(step, *len), step)])
         }
         Op::Read { path } => file(path).map(|_| vec![world.clone()]),
-        Op::Wait { .. } => Some(vec![world.clone()]),
+        Op::Wait { .. } | Op::Fill { .. } => Some(vec![world.clone()]),
     }
 }
 

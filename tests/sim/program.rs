@@ -57,6 +57,10 @@ pub(crate) enum Op {
     Wait {
         millis: u64,
     },
+    /// The local disk is full for so long.
+    Fill {
+        millis: u64,
+    },
 }
 
 impl Op {
@@ -72,7 +76,7 @@ impl Op {
             | Self::Read { path }
             | Self::Elsewhere { path, .. } => vec![path],
             Self::Copy { from, to } | Self::Rename { from, to } => vec![from, to],
-            Self::Wait { .. } => Vec::new(),
+            Self::Wait { .. } | Self::Fill { .. } => Vec::new(),
         }
     }
 }
@@ -96,6 +100,7 @@ impl fmt::Display for Op {
                 write!(f, "somebody else puts {path}, {len} bytes, into the bed")
             }
             Self::Wait { millis } => write!(f, "wait {millis} ms"),
+            Self::Fill { millis } => write!(f, "the local disk is full for {millis} ms"),
         }
     }
 }
@@ -164,7 +169,7 @@ impl Chance {
 
     fn op(&mut self) -> Op {
         let (path, len) = (self.path(), self.len());
-        match self.below(20) {
+        match self.below(21) {
             0..=5 => Op::Write { path, len, is_synced: self.one_in(4) },
             6 => Op::Patch { path, at: self.below(400) as usize, len },
             7 => Op::Cut { path, len },
@@ -177,7 +182,8 @@ impl Chance {
                 let (from, to) = self.of(&[("d", "h"), ("h", "d"), ("d/f", "f"), ("e", "d/e")]);
                 Op::Rename { from: from.to_owned(), to: to.to_owned() }
             }
-            18 => Op::Elsewhere { path: format!("o{}.jpg", self.below(3)), len },
+            18 => Op::Fill { millis: self.below(3_000) },
+            19 => Op::Elsewhere { path: format!("o{}.jpg", self.below(3)), len },
             _ => Op::Read { path },
         }
     }
@@ -211,6 +217,12 @@ impl Chance {
 }
 
 impl Program {
+    /// Whether nothing goes wrong but a crash.
+    pub(crate) fn is_calm(&self) -> bool {
+        let fills = self.steps.iter().any(|step| matches!(step.op, Op::Fill { .. }));
+        self.faults.is_empty() && !fills
+    }
+
     /// The program of a seed.
     pub(crate) fn of(seed: u64) -> Self {
         let chance = &mut Chance(seed);

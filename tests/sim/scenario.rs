@@ -269,6 +269,10 @@ impl Scenario {
         let caller = Caller { fs: life.fs.clone() };
         match op {
             Op::Wait { millis } => return sleep(Duration::from_millis(*millis)).await,
+            Op::Fill { millis } => {
+                machine::fill_disk(Duration::from_millis(*millis));
+                return self.say(format!("{number}. {op}"));
+            }
             Op::Elsewhere { path, len } => {
                 self.emulator.put(path, &model::bytes(*number, *len));
                 self.model.borrow_mut().acknowledge(*number, op);
@@ -298,7 +302,7 @@ impl Scenario {
             Err(error) => {
                 self.model.borrow_mut().fail(*number);
                 self.say(format!("{number}. failed: {error}"));
-                if self.program.faults.is_empty() && !self.may_be_refused(&error) {
+                if self.program.is_calm() && !self.may_be_refused(&error) {
                     self.is_wrong(format!("{number}. {op} fails without a fault: {error}"));
                 }
             }
@@ -328,7 +332,7 @@ impl Scenario {
         match read {
             Ok(bytes) if is_meant(&bytes) => self.say(format!("{number}. read {path}")),
             Ok(bytes) => self.is_wrong(format!("{number}. {path} reads as {}", tell(&bytes))),
-            Err(error) if self.program.faults.is_empty() && worlds.len() == 1 => {
+            Err(error) if self.program.is_calm() && worlds.len() == 1 => {
                 self.is_wrong(format!("{number}. {path} cannot be read: {error}"));
             }
             Err(error) => self.say(format!("{number}. {path} cannot be read: {error}")),
