@@ -18,6 +18,7 @@ mod scratch;
 mod store;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -166,6 +167,8 @@ pub struct Bed {
     deletes: Deletes,
     /// By the rows whose bytes they have.
     unfinished: Mutex<HashMap<RowId, store::Aside>>,
+    /// Whether a move of a folder was answered and did nothing.
+    ignores_moves: AtomicBool,
 }
 
 impl Bed {
@@ -175,9 +178,19 @@ impl Bed {
         staging: std::path::PathBuf,
     ) -> Result<Self, Error> {
         let scratch = Scratch::new(client.clone(), state.clone());
-        let deletes = Deletes::new(state.deletes()?);
-        let unfinished = Mutex::default();
-        Ok(Self { client, tree, reader, state, staging, scratch, deletes, unfinished })
+        let (unfinished, ignores_moves) = (Mutex::default(), AtomicBool::default());
+        let (deletes, scratch) = (Deletes::new(state.deletes()?), scratch);
+        Ok(Self {
+            client,
+            tree,
+            reader,
+            state,
+            staging,
+            scratch,
+            deletes,
+            unfinished,
+            ignores_moves,
+        })
     }
 
     /// How long the service may show what was before a change.
@@ -237,14 +250,6 @@ impl Bed {
             Some((file.id, row.clone()))
         };
         Ok(files.iter().filter_map(made).collect())
-    }
-
-    /// Whether the service has the folder, whatever it is called.
-    pub async fn has_folder(&self, id: &FileId) -> Result<bool, Error> {
-        match self.client.list_page(id, None).await {
-            Err(error) if error.is_not_found() => Ok(false),
-            page => page.map(|_| true).map_err(Error::from),
-        }
     }
 
     /// The scratch folder in which an object lies; `None` if it lies elsewhere, or is gone. `detail`

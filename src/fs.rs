@@ -25,6 +25,7 @@ mod settle;
 mod shortage;
 mod staged;
 mod take_back;
+mod take_up;
 mod times;
 mod uploads;
 mod write;

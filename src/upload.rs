@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::time::Instant;
 
 use crate::api::{self, Client, Created};
 use crate::staging::Sum;
@@ -157,11 +158,14 @@ async fn create(client: &Client, job: &Job<'_>) -> Result<Begun, Error> {
                     return Ok(Begun::Done(entry.id));
                 }
             }
-            // The name may be taken by what the lost one made.
+            // The name may be taken by what the lost one made. Without an md5 it may be anybody's.
             Err(error) if is_lost && error.is_refused() => {
                 return match find_soon(client, job).await {
-                    Ok(entry) => Ok(Begun::Done(entry.id)),
-                    Err(_) => Err(error.into()),
+                    Ok(entry) if entry.picture().is_some_and(|it| it.md5.is_some()) => {
+                        Ok(Begun::Done(entry.id))
+                    }
+                    Ok(_) | Err(Error::Unlisted { .. }) => Err(error.into()),
+                    Err(unknown) => Err(unknown),
                 };
             }
             Err(error) => return Err(error.into()),
@@ -186,13 +190,18 @@ async fn find(client: &Client, job: &Job<'_>) -> Result<Option<Entry>, api::Erro
 
 /// Looks for the job's object for as long as a listing may lag behind.
 async fn find_soon(client: &Client, job: &Job<'_>) -> Result<Entry, Error> {
+    let (begin, lag) = (Instant::now(), client.staleness().listing());
     let mut pauses = client.staleness().listing_looks();
     loop {
+        // Of a large folder a listing takes so long that one or two are enough.
+        let is_late = begin.elapsed() >= lag;
         if let Some(entry) = find(client, job).await? {
             return Ok(entry);
         }
-        let pause = pauses.next().ok_or_else(|| Error::Unlisted { name: job.name.to_owned() })?;
-        tokio::time::sleep(pause).await;
+        match pauses.next() {
+            Some(pause) if !is_late => tokio::time::sleep(pause).await,
+            _ => return Err(Error::Unlisted { name: job.name.to_owned() }),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! pictures kept.
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 
 use super::{Bed, Error, Target};
 use crate::api::{self, Client};
@@ -81,6 +82,14 @@ impl Bed {
         delete_empty(&self.client, id).await
     }
 
+    /// Whether the service has the folder, whatever it is called.
+    pub async fn has_folder(&self, id: &FileId) -> Result<bool, Error> {
+        match self.client.list_page(id, None).await {
+            Err(error) if error.is_not_found() => Ok(self.client.detail(id).await.is_ok()),
+            page => page.map(|_| true).map_err(Error::from),
+        }
+    }
+
     /// The path from the bed's root by which a folder is found now; `None` if the service does not tell.
     pub async fn path_of(&self, id: &FileId) -> Result<Option<String>, Error> {
         let (mut names, mut at) = (Vec::new(), id.clone());
@@ -143,17 +152,20 @@ impl Bed {
             Err(error) if error.is_refused() => return Ok(false),
             Err(error) => return Err(error.into()),
         }
-        for pause in self.looks() {
+        let mut pauses = self.looks().filter(|_| !self.ignores_moves.load(Ordering::Relaxed));
+        loop {
             match self.client.detail(id).await {
                 // It may tell of before the move (S2).
-                Ok(entry) if self.is_in(&entry, &to.folder).await? == Some(false) => {
-                    tokio::time::sleep(pause).await;
-                }
+                Ok(entry) if self.is_in(&entry, &to.folder).await? == Some(false) => {}
                 // `detail` may know no folders: then the answer to the move has to do.
                 Ok(_) | Err(_) => return Ok(true),
             }
+            let Some(pause) = pauses.next() else {
+                self.ignores_moves.store(true, Ordering::Relaxed);
+                return Ok(false);
+            };
+            tokio::time::sleep(pause).await;
         }
-        Ok(false)
     }
 
     /// Makes a new folder, moves the content over, and deletes the old one when it is empty. The
@@ -221,6 +233,10 @@ impl Bed {
             Some(new) => new,
             None => make(&self.client, &to.folder, &to.name).await?,
         };
+        if new == *id {
+            // It was moved, though no answer said so.
+            return Ok(self.state.pour_done(pour.change, id, Some(&new))?);
+        }
         let mut moved = HashSet::new();
         match self.pour(id, &new, pour.is_resumed, remade, &mut moved).await {
             Ok(()) => {

@@ -42,6 +42,8 @@ struct Slot {
     junk: Vec<FileId>,
     /// Made by a mount that ended without removing it: nothing new comes into it.
     is_inherited: bool,
+    /// When it was made, or inherited.
+    since: Instant,
 }
 
 /// Room for one name in one scratch folder. It stays taken until it is freed.
@@ -84,6 +86,7 @@ impl Scratch {
             taken: HashSet::from([name.to_owned()]),
             junk: Vec::new(),
             is_inherited: false,
+            since: Instant::now(),
         });
         Ok(Spot { slots: self.slots.clone(), folder, name: name.to_owned() })
     }
@@ -124,7 +127,8 @@ impl Scratch {
             };
             self.state.scratch_made(&row.name, &folder)?;
             let (taken, junk) = (HashSet::new(), Vec::new());
-            let slot = Slot { name: row.name, folder, taken, junk, is_inherited: true };
+            let since = self.born;
+            let slot = Slot { name: row.name, folder, taken, junk, is_inherited: true, since };
             lock(&self.slots).push(slot);
         }
         Ok(())
@@ -189,7 +193,9 @@ impl Scratch {
             let pause = pauses.next();
             let rows = match self.client.list_all(&slot.folder).await {
                 // Removed by hand, or by a try before this one.
-                Err(error) if error.is_not_found() && self.is_gone(&slot.folder).await => {
+                Err(error)
+                    if error.is_not_found() && pause.is_none() && self.is_gone(slot).await =>
+                {
                     return Ok(self.state.scratch_gone(&slot.name)?);
                 }
                 // Made a moment ago, and not known to listings yet.
@@ -215,10 +221,10 @@ impl Scratch {
 }
 
 impl Scratch {
-    /// Whether a folder that no listing shows is gone: it was not made by a mount that ended just now.
-    async fn is_gone(&self, folder: &FileId) -> bool {
-        self.born.elapsed() > self.client.staleness().listing()
-            && self.client.detail(folder).await.is_err_and(|error| error.is_not_found())
+    /// Whether a folder that no listing shows is gone: it was not made a moment ago.
+    async fn is_gone(&self, slot: &Slot) -> bool {
+        slot.since.elapsed() > self.client.staleness().listing()
+            && self.client.detail(&slot.folder).await.is_err_and(|error| error.is_not_found())
     }
 
     /// Deletes an object that nobody wants. What was here only for a while is never deleted: it goes

@@ -128,9 +128,16 @@ impl Bed {
                     Stored { new: made(id, target, bytes.sum), old, aside }
                 }
                 // Somebody else replaced the old version before.
-                Err(error) => self.store_over_stranger(target, bytes, error).await?,
+                Err(error) => {
+                    let stored = self.store_over_stranger(target, bytes, error).await?;
+                    // It may be the new version: moved, though no answer said so.
+                    let old = stored.old.or_else(|| Some(Arc::new(replacing.old)));
+                    Stored { old, aside: stored.aside.or(aside), ..stored }
+                }
             };
-            self.discard(&replacing.new.id, None).await;
+            if stored.new.id != replacing.new.id {
+                self.discard(&replacing.new.id, None).await;
+            }
             return Ok(stored);
         }
         Ok(Stored { aside, ..replaced(target, &replacing) })
@@ -234,6 +241,7 @@ impl Bed {
         };
         tracing::warn!("{:?} cannot be moved into place: {error}", target.name);
         // It may have been copied there before the end, and not be listed yet.
+        let target = &Target { old: Some(Arc::new(old.clone())), ..target.clone() };
         let listed = self.named_soon(target, true).await?;
         let copied = listed.filter(|it| sum_of(new).is_some_and(|sum| holds(it, sum)));
         let in_place = match copied {
@@ -243,7 +251,9 @@ impl Bed {
                 made(id, target, sum)
             }
         };
-        self.discard(&new.id, None).await;
+        if in_place.id != new.id {
+            self.discard(&new.id, None).await;
+        }
         Ok(Some(Stored { aside, ..stored(in_place) }))
     }
 
@@ -255,8 +265,7 @@ impl Bed {
             return Err(error.into());
         }
         let stranger = self.named_soon(target, bytes.may_be_there).await?;
-        let is_known = |old: &Entry| target.old.as_ref().is_some_and(|known| known.id == old.id);
-        match stranger.filter(|old| !is_known(old)) {
+        match stranger {
             Some(old) if holds(&old, bytes.sum) => Ok(Stored::alone(old)),
             Some(old) => {
                 let target = Target { old: Some(Arc::new(old)), ..target.clone() };
@@ -266,13 +275,16 @@ impl Bed {
         }
     }
 
-    /// The object that has the target's name. A listing may lag behind: who is patient looks for it a
+    /// The object that has the target's name, other than the known one. A listing may lag behind: who is patient looks for it a
     /// few times.
     async fn named_soon(&self, target: &Target, is_patient: bool) -> Result<Option<Entry>, Error> {
+        let old = target.old.as_ref().map(|old| &old.id);
         let mut pauses = self.client.staleness().listing_looks().filter(|_| is_patient);
         loop {
             let rows = self.client.list_all(&target.folder).await?;
-            let is_it = |row: &Entry| *row.name == *target.name && row.picture().is_some();
+            let is_it = |row: &Entry| {
+                *row.name == *target.name && row.picture().is_some() && Some(&row.id) != old
+            };
             match (rows.into_iter().find(is_it), pauses.next()) {
                 (None, Some(pause)) => tokio::time::sleep(pause).await,
                 (found, _) => return Ok(found),

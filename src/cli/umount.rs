@@ -131,7 +131,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     tell(&left);
     let mount_again = format!("bedfs mount {} goes on with", full.display());
     match end.filter(|_| !has_ended) {
-        Some(end) if left.is_empty() => eprintln!(
+        Some(end @ Ending::Account(..)) if left.is_empty() => eprintln!(
             "bedfs: unmounted, and nothing is left to upload. Process {0} has not ended: a container, \
              or another mount namespace, may still show the mount. It ends with that; kill {0} ends it \
              at once",

@@ -161,6 +161,7 @@ impl Fs {
         }
         // Its link must be known before it can end.
         let entry = &Arc::new(self.bed.with_link(entry).await);
+        let from = self.tree.folder_id(info.parent.ok_or(TreeError::NotFound)?)?;
         let kept = self.begin_aside(info, entry, to, name)?;
         let base = kept.staged.clone();
         // What shows through is known after a loss of power too.
@@ -168,7 +169,6 @@ impl Fs {
             self.drop_kept(&kept);
             return Err(error.into());
         }
-        let from = self.tree.folder_id(info.parent.ok_or(TreeError::NotFound)?)?;
         let folder = match self.bed.set_aside(entry, &from).await {
             Ok(folder) => folder,
             Err(error) => {

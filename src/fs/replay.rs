@@ -39,7 +39,10 @@ impl Fs {
     /// commands write into the state file, and what failed half way.
     pub(super) async fn run_replay(self: Arc<Self>) -> Infallible {
         self.replay_begun().await;
-        self.walk_to_waiting(usize::MAX).await;
+        self.walk_to_waiting(ROUNDS).await;
+        let fs = self.clone();
+        // What no folder is found for holds up nothing else.
+        tokio::spawn(async move { fs.walk_to_waiting(usize::MAX).await });
         self.bed.tidy_inherited().await;
         // What was written while it went on so far is taken up by the first look.
         let mut version = None;

@@ -12,8 +12,7 @@ use super::local::{Kept, LocalFile};
 use super::{Error, Fs, Result};
 use crate::aside::detach;
 use crate::staging::StagedFile;
-use crate::state::{self, LocalRow, Phase, RowId, Whereabouts};
-use crate::tree::Error as TreeError;
+use crate::state::{self, LocalRow, Phase, RowId};
 use crate::types::{FileId, Ino};
 
 /// How often what cannot be taken up yet is tried again.
@@ -30,7 +29,7 @@ pub(super) struct Restorable {
 }
 
 impl Restorable {
-    fn rows(&self) -> MutexGuard<'_, HashMap<FileId, Vec<LocalRow>>> {
+    pub(super) fn rows(&self) -> MutexGuard<'_, HashMap<FileId, Vec<LocalRow>>> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -62,7 +61,7 @@ impl Restorable {
     }
 
     /// The folders that rows wait for, as an ID and a path each.
-    fn folders(&self) -> Vec<(FileId, String)> {
+    pub(super) fn folders(&self) -> Vec<(FileId, String)> {
         let rows = self.rows();
         let path = |rows: &Vec<LocalRow>| rows.first().map(|row| row.folder_path.clone());
         rows.iter().filter_map(|(id, rows)| Some((id.clone(), path(rows)?))).collect()
@@ -85,7 +84,9 @@ impl Fs {
                 Phase::Done => self.clear_away(&row),
                 Phase::Interrupted if self.is_void(&row) => self.clear_away(&row),
                 // Nothing of it was acknowledged, and nothing reached the disk.
-                Phase::Open if !row.is_folder && self.is_lost(&row) => self.clear_away(&row),
+                Phase::Open if !row.is_folder && row.base.is_none() && self.is_lost(&row) => {
+                    self.clear_away(&row);
+                }
                 // Never closed: its bytes are kept for the user, and the name has what it had.
                 Phase::Interrupted => {}
                 // What became of these has to be asked first.
@@ -112,11 +113,11 @@ impl Fs {
         Ok(())
     }
 
-    /// Whether nothing was written into it that could be missed.
+    /// Whether nothing was written into it that could be missed, or nothing of that reached the disk.
     fn is_void(&self, row: &LocalRow) -> bool {
         let path = self.staged_path(row.staged.as_deref().unwrap_or_default());
         let is_empty = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0);
-        (row.base.is_none() && is_empty) || self.is_lost(row)
+        row.base.is_none() && (is_empty || self.is_lost(row))
     }
 
     /// Whether its staged bytes are not there, as after a loss of power before any sync.
@@ -177,7 +178,7 @@ impl Fs {
         Ok(())
     }
 
-    fn restore_row(&self, folder: Ino, row: &LocalRow) -> Result<()> {
+    pub(super) fn restore_row(&self, folder: Ino, row: &LocalRow) -> Result<()> {
         if row.is_folder {
             let ino = self.tree.add_folder(folder, &row.name, FileId::local(row.id.0))?;
             self.tree.set_attributes(ino, |set| *set = row.attributes.clone());
@@ -243,110 +244,6 @@ impl Fs {
             self.uploads.add(ino);
         }
         Ok(())
-    }
-
-    /// Looks at each folder that something waits for, so that it is taken up.
-    pub(super) async fn walk_to_waiting(&self, rounds: usize) {
-        for _ in 0..rounds {
-            let mut failed = false;
-            for (id, path) in self.restorable.folders() {
-                if let Err(error) = self.take_up(&id, &path).await {
-                    error.warn(&format!("going on with what is in {path:?}"));
-                    failed = true;
-                }
-            }
-            if !failed {
-                return;
-            }
-            tokio::time::sleep(self.bed.staleness().effect()).await;
-        }
-    }
-
-    /// Takes up what waits for one folder.
-    async fn take_up(&self, id: &FileId, path: &str) -> Result<()> {
-        match self.walk(path).await {
-            Ok(Some(ino)) => self.settle_folder(id, ino, path),
-            Ok(None) => {
-                tracing::warn!("{path:?} is not in this mount: what waits there waits for another")
-            }
-            Err(Error::Tree(TreeError::NotFound | TreeError::NotAFolder))
-                if self.born.elapsed().is_ok_and(|age| age > self.bed.staleness().effect()) =>
-            {
-                self.take_up_elsewhere(id, path).await?;
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
-    /// Takes up what waits for a folder that is not at its path any more: it was moved, or is gone.
-    async fn take_up_elsewhere(&self, id: &FileId, path: &str) -> Result<()> {
-        if !self.bed.has_folder(id).await? {
-            self.fail_folder(id, path);
-            return Ok(());
-        }
-        let now = self.bed.path_of(id).await?.ok_or(TreeError::NotFound)?;
-        tracing::info!("{path:?} is called {now:?} now");
-        if let Some(ino) = self.walk(&now).await? {
-            self.settle_folder(id, ino, &now);
-        }
-        Ok(())
-    }
-
-    /// The folder that has this path from the bed's root; `None` if the mount does not show it.
-    async fn walk(&self, path: &str) -> Result<Option<Ino>> {
-        let root = self.options.root.trim_matches('/');
-        let inside = match path.strip_prefix(root) {
-            Some(inside) if root.is_empty() || inside.is_empty() || inside.starts_with('/') => {
-                inside
-            }
-            _ => return Ok(None),
-        };
-        let mut at = Ino::ROOT;
-        for name in inside.split('/').filter(|name| !name.is_empty()) {
-            // What waits for a folder must not be put into one that is gone.
-            self.tree.ensure_told(at).await?;
-            at = self.find(at, name).await?.ok_or(TreeError::NotFound)?;
-        }
-        self.tree.ensure_told(at).await?;
-        self.restore(at)?;
-        Ok(Some(at))
-    }
-
-    /// The path in the mount of a path from the bed's root; `None` if the mount does not show it.
-    pub(super) fn inside<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let root = self.options.root.trim_matches('/');
-        let inside = path.strip_prefix(root)?;
-        (root.is_empty() || inside.is_empty() || inside.starts_with('/')).then_some(inside)
-    }
-
-    /// Another folder has the path now: what waits for the old one goes into it.
-    fn settle_folder(&self, id: &FileId, ino: Ino, path: &str) {
-        let Some(rows) = self.restorable.rows().remove(id) else { return };
-        for row in rows {
-            let moved = self.tree.folder_id(ino).map_err(Error::from).and_then(|folder| {
-                let name = &*row.name;
-                let (folder_path, is_local) = (path, row.is_local);
-                let whereabouts = Whereabouts { folder: &folder, folder_path, name, is_local };
-                drop(self.state.renamed(&[row.id], &whereabouts, &[], &[])?);
-                self.restore_row(ino, &LocalRow { folder, ..row.clone() })
-            });
-            if let Err(error) = moved {
-                tracing::error!("{:?} cannot be taken up: {error}", row.path());
-            }
-        }
-    }
-
-    fn fail_folder(&self, id: &FileId, path: &str) {
-        let rows = self.restorable.rows().remove(id);
-        for row in rows.unwrap_or_default() {
-            tracing::error!("{:?} is not uploaded: its folder is gone", row.path());
-            let why =
-                format!("its folder {path:?} is gone: make it again, then bedfs pending retry");
-            if let Err(error) = self.state.failed(row.id, &why) {
-                tracing::error!("{error}");
-            }
-        }
     }
 
     /// Takes up what the user wants to have tried again.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use bedfs_emulator::{Emulator, Fault, FaultKind, Options};
+use tokio::net::TcpSocket;
 
 use crate::command::{Ended, unmounted};
 use crate::harness::{ALONE, BEDFS, Mount, bedfs, fast, in_place_of, wait_until};
@@ -28,6 +29,8 @@ pub(crate) struct Bed {
     pub(crate) root: PathBuf,
     way: Away,
     address: SocketAddr,
+    /// Keeps the address for it while nobody listens there.
+    kept: Option<TcpSocket>,
     /// Its mount's process, if that is ours.
     _process: Option<Ended>,
 }
@@ -42,7 +45,7 @@ impl Bed {
         let (address, root) = (mount.emulator.address(), mount.path.clone());
         if way != Away::Nowhere {
             mount_again(&mount, args);
-            return Self { mount, root, way, address, _process: None };
+            return Self { mount, root, way, address, kept: None, _process: None };
         }
         // In a namespace that has a table of hosts of its own. What is mounted there is reached by the
         // process.
@@ -57,7 +60,7 @@ impl Bed {
         let inside = root.strip_prefix("/").expect("an absolute path");
         let root = PathBuf::from(format!("/proc/{}/root", process.0.id())).join(inside);
         wait_until("mounted", || root.join(".bedfs").exists());
-        Self { mount, root, way, address, _process: Some(process) }
+        Self { mount, root, way, address, kept: None, _process: Some(process) }
     }
 
     pub(crate) fn leave(&mut self) {
@@ -85,11 +88,15 @@ impl Bed {
         // Another one takes its place here, so that it can be dropped.
         let other = Emulator::start(fast()).expect("an emulator starts");
         std::mem::replace(&mut self.mount.emulator, other).stop();
+        let kept = TcpSocket::new_v4().expect("a socket");
+        kept.set_reuseaddr(true).and_then(|()| kept.bind(self.address)).expect("it is free");
+        self.kept = Some(kept);
     }
 
     fn start(&mut self) {
         let data = Some(self.mount.dir.path().join("bed"));
         let options = Options { listen: self.address, data, ..fast() };
+        drop(self.kept.take());
         self.mount.emulator = Emulator::start(options).expect("the emulator starts");
     }
 }

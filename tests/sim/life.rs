@@ -15,14 +15,19 @@ use bedfs_emulator::{Emulator, Options};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::caller::Caller;
 use crate::crash::Crash;
 use crate::net::Net;
+use crate::program::Op;
 
 /// How often a user tries again by hand what the service refused.
 const RETRY: Duration = Duration::from_secs(60);
 
 /// How long nothing may be left under way, when nothing goes wrong any more.
 const PATIENCE: Duration = Duration::from_secs(2 * 3600);
+
+/// What is said of the same bytes in one folder, where the service keeps one of them.
+pub(crate) const TWIN: &str = "same bytes";
 
 /// How long the orderly end of a mount may take.
 const DRAIN: Duration = Duration::from_secs(60);
@@ -77,14 +82,23 @@ impl Life {
         all
     }
 
-    /// Waits until nothing is under way. What was left there for ever, if anything was.
-    pub(crate) async fn settle(&self) -> Result<(), String> {
+    /// Waits until nothing is under way. What was left there for ever, if anything was. `removed` is told
+    /// what the user removes for it: one of two files with the same bytes, where the service keeps one.
+    pub(crate) async fn settle(&self, removed: impl Fn(&str)) -> Result<(), String> {
         let mut waited = Duration::ZERO;
         let (look, mut next_retry) = (Duration::from_millis(500), RETRY);
         loop {
             let pending = self.pending();
             if pending.is_empty() {
                 return Ok(());
+            }
+            let is_twin = |one: &&Pending| one.error.as_ref().is_some_and(|why| why.contains(TWIN));
+            for Pending { path, .. } in pending.iter().filter(is_twin) {
+                let remove = Op::Remove { path: path.clone() };
+                let caller = Caller { fs: self.fs.clone() };
+                if caller.take(0, &remove, &mut || ()).await.is_ok() {
+                    removed(path);
+                }
             }
             if waited > PATIENCE {
                 let left = pending.iter().map(|one| {

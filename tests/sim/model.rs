@@ -168,11 +168,15 @@ pub(crate) struct Model {
     under_way: BTreeMap<usize, Op>,
     /// Folders of which a rename was refused half way: each of their names may be here or there.
     halves: Vec<(String, String)>,
+    /// Whether a rename that failed may leave a copy: the service tells no md5, so that nobody knows whose
+    /// a file of the new name is.
+    leaves_copies: bool,
 }
 
 impl Model {
-    pub(crate) fn new(world: World) -> Self {
-        Self { worlds: BTreeSet::from([world]), under_way: BTreeMap::new(), halves: Vec::new() }
+    pub(crate) fn new(world: World, leaves_copies: bool) -> Self {
+        let worlds = BTreeSet::from([world]);
+        Self { worlds, under_way: BTreeMap::new(), halves: Vec::new(), leaves_copies }
     }
 
     /// Whether a step can be taken, whatever is true.
@@ -203,7 +207,18 @@ impl Model {
         {
             self.halves.push((from.clone(), to.clone()));
         }
+        let renamed = self.under_way.get(&step).cloned();
         self.come_to_an_end(step);
+        if let (Some(Op::Rename { from, to }), true) = (renamed, self.leaves_copies) {
+            let copies = self.worlds.iter().filter_map(|world| {
+                let node = world.get(&from).filter(|node| **node != Node::Folder)?;
+                let mut world = world.clone();
+                world.insert(to.clone(), node.clone());
+                Some(world)
+            });
+            let copies: Vec<World> = copies.collect();
+            self.worlds.extend(copies);
+        }
     }
 
     /// Everything that is under way is cut off: it is to be done, or not.

@@ -248,7 +248,8 @@ impl Program {
             };
             Step { number, caller: chance.below(callers) as usize, op }
         };
-        let steps = (0..count).map(step).collect();
+        let mut steps: Vec<Step> = (0..count).map(step).collect();
+        steps.retain(|step| is_strict || !matches!(step.op, Op::Fill { .. }));
         let polls = if is_strict { &[0, 0, 1, 3][..] } else { &[0] };
         let faults = chance.below(if is_strict { 4 } else { 1 });
         let faults = (0..faults).map(|_| chance.fault()).collect();

@@ -19,7 +19,7 @@ use tokio::time::sleep;
 
 use crate::caller::Caller;
 use crate::crash::Crash;
-use crate::life::Life;
+use crate::life::{Life, TWIN};
 use crate::machine::{self, Disk};
 use crate::model::{self, Model, Node, World, meet, tell};
 use crate::net;
@@ -142,10 +142,11 @@ impl Scenario {
             }
             world.insert(path.clone(), Node::File(bytes.into(), made));
         }
+        let model = Model::new(world, !program.answers.tells_md5);
         Rc::new(Self {
             program,
             emulator: Arc::new(emulator),
-            model: RefCell::new(Model::new(world)),
+            model: RefCell::new(model),
             log: RefCell::default(),
             wrong: RefCell::default(),
             published: RefCell::default(),
@@ -314,7 +315,7 @@ impl Scenario {
     fn may_be_refused(&self, error: &bedfs::fs::Error) -> bool {
         let is_refused = error.api().is_some_and(ApiError::is_refused);
         let text = error.to_string();
-        is_refused || text.contains("same bytes") || text.contains("it was removed elsewhere")
+        is_refused || text.contains(TWIN) || text.contains("it was removed elsewhere")
     }
 
     /// What a caller reads must be what it, or another, was told that it wrote.

@@ -10,6 +10,7 @@ use crate::caller::Caller;
 use crate::life::Life;
 use crate::model::{Found, Node, is_local, tell};
 use crate::net;
+use crate::program::Op;
 use crate::scenario::Scenario;
 
 /// How long listings may be believed, and what the service shows may be old.
@@ -27,7 +28,11 @@ impl Scenario {
     /// Waits until nothing is under way, and says what is wrong then. `asked` is how many requests there
     /// were before this life.
     pub(crate) async fn settle(&self, number: usize, life: &Life, asked: u64) {
-        if let Err(left) = life.settle().await {
+        let removed = |path: &str| {
+            let remove = Op::Remove { path: path.to_owned() };
+            self.model.borrow_mut().acknowledge(0, &remove);
+        };
+        if let Err(left) = life.settle(removed).await {
             return self.is_wrong(left);
         }
         let budget = CALLS + CALLS_A_STEP * self.program.steps.len() as u64;
