@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::bench::refusal;
 use crate::compare::whole_bed;
-use crate::harness::{Mount, bedfs, fast, noise, run, text, wait_until, xattr};
+use crate::harness::{Mount, bedfs, fast, noise, run, text, unmount, wait_until, xattr};
 use crate::semantics::{bed, errno, names, no_violations, open_rw, refresh};
 
 /// The IDs of all files of the bed.
@@ -41,24 +41,22 @@ impl Elsewhere {
         let home = tempfile::tempdir().expect("a temporary folder");
         fs::create_dir(home.path().join("mnt")).expect("a mount point");
         let elsewhere = Self { home, endpoint: mount.emulator.base_url() };
-        elsewhere.bedfs(&["mount", "--qps", "unlimited"]);
+        let mut command = bedfs(elsewhere.home.path(), &elsewhere.endpoint);
+        let output = command.args(["mount", "--qps", "unlimited"]).arg(elsewhere.at("")).output();
+        let output = output.expect("bedfs runs");
+        assert!(output.status.success(), "bedfs mount: {}", text(&output.stderr));
         elsewhere
     }
 
     fn at(&self, path: &str) -> PathBuf {
         self.home.path().join("mnt").join(path)
     }
-
-    fn bedfs(&self, args: &[&str]) {
-        let mut command = bedfs(self.home.path(), &self.endpoint);
-        let output = command.args(args).arg(self.at("")).output().expect("bedfs runs");
-        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
-    }
 }
 
 impl Drop for Elsewhere {
     fn drop(&mut self) {
-        self.bedfs(&["umount"]);
+        let mut command = bedfs(self.home.path(), &self.endpoint);
+        unmount(command.arg("umount").arg(self.at("")));
     }
 }
 

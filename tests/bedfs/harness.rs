@@ -30,6 +30,19 @@ pub(crate) fn fast() -> Options {
     Options { qps: Qps::Unlimited, ..Options::default() }
 }
 
+/// Has `bedfs umount` succeed. What another test has just forked holds our open files until its exec.
+pub(crate) fn unmount(umount: &mut Command) {
+    let mut output = umount.output().expect("bedfs runs");
+    for _ in 0..50 {
+        if output.status.success() || !text(&output.stderr).contains("in use") {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        output = umount.output().expect("bedfs runs");
+    }
+    assert!(output.status.success(), "bedfs umount: {}", text(&output.stderr));
+}
+
 /// What a shell in a mount namespace of its own does first: the mounts of other tests, which would live
 /// for as long as it, are none of its.
 pub(crate) const ALONE: &str = r#"sed -n 's/^[^ ]* \([^ ]*\) fuse.bedfs .*/\1/p' /proc/self/mounts |
@@ -103,17 +116,8 @@ impl Mount {
 
     /// Unmounts by `bedfs umount`; it must succeed.
     pub(crate) fn unmount(&self) {
-        let umount = || self.bedfs("umount").arg(&self.path).output().expect("bedfs runs");
-        let mut output = umount();
-        // What another test has just forked holds our open files until its exec.
-        for _ in 0..50 {
-            if output.status.success() || !text(&output.stderr).contains("in use") {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-            output = umount();
-        }
-        assert!(output.status.success(), "bedfs umount: {}", text(&output.stderr));
+        let mut umount = self.bedfs("umount");
+        unmount(umount.arg(&self.path));
     }
 
     /// Unmounts and mounts again.
