@@ -33,7 +33,7 @@ use scenario::{Crashes, Outcome};
 #[derive(Debug, Parser)]
 struct Args {
     /// How many programs, one for each seed.
-    #[arg(long, default_value_t = 250)]
+    #[arg(long, default_value_t = 200)]
     seeds: u64,
     /// The seed of the first.
     #[arg(long, default_value_t = 0)]

@@ -1,7 +1,7 @@
 //! A scenario: a program, a crash in it or none, and the mounts after that; and what is wrong with what
 //! they come to.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -112,6 +112,8 @@ pub(crate) struct Scenario {
     wrong: RefCell<Option<String>>,
     /// IDs that the objects of a file had, by the step that made it.
     pub(crate) published: RefCell<BTreeMap<usize, BTreeSet<String>>>,
+    /// Lives that came to an orderly end.
+    pub(crate) orderly_ends: Cell<u32>,
 }
 
 /// How a life ended.
@@ -150,6 +152,7 @@ impl Scenario {
             log: RefCell::default(),
             wrong: RefCell::default(),
             published: RefCell::default(),
+            orderly_ends: Cell::default(),
         })
     }
 
@@ -200,9 +203,13 @@ impl Scenario {
                     self.model.borrow_mut().cut_off();
                     self.emulator.clear_faults();
                 }
-                // Nothing is to be found but what was there.
-                End::Orderly if number >= 2 => break,
-                End::Orderly => {}
+                End::Orderly => {
+                    let ends = self.orderly_ends.get() + 1;
+                    self.orderly_ends.set(ends);
+                    if ends == 2 {
+                        break;
+                    }
+                }
             }
             if self.wrong.borrow().is_some() {
                 break;
@@ -225,7 +232,7 @@ impl Scenario {
                 self.take_steps(&life, crash).await;
                 self.emulator.clear_faults();
             }
-            self.settle(number, &life, asked).await;
+            self.settle(&life, asked).await;
             if life.is_broken() {
                 self.is_wrong("a loop ended by a panic");
             }
