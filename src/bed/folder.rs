@@ -85,7 +85,11 @@ impl Bed {
     /// Whether the service has the folder, whatever it is called.
     pub async fn has_folder(&self, id: &FileId) -> Result<bool, Error> {
         match self.client.list_page(id, None).await {
-            Err(error) if error.is_not_found() => Ok(self.client.detail(id).await.is_ok()),
+            // A listing may not know it yet.
+            Err(error) if error.is_not_found() => match self.client.detail(id).await {
+                Err(error) if error.is_not_found() => Ok(false),
+                found => found.map(|_| true).map_err(Error::from),
+            },
             page => page.map(|_| true).map_err(Error::from),
         }
     }

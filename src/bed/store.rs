@@ -275,8 +275,8 @@ impl Bed {
         }
     }
 
-    /// The object that has the target's name, other than the known one. A listing may lag behind: who is patient looks for it a
-    /// few times.
+    /// The object that has the target's name, other than the known one. A listing may lag behind: who is
+    /// patient looks for it a few times.
     async fn named_soon(&self, target: &Target, is_patient: bool) -> Result<Option<Entry>, Error> {
         let old = target.old.as_ref().map(|old| &old.id);
         let mut pauses = self.client.staleness().listing_looks().filter(|_| is_patient);
